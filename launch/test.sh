@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Sets up .venv where needed, then runs the whole test suite, doctests included.
+# Arguments go to pytest: bash launch/test.sh tests/functional -k mmd
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+set_up
+exec "$VENV/bin/python" -m pytest "$@"
