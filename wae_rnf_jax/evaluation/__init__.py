@@ -1,0 +1,1 @@
+"""Evaluation: likelihood of a split, generation, latent space, reports."""

@@ -1,0 +1,122 @@
+"""From codes to text by a named strategy, in batches.
+
+Letters: B codes, Z latent.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wae_rnf_jax.data.vocabulary import Vocabulary
+from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.evaluation.beam_search import beam_search
+from wae_rnf_jax.evaluation.generation import Generation, ancestral_samples, greedy_search
+
+STRATEGIES = ("greedy", "sample", "beam")
+
+
+class Decoding(NamedTuple):
+    """How codes become sentences.
+
+    Attributes:
+        strategy: "greedy", "sample" or "beam".
+        max_length: most tokens predicted, the end counted.
+        temperature: of "sample".
+        top_p: share of the probability that "sample" keeps, in (0, 1].
+        beam_width: of "beam".
+        length_penalty: exponent of the length normalisation of "beam"; 0 for none.
+        allow_unknown: whether `<unk>` may be produced.
+        seed: of "sample".
+    """
+
+    strategy: str = "greedy"
+    max_length: int = 60
+    temperature: float = 1.0
+    top_p: float = 1.0
+    beam_width: int = 5
+    length_penalty: float = 0.0
+    allow_unknown: bool = True
+    seed: int = 0
+
+
+def decoded_sentences(
+    model: Any,
+    variables: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    zk: jax.Array,
+    *,
+    decoding: Decoding | None = None,
+    batch_size: int = 64,
+) -> tuple[str, ...]:
+    """The text that each code decodes to.
+
+    Args:
+        model: a `TextAutoencoder`, or anything with its decoding methods; hashable.
+        variables: its parameters and running statistics.
+        vocabulary: of the model.
+        zk: [B, Z], codes as the decoder reads them.
+        decoding: greedy unless told.
+        batch_size: codes decoded at once; changes no sentence.
+
+    Returns:
+        B sentences, words parted by blanks.
+
+    Raises:
+        InputError: for an unknown strategy or a setting out of its range.
+    """
+    decoding = Decoding() if decoding is None else decoding
+    _check(decoding)
+    texts: list[str] = []
+    batch_size = min(batch_size, max(1, zk.shape[0]))
+    for first in range(0, zk.shape[0], batch_size):
+        part = zk[first : first + batch_size]
+        missing = batch_size - part.shape[0]
+        part = jnp.pad(part, ((0, missing), (0, 0)))
+        generated = _generation(model, variables, part, decoding, first)
+        rows = zip(np.asarray(generated.tokens), np.asarray(generated.lengths), strict=True)
+        texts.extend(vocabulary.decode(tokens[:length].tolist()) for tokens, length in rows)
+    return tuple(texts[: zk.shape[0]])
+
+
+def _generation(
+    model: Any, variables: Mapping[str, Any], zk: jax.Array, decoding: Decoding, first: int
+) -> Generation:
+    common = {"max_length": decoding.max_length, "allow_unknown": decoding.allow_unknown}
+    if decoding.strategy == "beam":
+        return beam_search(
+            model,
+            variables,
+            zk,
+            beam_width=decoding.beam_width,
+            length_penalty=decoding.length_penalty,
+            **common,
+        )
+    if decoding.strategy == "sample":
+        return ancestral_samples(
+            model,
+            variables,
+            zk,
+            jax.random.key(decoding.seed),
+            temperature=decoding.temperature,
+            top_p=decoding.top_p,
+            first_index=first,
+            **common,
+        )
+    return greedy_search(model, variables, zk, **common)
+
+
+def _check(decoding: Decoding) -> None:
+    for right, setting, rule in (
+        (decoding.strategy in STRATEGIES, "strategy", f"one of {', '.join(STRATEGIES)}"),
+        (decoding.max_length >= 1, "max_length", "at least 1"),
+        (decoding.temperature >= 0, "temperature", "at least 0"),
+        (0 < decoding.top_p <= 1, "top_p", "above 0 and at most 1"),
+        (decoding.beam_width >= 1, "beam_width", "at least 1"),
+        (decoding.length_penalty >= 0, "length_penalty", "at least 0"),
+    ):
+        if not right:
+            value = getattr(decoding, setting)
+            raise InputError(f"{setting} is {value!r}, but must be {rule}")

@@ -1,0 +1,240 @@
+"""Sentences out of a decoder: greedy, temperature, top-p and beam search.
+
+Letters: B codes, W beam width, L most predicted tokens, V vocabulary, Z latent.
+
+All loops run on the device and stop as soon as every sentence has ended. `<pad>` and `<bos>` are
+never produced. Reported log-probabilities are the model's own, of the words and, where the sentence
+ended, of its end: neither temperature, top-p nor forbidden words change them.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, UNK_ID, example_keys
+
+
+class Generation(NamedTuple):
+    """Generated sentences.
+
+    Attributes:
+        tokens: int32 [B, L], words without their end, right-padded with `<pad>`.
+        lengths: int32 [B], number of words.
+        log_probs: [B], log-probability of what was predicted, nats.
+        finished: bool [B], False where the sentence was cut at L words.
+    """
+
+    tokens: jax.Array
+    lengths: jax.Array
+    log_probs: jax.Array
+    finished: jax.Array
+
+
+class _Rows(NamedTuple):
+    step: jax.Array
+    carry: Any
+    previous: jax.Array
+    sentences: Generation
+
+
+def greedy_search(
+    model: Any,
+    variables: Mapping[str, Any],
+    zk: jax.Array,
+    *,
+    max_length: int,
+    allow_unknown: bool = True,
+) -> Generation:
+    """The most probable next word at every step.
+
+    Args:
+        model: a `TextAutoencoder`, or anything with its decoding methods; hashable.
+        variables: its parameters and running statistics.
+        zk: [B, Z], codes as the decoder reads them.
+        max_length: most tokens predicted, the end counted.
+        allow_unknown: whether `<unk>` may be produced.
+
+    Returns:
+        The sentences.
+
+    Raises:
+        ValueError: if max_length is below 1.
+    """
+    unused = jax.random.split(jax.random.key(0), zk.shape[0])
+    return _checked_samples(model, variables, zk, unused, max_length, 0.0, 1.0, allow_unknown)
+
+
+def ancestral_samples(
+    model: Any,
+    variables: Mapping[str, Any],
+    zk: jax.Array,
+    key: jax.Array,
+    *,
+    max_length: int,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    allow_unknown: bool = True,
+    first_index: int = 0,
+) -> Generation:
+    """Words drawn one after the other; at temperature 1 and top_p 1 the model's own distribution.
+
+    Top-p is the nucleus of Holtzman et al. 2020 ("The Curious Case of Neural Text Degeneration"):
+    the fewest most probable words (after the temperature) that hold at least top_p of the
+    probability.
+
+    Args:
+        model: see `greedy_search`.
+        variables: see there.
+        zk: [B, Z], codes.
+        key: of the draws; row i uses fold_in(key, first_index + i), whatever the batch.
+        max_length: most tokens predicted, the end counted.
+        temperature: divides the logits; 0 is greedy search.
+        top_p: share of the probability kept, in (0, 1].
+        allow_unknown: whether `<unk>` may be produced.
+        first_index: number of row 0, where codes are handed over in parts.
+
+    Returns:
+        The sentences.
+
+    Raises:
+        ValueError: for a max_length below 1, a negative temperature or top_p outside (0, 1].
+    """
+    keys = example_keys(key, first_index + jnp.arange(zk.shape[0], dtype=jnp.int32))
+    return _checked_samples(
+        model, variables, zk, keys, max_length, temperature, top_p, allow_unknown
+    )
+
+
+def _checked_samples(
+    model: Any,
+    variables: Mapping[str, Any],
+    zk: jax.Array,
+    keys: jax.Array,
+    max_length: int,
+    temperature: float,
+    top_p: float,
+    allow_unknown: bool,
+) -> Generation:
+    chex.assert_rank(zk, 2)
+    if max_length < 1:
+        raise ValueError(f"max_length must be at least 1, got {max_length}")
+    if temperature < 0:
+        raise ValueError(f"temperature must be at least 0, got {temperature}")
+    if not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be in (0, 1], got {top_p}")
+    return _sampling_loop(
+        model,
+        variables,
+        zk,
+        keys,
+        temperature,
+        top_p,
+        max_length=max_length,
+        random=temperature > 0,
+        nucleus=top_p < 1,
+        allow_unknown=allow_unknown,
+    )
+
+
+def forbidden_words(vocab_size: int, *, allow_unknown: bool) -> jax.Array:
+    """Words that a sentence never holds.
+
+    Args:
+        vocab_size: V.
+        allow_unknown: whether `<unk>` may be produced.
+
+    Returns:
+        bool [V].
+    """
+    ids = [PAD_ID, BOS_ID] + ([] if allow_unknown else [UNK_ID])
+    return jnp.zeros((vocab_size,), bool).at[jnp.asarray(ids)].set(True)
+
+
+def _nucleus(log_probs: jax.Array, top_p: jax.Array) -> jax.Array:
+    """Bool [B, V]: the fewest most probable words that together reach top_p."""
+    probs = jax.nn.softmax(log_probs, axis=-1)
+    order = jnp.argsort(-probs, axis=-1)
+    ranked = jnp.take_along_axis(probs, order, axis=-1)
+    kept = jnp.cumsum(ranked, axis=-1) - ranked < top_p
+    rows = jnp.arange(probs.shape[0])[:, None]
+    return jnp.zeros_like(kept).at[rows, order].set(kept)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("model", "max_length", "random", "nucleus", "allow_unknown")
+)
+def _sampling_loop(
+    model: Any,
+    variables: Mapping[str, Any],
+    zk: jax.Array,
+    keys: jax.Array,
+    temperature: jax.Array,
+    top_p: jax.Array,
+    *,
+    max_length: int,
+    random: bool,
+    nucleus: bool,
+    allow_unknown: bool,
+) -> Generation:
+    batch = zk.shape[0]
+    forbidden = forbidden_words(model.vocab_size, allow_unknown=allow_unknown)[None, :]
+
+    def choice(log_probs: jax.Array, step: jax.Array) -> jax.Array:
+        scores = jnp.where(forbidden, -jnp.inf, log_probs)
+        if random:
+            scores = scores / temperature
+            if nucleus:
+                scores = jnp.where(_nucleus(scores, top_p), scores, -jnp.inf)
+            step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, step)
+            noise = jax.vmap(lambda key: jax.random.gumbel(key, scores.shape[1:]))(step_keys)
+            scores = scores + noise
+        return jnp.argmax(scores, axis=-1).astype(jnp.int32)
+
+    def advance(rows: _Rows) -> _Rows:
+        carry, logits = model.apply(variables, rows.carry, rows.previous, zk, method="decode_step")
+        log_probs = jax.nn.log_softmax(logits, axis=-1)
+        words = choice(log_probs, rows.step)
+        gained = jnp.take_along_axis(log_probs, words[:, None], axis=-1)[:, 0]
+        old = rows.sentences
+        ends = words == EOS_ID
+        new = Generation(
+            tokens=old.tokens.at[:, rows.step].set(jnp.where(old.finished | ends, PAD_ID, words)),
+            lengths=old.lengths + ~(old.finished | ends),
+            log_probs=old.log_probs + jnp.where(old.finished, 0.0, gained),
+            finished=old.finished | ends,
+        )
+        return _Rows(rows.step + 1, carry, words, new)
+
+    rows = _Rows(
+        step=jnp.asarray(0),
+        carry=model.apply(variables, zk, method="initial_carry"),
+        previous=jnp.full((batch,), BOS_ID, jnp.int32),
+        sentences=no_sentences(batch, max_length=max_length, log_prob=0.0),
+    )
+    rows = jax.lax.while_loop(
+        lambda rows: (rows.step < max_length) & ~jnp.all(rows.sentences.finished), advance, rows
+    )
+    return rows.sentences
+
+
+def no_sentences(batch: int, *, max_length: int, log_prob: float) -> Generation:
+    """Sentences before their first word.
+
+    Args:
+        batch: B.
+        max_length: L.
+        log_prob: the log-probability to begin with.
+
+    Returns:
+        B unfinished sentences without words.
+    """
+    return Generation(
+        tokens=jnp.full((batch, max_length), PAD_ID, jnp.int32),
+        lengths=jnp.zeros((batch,), jnp.int32),
+        log_probs=jnp.full((batch,), log_prob, jnp.float32),
+        finished=jnp.zeros((batch,), bool),
+    )

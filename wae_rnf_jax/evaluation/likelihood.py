@@ -1,0 +1,258 @@
+"""The likelihood of a whole split: every figure that is reported of a model.
+
+Letters: B batch, L words, Z latent, S samples (draws of z0 per sentence), N sentences of the split.
+
+Each draw is keyed by the sentence's number in the split and the draw's own number, so no batch
+size, block size or order changes a figure. With w the importance weight of a draw,
+-log w = rec + kl, where rec = -log p(x|zk) and kl = log q(zk|x) - log p(zk) are both of that draw:
+the same S draws give the importance-weighted bound (Burda et al. 2016, "Importance Weighted
+Autoencoders") and the Monte Carlo rec, kl and evidence bound, so that nll_iw <= neg_elbo always.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wae_rnf_jax.data.batches import split_batches
+from wae_rnf_jax.data.tokens import TokenSplit
+from wae_rnf_jax.functional import estimators, gaussian, losses, sequences
+
+Figures = dict[str, float | int]
+
+
+def evaluate_split(
+    model: Any,
+    variables: Mapping[str, Any],
+    split: TokenSplit,
+    *,
+    num_samples: int = 500,
+    batch_size: int = 32,
+    memory_limit_rows: int = 256,
+    num_buckets: int = 12,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Figures:
+    """All figures of a model on a split, each sentence counted exactly once.
+
+    Args:
+        model: a `TextAutoencoder`, or anything with its methods; hashable.
+        variables: its parameters and running statistics.
+        split: the sentences.
+        num_samples: draws of z0 per sentence, S; a model without a latent code needs and gets 1.
+        batch_size: sentences per batch.
+        memory_limit_rows: most (draw, sentence) pairs decoded at once; bounds the memory used and
+            changes no figure.
+        num_buckets: length groups; each is compiled once, more of them waste fewer tokens.
+        seed: of the draws.
+        progress: called with (sentences done, sentences in all) after each batch.
+
+    Returns:
+        Nats per sentence unless said: `nll_iw` and its standard error `nll_iw_se`, `ppl_iw` (per
+        predicted token), `neg_elbo`, `rec`, `kl` (averages over `num_kl_samples` draws), `kl_base`
+        (analytic, z0 to N(0, I)), `mi` (cannot exceed `log_num_sentences`), `marginal_kl`, `au`
+        (active dimensions), `nll_paper` (no bound on anything), `num_sentences`, `num_tokens`
+        (predicted: words and one end per sentence), `num_samples`; and, where the split's exact
+        log-probabilities are known, `true_nll` and `true_nll_ratio` = nll_iw / true_nll.
+
+    Raises:
+        ValueError: for an empty split or sizes below 1.
+    """
+    sentences = per_sentence_likelihood(
+        model,
+        variables,
+        split,
+        num_samples=num_samples,
+        batch_size=batch_size,
+        memory_limit_rows=memory_limit_rows,
+        num_buckets=num_buckets,
+        seed=seed,
+        progress=progress,
+    )
+    figures = sentence_averages(sentences, np.asarray(split.lengths))
+    figures.update(_posterior_figures(sentences))
+    figures["marginal_kl"] = figures["kl"] - figures["mi"]
+    figures["num_samples"] = figures["num_kl_samples"] = _draws(model, num_samples)
+    if split.log_probs is not None:
+        figures["true_nll"] = float(-np.mean(split.log_probs, dtype=np.float64))
+        figures["true_nll_ratio"] = figures["nll_iw"] / figures["true_nll"]
+    return figures
+
+
+def per_sentence_likelihood(
+    model: Any,
+    variables: Mapping[str, Any],
+    split: TokenSplit,
+    *,
+    num_samples: int = 500,
+    batch_size: int = 32,
+    memory_limit_rows: int = 256,
+    num_buckets: int = 12,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """The likelihood and the posterior of each sentence, in the order of the split.
+
+    Args:
+        model: as for `evaluate_split`.
+        variables: its parameters and running statistics.
+        split: the sentences.
+        num_samples: draws of z0 per sentence, S.
+        batch_size: sentences per batch.
+        memory_limit_rows: most (draw, sentence) pairs decoded at once.
+        num_buckets: length groups.
+        seed: of the draws.
+        progress: called with (sentences done, sentences in all) after each batch.
+
+    Returns:
+        Arrays [N], nats: `nll_iw`, `rec`, `kl` (means over the draws), `kl_base`, `nll_paper`; and
+        [N, Z]: `mean`, `log_var`, and `z0`, one draw of the posterior.
+
+    Raises:
+        ValueError: for an empty split or sizes below 1.
+    """
+    num_sentences = len(split)
+    for name, size in (
+        ("num_samples", num_samples),
+        ("batch_size", batch_size),
+        ("memory_limit_rows", memory_limit_rows),
+        ("sentences of the split", num_sentences),
+    ):
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
+    num_samples = _draws(model, num_samples)
+    batch_size = min(batch_size, memory_limit_rows, num_sentences)
+    block_size = _block_size(num_samples, max(1, memory_limit_rows // batch_size))
+    key = jax.random.key(seed)
+    rows: dict[str, np.ndarray] = {}
+    done = 0
+    for batch in split_batches(split, batch_size=batch_size, num_buckets=num_buckets):
+        figures = _batch_likelihood(
+            model,
+            variables,
+            batch["tokens"],
+            batch["lengths"],
+            batch["index"],
+            key,
+            num_samples=num_samples,
+            block_size=block_size,
+        )
+        where = np.asarray(batch["where"])
+        index = np.asarray(batch["index"])[where]
+        for name, values in figures.items():
+            kept = np.asarray(values)[where]
+            # NaN until filled: a sentence that no batch holds cannot pass unseen.
+            rows.setdefault(name, np.full((num_sentences, *kept.shape[1:]), np.nan, kept.dtype))
+            rows[name][index] = kept
+        done += len(index)
+        if progress is not None:
+            progress(done, num_sentences)
+    return rows
+
+
+def sentence_averages(sentences: Mapping[str, np.ndarray], lengths: np.ndarray) -> Figures:
+    """Averages of per-sentence figures over a split, in float64.
+
+    Args:
+        sentences: arrays [N], as `per_sentence_likelihood` returns them.
+        lengths: [N], words of each sentence.
+
+    Returns:
+        The averages, the standard error of `nll_iw` over sentences, the perplexity and the counts.
+    """
+    nll = np.asarray(sentences["nll_iw"], np.float64)
+    num_sentences = len(nll)
+    num_tokens = int(np.sum(lengths, dtype=np.int64)) + num_sentences
+    average = {
+        name: float(np.mean(sentences[name], dtype=np.float64))
+        for name in ("rec", "kl", "kl_base", "nll_paper")
+    }
+    spread = float(np.std(nll, ddof=1)) if num_sentences > 1 else math.nan
+    return {
+        "nll_iw": float(np.mean(nll)),
+        "nll_iw_se": spread / math.sqrt(num_sentences),
+        "ppl_iw": float(np.exp(np.sum(nll) / num_tokens)),
+        "neg_elbo": average["rec"] + average["kl"],
+        **average,
+        "num_sentences": num_sentences,
+        "num_tokens": num_tokens,
+    }
+
+
+def _posterior_figures(sentences: Mapping[str, np.ndarray]) -> Figures:
+    """Mutual information and active units of the posteriors of a whole split."""
+    mean, log_var, z0 = (sentences[name] for name in ("mean", "log_var", "z0"))
+    figures: Figures = {"mi": 0.0, "au": 0, "log_num_sentences": math.log(len(mean))}
+    if mean.shape[-1] > 0:
+        figures["mi"] = float(
+            estimators.gaussian_mutual_information(
+                jnp.asarray(z0), jnp.asarray(mean), jnp.asarray(log_var), block_size=128
+            )
+        )
+        figures["au"] = int(estimators.active_units(jnp.asarray(mean)))
+    return figures
+
+
+def _draws(model: Any, num_samples: int) -> int:
+    """Draws that are of use: without a latent code every one is the same."""
+    return num_samples if model.latent_dim > 0 else 1
+
+
+def _block_size(num_samples: int, limit: int) -> int:
+    """Draws decoded at once: a divisor of S if a large one is within the limit, else the limit."""
+    limit = min(limit, num_samples)
+    divisor = max(size for size in range(1, limit + 1) if num_samples % size == 0)
+    return divisor if 2 * divisor >= limit else limit
+
+
+@functools.partial(jax.jit, static_argnames=("model", "num_samples", "block_size"))
+def _batch_likelihood(
+    model: Any,
+    variables: Mapping[str, Any],
+    tokens: jax.Array,
+    lengths: jax.Array,
+    index: jax.Array,
+    key: jax.Array,
+    *,
+    num_samples: int,
+    block_size: int,
+) -> dict[str, jax.Array]:
+    """Per-sentence figures of one batch; compiled once per length group."""
+    mean, log_var = model.apply(variables, tokens, lengths, method="encode")
+    keys = sequences.example_keys(key, index)
+
+    def posterior_draw(number: jax.Array) -> jax.Array:
+        draw_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
+        noise = sequences.example_normal(draw_keys, mean.shape[1:])
+        return gaussian.gaussian_sample(mean, log_var, noise)
+
+    def block_terms(numbers: jax.Array) -> tuple[jax.Array, jax.Array]:
+        z0 = jax.vmap(posterior_draw)(numbers)
+        zk, log_det = model.apply(variables, z0, method="flow_forward")
+        rec = model.apply(variables, zk, tokens, lengths, method="reconstruction_nll")
+        kl = jax.vmap(losses.flow_kl, (0, 0, None, None, 0))(z0, zk, mean, log_var, log_det)
+        return rec, kl
+
+    # Only S x B scalars outlive a block. Draws beyond S fill the last block and are dropped.
+    num_blocks = -(-num_samples // block_size)
+    numbers = jnp.arange(num_blocks * block_size).reshape(num_blocks, block_size)
+    rec, kl = jax.tree.map(
+        lambda terms: terms.reshape(-1, len(lengths))[:num_samples],
+        jax.lax.map(block_terms, numbers),
+    )
+    center, center_log_det = model.apply(variables, mean, method="flow_forward")
+    center_rec = model.apply(variables, center, tokens, lengths, method="reconstruction_nll")
+    return {
+        "nll_iw": estimators.importance_weighted_nll(-(rec + kl), axis=0),
+        "rec": jnp.mean(rec, axis=0),
+        "kl": jnp.mean(kl, axis=0),
+        "kl_base": gaussian.gaussian_kl(mean, log_var),
+        "nll_paper": estimators.nll_paper(center_rec, center, log_var, center_log_det),
+        "mean": mean,
+        "log_var": log_var,
+        "z0": posterior_draw(jnp.asarray(0)),
+    }

@@ -1,0 +1,202 @@
+"""Figures as tables of text, as Markdown, and as a file.
+
+Every table that shows `nll_paper` carries the note that it is no bound; every table says how many
+draws and sentences its estimates rest on.
+"""
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Figures = Mapping[str, float | int]
+
+
+class Column(NamedTuple):
+    """A figure as tables show it.
+
+    Attributes:
+        name: its key among the figures.
+        title: its heading in a table of several models.
+        format: how its value is written.
+        meaning: what it is, for the table of one model.
+    """
+
+    name: str
+    title: str
+    format: str
+    meaning: str
+
+
+COLUMNS = (
+    Column("nll_iw", "NLL (IW)", ".2f", "importance-weighted NLL, nats per sentence"),
+    Column("nll_iw_se", "± SE", ".2f", "its standard error over sentences"),
+    Column("ppl_iw", "PPL (IW)", ".2f", "perplexity per predicted token, from nll_iw"),
+    Column("neg_elbo", "−ELBO", ".2f", "rec + kl"),
+    Column("rec", "Rec", ".2f", "reconstruction NLL"),
+    Column("kl", "KL", ".3f", "KL(q(zk|x) ‖ prior), Monte Carlo"),
+    Column("kl_base", "KL(z0)", ".3f", "KL(q0(z0|x) ‖ N(0, I)), analytic, before the flow"),
+    Column("mi", "MI", ".3f", "mutual information of sentence and code"),
+    Column("marginal_kl", "KL(q(z))", ".3f", "kl − mi: aggregate posterior to prior"),
+    Column("au", "AU", "d", "active latent dimensions"),
+    Column("nll_paper", "NLL (paper)", ".2f", "the formula of the paper's code; no bound"),
+    Column("true_nll", "True NLL", ".3f", "exact entropy estimate: −log p of the source"),
+    Column("true_nll_ratio", "NLL / true", ".3f", "nll_iw / true_nll"),
+    Column("num_samples", "S", "d", "draws per sentence for nll_iw, rec and kl"),
+    Column("num_sentences", "N", "d", "sentences"),
+    Column("num_tokens", "Tokens", "d", "predicted tokens, one end per sentence counted"),
+)
+
+NLL_PAPER_NOTE = (
+    "nll_paper is the formula of the paper's code, shown for comparison with its tables only. It "
+    "is no bound on anything: without a flow it is the analytic bound less ½Σσ² (16 nats for a "
+    "collapsed posterior at Z = 32)."
+)
+
+
+def figure_table(figures: Figures) -> str:
+    """The figures of one model, one a line, with what each of them is.
+
+    Args:
+        figures: as `evaluate_split` returns them.
+
+    Returns:
+        Text without a final newline.
+    """
+    rows = [
+        (column.name, _written(figures, column), column.meaning)
+        for column in COLUMNS
+        if column.name in figures
+    ]
+    return "\n".join([*_aligned(rows, right=(1,)), "", *_notes([figures])])
+
+
+def comparison_table(results: Mapping[str, Figures]) -> str:
+    """The figures of several models, one model a line, in aligned columns.
+
+    Args:
+        results: figures by the model's name; a figure that a model lacks is left out of its line.
+
+    Returns:
+        Text without a final newline.
+    """
+    header, rows = _grid(results)
+    right = tuple(range(1, len(header)))
+    return "\n".join([*_aligned([header, *rows], right=right), "", *_notes(results.values())])
+
+
+def markdown_table(results: Mapping[str, Figures]) -> str:
+    """The figures of several models as a Markdown table with its notes below.
+
+    Args:
+        results: figures by the model's name.
+
+    Returns:
+        Text without a final newline.
+    """
+    header, rows = _grid(results)
+    rule = ["---"] + ["---:"] * (len(header) - 1)
+    lines = ["| " + " | ".join(row) + " |" for row in (header, rule, *rows)]
+    return "\n".join([*lines, "", *_notes(results.values())])
+
+
+def write_results(
+    path: str | os.PathLike[str], *, split: str, settings: Mapping[str, Any], figures: Figures
+) -> None:
+    """Writes the results of an evaluation; the file is either the old or the new one, whole.
+
+    Args:
+        path: the file, `results.json` in a run's directory.
+        split: name of the split.
+        settings: what the evaluation was told: draws, seed, step of the model and the like.
+        figures: as `evaluate_split` returns them; one that is not finite is written as null.
+    """
+    finite = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in figures.items()
+    }
+    content = {"split": split, "settings": dict(settings), "figures": finite}
+    if "nll_paper" in figures:
+        content["note"] = NLL_PAPER_NOTE
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's own is private to the user
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads what `write_results` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        `split`, `settings` and `figures`, a null figure as NaN.
+    """
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    content["figures"] = {
+        name: math.nan if value is None else value for name, value in content["figures"].items()
+    }
+    return content
+
+
+def _written(figures: Figures, column: Column) -> str:
+    return format(figures[column.name], column.format) if column.name in figures else ""
+
+
+def _grid(results: Mapping[str, Figures]) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of a table of models, with the columns that at least one of them has."""
+    columns = [
+        column for column in COLUMNS if any(column.name in figures for figures in results.values())
+    ]
+    rows = [
+        [name, *(_written(figures, column) for column in columns)]
+        for name, figures in results.items()
+    ]
+    return ["model", *(column.title for column in columns)], rows
+
+
+def _aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> list[str]:
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _notes(results: Any) -> list[str]:
+    """What the estimates rest on, and what nll_paper is not."""
+    results = list(results)
+    notes = []
+    if any("kl" in figures for figures in results):
+        notes.append("rec, kl and −ELBO average over the same S draws that nll_iw weights.")
+    ceilings = sorted(
+        {
+            (figures["num_sentences"], figures["log_num_sentences"])
+            for figures in results
+            if "mi" in figures and "log_num_sentences" in figures
+        }
+    )
+    for count, ceiling in ceilings:
+        notes.append(
+            f"mi over N = {count} sentences cannot exceed log N = {ceiling:.2f} and is biased low "
+            "near it."
+        )
+    if any("nll_paper" in figures for figures in results):
+        notes.append(NLL_PAPER_NOTE)
+    return notes
