@@ -1,0 +1,67 @@
+"""Array helpers shared by the functions of this package."""
+
+import jax
+import jax.numpy as jnp
+
+
+def match_varying(value: jax.Array, *references: jax.Array) -> jax.Array:
+    """Returns ``value`` unchanged, varying over every mesh axis that a reference varies over.
+
+    Inside ``jax.shard_map`` a scan's carry must enter with the type it leaves with, so a constant
+    start has to be declared varying where the loop's operands vary. ``zeros_like`` is a public
+    operation that keeps this part of a type, whatever the version of jax calls it.
+
+    Args:
+      value: array of any shape, the start of a loop's carry.
+      *references: arrays that the loop's body reads.
+
+    Returns:
+      An array equal to ``value``.
+    """
+    for reference in references:
+        zero = jnp.sum(jnp.zeros_like(reference))
+        value = jnp.where(zero == 0, value, value)
+    return value
+
+
+def along_last(vector: jax.Array, like: jax.Array) -> jax.Array:
+    """Reshapes a vector [Z] to broadcast along the last axis of ``like`` [..., Z]."""
+    return jnp.reshape(vector, (1,) * (like.ndim - 1) + vector.shape)
+
+
+def squared_distances(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Squared Euclidean distances of every point of ``x`` to every row of ``y``.
+
+    Differences are formed directly. The expansion ‖x‖² + ‖y‖² - 2xᵀy would be one matrix product,
+    but it cancels: equal points would not be at distance 0. Under jit the [..., M, Z] differences
+    are fused into their sum and not stored.
+
+    Args:
+      x: [..., Z] points.
+      y: [M, Z] points.
+
+    Returns:
+      [..., M] squared distances, exactly 0 for equal points.
+    """
+    y = jnp.reshape(y, (1,) * (x.ndim - 1) + y.shape)
+    return jnp.sum(jnp.square(x[..., None, :] - y), axis=-1)
+
+
+def log_ratio(numerator: jax.Array, denominator: jax.Array, difference: jax.Array) -> jax.Array:
+    """log(numerator / denominator) for positive arrays whose difference is known by itself.
+
+    Near a ratio of 1 the digits are in the difference, near 0 in the numerator; each is read where
+    it is accurate. Both branches are kept finite, for the gradient of the one not taken.
+
+    Args:
+      numerator: positive array.
+      denominator: positive array, of the same shape.
+      difference: numerator - denominator, of the same shape.
+
+    Returns:
+      The logarithm, exactly 0 where ``difference`` is 0.
+    """
+    excess = difference / denominator
+    near = excess > -0.5
+    ratio = jnp.where(near, 1.0, numerator / denominator)
+    return jnp.where(near, jnp.log1p(jnp.where(near, excess, 0.0)), jnp.log(ratio))

@@ -1,0 +1,96 @@
+"""Positive-definite kernels between two sets of points.
+
+Shapes: N and M points, Z latent dimensions. Distances are formed from differences, so that equal
+points have exactly the kernel's maximum, and squared, so that their gradient there is 0.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from wae_rnf_jax.functional._arrays import squared_distances
+
+_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+def rbf_kernel(x: jax.Array, y: jax.Array, *, bandwidth: float | jax.Array) -> jax.Array:
+    """Gaussian kernel exp(-‖x - y‖² / (2·bandwidth²)).
+
+    Args:
+      x: [N, Z] points.
+      y: [M, Z] points.
+      bandwidth: positive length, in the units of the points.
+
+    Returns:
+      [N, M] kernel values in [0, 1].
+
+    Raises:
+      AssertionError: wrong ranks, sizes or dtypes.
+      ValueError: the bandwidth is a number that is not positive.
+
+    >>> x = jnp.array([[0.0], [1.0]])
+    >>> rbf_kernel(x, x, bandwidth=1.0).round(3).tolist()
+    [[1.0, 0.6070000529289246], [0.6070000529289246, 1.0]]
+    """
+    _assert_points(x, y)
+    _assert_positive("bandwidth", bandwidth)
+    return jnp.exp(-squared_distances(x, y) / (2.0 * jnp.square(bandwidth)))
+
+
+def imq_kernel(x: jax.Array, y: jax.Array, *, constant: float | jax.Array) -> jax.Array:
+    """Inverse multiquadric kernel C / (C + ‖x - y‖²) (Tolstikhin et al. 2018, arXiv:1711.01558).
+
+    Args:
+      x: [N, Z] points.
+      y: [M, Z] points.
+      constant: C, positive, in squared units of the points.
+
+    Returns:
+      [N, M] kernel values in [0, 1].
+
+    Raises:
+      AssertionError: wrong ranks, sizes or dtypes.
+      ValueError: the constant is a number that is not positive.
+
+    >>> x = jnp.array([[0.0], [1.0]])
+    >>> imq_kernel(x, x, constant=1.0).tolist()
+    [[1.0, 0.5], [0.5, 1.0]]
+    """
+    _assert_points(x, y)
+    _assert_positive("constant", constant)
+    return constant / (constant + squared_distances(x, y))
+
+
+def multi_scale_imq_kernel(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Sum of inverse multiquadric kernels with C = 2·Z·s, s in {.1, .2, .5, 1, 2, 5, 10}.
+
+    2·Z is the mean squared distance of two draws from N(0, I) in Z dimensions.
+
+    Args:
+      x: [N, Z] points.
+      y: [M, Z] points.
+
+    Returns:
+      [N, M] kernel values in [0, 7].
+
+    Raises:
+      AssertionError: wrong ranks, sizes or dtypes.
+
+    >>> multi_scale_imq_kernel(jnp.zeros([1, 4]), jnp.zeros([1, 4])).tolist()
+    [[7.0]]
+    """
+    _assert_points(x, y)
+    squared = squared_distances(x, y)
+    constants = [2.0 * x.shape[-1] * scale for scale in _SCALES]
+    return sum(constant / (constant + squared) for constant in constants)
+
+
+def _assert_points(x: jax.Array, y: jax.Array) -> None:
+    chex.assert_type([x, y], float)
+    chex.assert_rank([x, y], 2)
+    chex.assert_equal_shape_suffix([x, y], 1)
+
+
+def _assert_positive(name: str, value: float | jax.Array) -> None:
+    if isinstance(value, int | float) and value <= 0:
+        raise ValueError(f"{name} must be positive, got {value}")

@@ -1,0 +1,109 @@
+"""Riemannian metric of the latent space, read from where the codes lie.
+
+Shapes: ``...`` any batch dimensions, N points, C centres, Z latent dimensions. The metric is
+G(z) = I / β(z), with the RBF precision β of Arvanitidis et al. (2018, arXiv:1710.11379).
+"""
+
+from collections.abc import Hashable
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from wae_rnf_jax.functional._arrays import squared_distances
+
+
+def rbf_precision(
+    z: jax.Array, centers: jax.Array, *, bandwidth: float | jax.Array, floor: float | jax.Array
+) -> jax.Array:
+    """RBF precision β(z) = floor + Σ_c exp(-‖z - c‖² / (2·bandwidth²)): large near the centres.
+
+    Args:
+      z: [..., Z] points.
+      centers: [C, Z] centres.
+      bandwidth: positive length h, in the units of the points.
+      floor: positive precision far from all centres, ζ.
+
+    Returns:
+      [...] precisions in [floor, floor + C].
+
+    Raises:
+      AssertionError: wrong ranks, sizes or dtypes.
+      ValueError: the bandwidth or the floor is a number that is not positive.
+
+    >>> float(rbf_precision(jnp.zeros([2]), jnp.zeros([3, 2]), bandwidth=1.0, floor=0.5))
+    3.5
+    """
+    chex.assert_type([z, centers], float)
+    chex.assert_rank(centers, 2)
+    chex.assert_axis_dimension(z, -1, centers.shape[-1])
+    for name, value in (("bandwidth", bandwidth), ("floor", floor)):
+        if isinstance(value, int | float) and value <= 0:
+            raise ValueError(f"{name} must be positive, got {value}")
+    scaled = squared_distances(z, centers) / (2.0 * jnp.square(bandwidth))
+    return floor + jnp.sum(jnp.exp(-scaled), axis=-1)
+
+
+def rbf_log_magnification(
+    z: jax.Array, centers: jax.Array, *, bandwidth: float | jax.Array, floor: float | jax.Array
+) -> jax.Array:
+    """Log-magnification m(z) = ½·log|G(z)| = -(Z/2)·log β(z): small near the centres.
+
+    Args:
+      z: [..., Z] points.
+      centers: [C, Z] centres.
+      bandwidth: positive length h, in the units of the points.
+      floor: positive precision far from all centres, ζ.
+
+    Returns:
+      [...] log-magnifications in nats.
+
+    Raises:
+      AssertionError: wrong ranks, sizes or dtypes.
+      ValueError: the bandwidth or the floor is a number that is not positive.
+
+    >>> z, centers = jnp.zeros([2]), jnp.zeros([1, 2])
+    >>> print(f"{rbf_log_magnification(z, centers, bandwidth=1.0, floor=1.0):.4f}")
+    -0.6931
+    """
+    precision = rbf_precision(z, centers, bandwidth=bandwidth, floor=floor)
+    return -0.5 * z.shape[-1] * jnp.log(precision)
+
+
+def rbf_bandwidth(
+    points: jax.Array,
+    centers: jax.Array,
+    where: jax.Array | None = None,
+    *,
+    axis_name: Hashable | None = None,
+) -> jax.Array:
+    """Bandwidth h of the RBF precision: h² is half the mean squared distance to the own centre.
+
+    Args:
+      points: [N, Z] points.
+      centers: [C, Z] centres; a point's own is the nearest.
+      where: [N] bool, the valid points; all if None.
+      axis_name: mapped axis over which points and where are parts of one global set.
+
+    Returns:
+      [] bandwidth, a positive length; if all points lie at their centres, the least whose square
+      does not underflow.
+
+    Raises:
+      AssertionError: wrong ranks, shapes or dtypes.
+
+    >>> float(rbf_bandwidth(jnp.array([[-2.0, 2.0], [2.0, 2.0]]), jnp.zeros([1, 2])))
+    2.0
+    """
+    chex.assert_type([points, centers], float)
+    chex.assert_rank([points, centers], 2)
+    chex.assert_equal_shape_suffix([points, centers], 1)
+    where = jnp.ones(points.shape[0], bool) if where is None else where
+    chex.assert_shape(where, (points.shape[0],))
+    chex.assert_type(where, bool)
+    own = jnp.where(where, jnp.min(squared_distances(points, centers), axis=-1), 0.0)
+    total, count = jnp.sum(own), jnp.sum(where)
+    if axis_name is not None:
+        total, count = jax.lax.psum((total, count), axis_name)
+    half_mean = 0.5 * total / jnp.maximum(count, 1)
+    return jnp.sqrt(jnp.maximum(half_mean, jnp.finfo(points.dtype).tiny))
