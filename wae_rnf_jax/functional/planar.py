@@ -130,7 +130,7 @@ def planar_identity_params(key: jax.Array, dim: int) -> Params:
     """
     w = jax.random.normal(key, (dim,)) / math.sqrt(dim)
     u = _SOFTPLUS_INVERSE_OF_ONE * (w / jnp.sum(jnp.square(w)))
-    return {"u": u, "w": w, "b": jnp.zerosalong_last(w, shape=())}
+    return {"u": u, "w": w, "b": jnp.zeros_like(w, shape=())}
 
 
 def planar_paper_params(key: jax.Array, dim: int) -> Params:
@@ -144,7 +144,7 @@ def planar_paper_params(key: jax.Array, dim: int) -> Params:
       ``u`` and ``w`` ~ N(0, 1) [Z], ``b`` = 1 [].
     """
     u, w = jax.random.normal(key, (2, dim))
-    return {"u": u, "w": w, "b": jnp.onesalong_last(w, shape=())}
+    return {"u": u, "w": w, "b": jnp.ones_like(w, shape=())}
 
 
 def _planar(params: Params) -> _Planar:
@@ -165,7 +165,7 @@ def _planar(params: Params) -> _Planar:
     is_zero &= jnp.max(jnp.abs(direction)) <= rounding * jnp.max(jnp.abs(u))
     residue = jax.lax.stop_gradient((direction, slope, slope_plus_one - 1.0))
     direction, slope, slope_plus_one = jax.tree.map(
-        lambda value, rest: value - jnp.where(is_zero, rest, jnp.zerosalong_last(rest)),
+        lambda value, rest: value - jnp.where(is_zero, rest, jnp.zeros_like(rest)),
         (direction, slope, slope_plus_one),
         residue,
     )
@@ -176,7 +176,7 @@ def _planar_log_det(planar: _Planar, activation: jax.Array) -> jax.Array:
     """log(1 + ψ·s), ψ = tanh'(activation), read as log(t² + ψ·(1 + s)) where s nears -1."""
     psi = _tanh_slope(activation)
     determinant = jnp.square(jnp.tanh(activation)) + psi * planar.slope_plus_one
-    return log_ratio(determinant, jnp.onesalong_last(determinant), psi * planar.slope)
+    return log_ratio(determinant, jnp.ones_like(determinant), psi * planar.slope)
 
 
 def _planar_paper_log_det(planar: _Planar, activation: jax.Array) -> jax.Array:
@@ -218,7 +218,7 @@ def _activation_root(slope: jax.Array, slope_plus_one: jax.Array, target: jax.Ar
 def _activation_root_jvp(
     primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]
 ) -> PointsAndLogDet:
-    """Implicit differentiation; ``slope_plus_one`` follows ``slope`` and has no share of its own."""
+    """Implicit differentiation; ``slope_plus_one`` is ``slope`` again, without a share."""
     slope, slope_plus_one, target = primals
     root = _activation_root(slope, slope_plus_one, target)
     change = tangents[2] - jnp.tanh(root) * tangents[0]

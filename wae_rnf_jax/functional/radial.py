@@ -88,7 +88,7 @@ def radial_identity_params(key: jax.Array, dim: int) -> Params:
       ``reference`` ~ N(0, I) [Z], ``alpha_raw`` = ``beta_raw`` = softplus⁻¹(1) [].
     """
     reference = jax.random.normal(key, (dim,))
-    raw = jnp.fullalong_last(reference, _SOFTPLUS_INVERSE_OF_ONE, shape=())
+    raw = jnp.full_like(reference, _SOFTPLUS_INVERSE_OF_ONE, shape=())
     return {"reference": reference, "alpha_raw": raw, "beta_raw": raw}
 
 
