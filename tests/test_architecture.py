@@ -1,0 +1,277 @@
+"""The rules of the layout: who may import whom, where a name may stand, how long things grow.
+
+Each rule is a function from a parsed file to its offences, `(line, message)`. A rule is tested
+twice: it must find nothing in the tree, and it must find the offence in a planted snippet.
+"""
+
+import ast
+import inspect
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+import wae_rnf_jax
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PACKAGE = "wae_rnf_jax"
+
+# What the modules of each part of the package may import from the package.
+ALLOWED_IMPORTS = {
+    "": {"functional"},  # the package's __init__
+    "errors": set(),
+    "functional": {"functional"},
+    "data": {"functional", "errors", "data"},
+    "models": {"functional", "errors", "models"},
+    "training": {"functional", "errors", "models", "data", "training"},
+    "evaluation": {"functional", "errors", "models", "data", "training", "evaluation"},
+    "cli": {"functional", "errors", "models", "data", "training", "evaluation"},
+}
+# Slow to import, or absent from some installations: imported inside the function that needs them.
+IMPORTED_WHERE_USED = {"array_record", "grain", "matplotlib", "orbax", "tensorflow_datasets"}
+NEVER_IMPORTED = {"clu", "tensorflow", "torch"}
+CONFIG_FILES = {"cli.py", "training/loop.py", "training/state.py"}
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 80
+
+
+class Offence(NamedTuple):
+    line: int
+    message: str
+
+
+def _imported_modules(node: ast.AST, relative: str) -> list[str]:
+    """Absolute dotted names that an import statement of the file may load, most specific first."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    base = node.module or ""
+    if node.level:
+        package = [PACKAGE, *pathlib.PurePath(relative).parts][: -node.level]
+        base = ".".join([*package, *([base] if base else [])])
+    return [f"{base}.{alias.name}" for alias in node.names]
+
+
+def _part(relative: str) -> str:
+    """The part of the package that a file belongs to: its folder, or a top-level module's name."""
+    path = pathlib.PurePath(relative)
+    if len(path.parts) > 1:
+        return path.parts[0]
+    return "" if path.stem == "__init__" else path.stem
+
+
+def _identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every name that the code uses, imports or reaches as an attribute, with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.lineno, node.attr
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom):
+                modules.append(node.module or "")
+            for module in modules:
+                for name in module.split("."):
+                    yield node.lineno, name
+
+
+def import_order(tree: ast.Module, relative: str) -> list[Offence]:
+    part = _part(relative)
+    offences = []
+    for node in ast.walk(tree):
+        for module in _imported_modules(node, relative):
+            names = module.split(".")
+            if names[0] != PACKAGE:
+                continue
+            imported = names[1] if len(names) > 1 else ""
+            if imported not in ALLOWED_IMPORTS.get(part, set()):
+                offences.append(Offence(node.lineno, f"{part or PACKAGE} may not import {module}"))
+    return offences
+
+
+def heavy_imports(tree: ast.Module, relative: str) -> list[Offence]:
+    del relative
+    offences = []
+    for node in ast.walk(tree):
+        for module in _imported_modules(node, ""):
+            name = module.split(".")[0]
+            if name in NEVER_IMPORTED:
+                offences.append(Offence(node.lineno, f"{name} is not among the requirements"))
+            if name in IMPORTED_WHERE_USED and node in tree.body:
+                offences.append(Offence(node.lineno, f"import {name} inside the function using it"))
+    return offences
+
+
+def config_stops_early(tree: ast.Module, relative: str) -> list[Offence]:
+    if relative in CONFIG_FILES:
+        return []
+    return [
+        Offence(line, f"{name} may be named only in {', '.join(sorted(CONFIG_FILES))}")
+        for line, name in _identifiers(tree)
+        if name in ("ConfigDict", "FrozenConfigDict", "ml_collections", "config_dict")
+    ]
+
+
+def one_pmap_file(tree: ast.Module, relative: str) -> list[Offence]:
+    if relative == "training/parallel.py":
+        return []
+    return [
+        Offence(line, "pmap may be named only in training/parallel.py")
+        for line, name in _identifiers(tree)
+        if name == "pmap"
+    ]
+
+
+def no_hidden_defaults(tree: ast.Module, relative: str) -> list[Offence]:
+    """A default belongs in configs/default.py: no `config.get(key, …)`, no three-way getattr."""
+    del relative
+    offences = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        owner = None
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+            owner = node.func.value
+        elif isinstance(node.func, ast.Name) and node.func.id == "getattr" and len(node.args) == 3:
+            owner = node.args[0]
+        if owner is not None and re.search(r"\b(config|cfg)\b", ast.unparse(owner)):
+            offences.append(Offence(node.lineno, f"hidden default: {ast.unparse(node)}"))
+    return offences
+
+
+def short_functions(tree: ast.Module, relative: str) -> list[Offence]:
+    del relative
+    functions = (
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    return [
+        Offence(node.lineno, f"{node.name} has {size} lines, at most {MAX_FUNCTION_LINES}")
+        for node in functions
+        if (size := node.end_lineno - node.lineno + 1) > MAX_FUNCTION_LINES
+    ]
+
+
+RULES = [
+    import_order,
+    heavy_imports,
+    config_stops_early,
+    one_pmap_file,
+    no_hidden_defaults,
+    short_functions,
+]
+
+# (rule, file it would stand in, code, line of the offence)
+PLANTED = [
+    (import_order, "functional/mmd.py", "from wae_rnf_jax.errors import InputError", 1),
+    (import_order, "functional/mmd.py", "from ..models import encoder", 1),
+    (import_order, "data/corpora.py", "import wae_rnf_jax.models.encoder", 1),
+    (import_order, "models/encoder.py", "def f():\n    from wae_rnf_jax.training import step", 2),
+    (import_order, "training/step.py", "from wae_rnf_jax import evaluation", 1),
+    (import_order, "evaluation/report.py", "from wae_rnf_jax.cli import main", 1),
+    (import_order, "stray.py", "from wae_rnf_jax import functional", 1),
+    (heavy_imports, "data/batches.py", "import grain.python as grain", 1),
+    (heavy_imports, "data/corpora.py", "def f():\n    import tensorflow as tf", 2),
+    (config_stops_early, "training/step.py", "from ml_collections import ConfigDict", 1),
+    (config_stops_early, "models/encoder.py", "def f(c: ml_collections.ConfigDict): ...", 1),
+    (one_pmap_file, "training/step.py", "import jax\nf = jax.pmap(g)", 2),
+    (one_pmap_file, "functional/mmd.py", "from jax import pmap", 1),
+    (no_hidden_defaults, "cli.py", "a = 1\nx = config.train.get('seed', 0)", 2),
+    (no_hidden_defaults, "cli.py", "x = getattr(run.config, 'seed', 0)", 1),
+    (short_functions, "cli.py", "def f():\n" + "    x = 1\n" * MAX_FUNCTION_LINES, 1),
+]
+
+
+def _package_files() -> list[pathlib.Path]:
+    return sorted((ROOT / PACKAGE).rglob("*.py"))
+
+
+def _report(offences: list[tuple[pathlib.Path, Offence]]) -> str:
+    return "\n".join(f"{path.relative_to(ROOT)}:{o.line}: {o.message}" for path, o in offences)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_package_keeps_the_rule(rule):
+    files = _package_files()
+    assert len(files) > 20, "the package's files were not found"
+    offences = [
+        (path, offence)
+        for path in files
+        for offence in rule(
+            ast.parse(path.read_text()), path.relative_to(ROOT / PACKAGE).as_posix()
+        )
+    ]
+    assert not offences, _report(offences)
+
+
+@pytest.mark.parametrize("rule, relative, code, line", PLANTED)
+def test_rule_finds_a_planted_offence(rule, relative, code, line):
+    assert line in [offence.line for offence in rule(ast.parse(code), relative)]
+
+
+def test_every_part_of_the_package_has_its_place_in_the_import_order():
+    parts = {_part(path.relative_to(ROOT / PACKAGE).as_posix()) for path in _package_files()}
+    assert parts <= set(ALLOWED_IMPORTS)
+
+
+def test_files_are_short():
+    folders = (PACKAGE, "configs", "tests", "benchmarks")
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines())
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    long = {name: length for name, length in lengths.items() if length > MAX_FILE_LINES}
+    assert lengths
+    assert not long, f"more than {MAX_FILE_LINES} lines: {long}"
+
+
+def _public_functions() -> list[str]:
+    return [name for name in wae_rnf_jax.__all__ if inspect.isfunction(getattr(wae_rnf_jax, name))]
+
+
+def test_public_names_are_nouns():
+    verbs = [name for name in wae_rnf_jax.__all__ if re.match(r"(get|compute|calculate)_", name)]
+    assert _public_functions()
+    assert not verbs, f"names are noun phrases: {verbs}"
+
+
+@pytest.mark.parametrize("name", _public_functions())
+def test_public_function_documents_arguments_and_result(name):
+    function = getattr(wae_rnf_jax, name)
+    where = f"{inspect.getsourcefile(function)}:{function.__code__.co_firstlineno}: {name}"
+    doc = inspect.getdoc(function) or ""
+    assert re.search(r"^Returns:$", doc, re.MULTILINE), f"{where}: no Returns section"
+    arguments = re.search(r"^Args:\n((?:[ ].*\n|\n)+)", doc, re.MULTILINE)
+    assert arguments, f"{where}: no Args section"
+    undocumented = [
+        parameter
+        for parameter in inspect.signature(function).parameters
+        if not re.search(rf"^ +\*{{0,2}}{parameter}\b.*:", arguments[1], re.MULTILINE)
+    ]
+    assert not undocumented, f"{where}: arguments without a description: {undocumented}"
+
+
+@pytest.mark.parametrize("command", [("check",), ("format", "--check")], ids=" ".join)
+def test_ruff_finds_nothing(command):
+    result = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "--no-cache", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_pre_commit_pins_the_ruff_of_the_requirements():
+    requirements = (ROOT / "requirements.txt").read_text()
+    pinned = re.search(r"^ruff==(\S+)", requirements, re.MULTILINE)[1]
+    hooks = re.findall(r"ruff==([\w.]+)", (ROOT / ".pre-commit-config.yaml").read_text())
+    assert hooks
+    assert set(hooks) == {pinned}
