@@ -1,0 +1,236 @@
+"""Sentences as padded arrays: shifts, masks, per-sentence sums and per-example noise.
+
+Shape letters: B examples, L words of the longest sentence, T = L + 1 time steps.
+
+A sentence w1 … wn is stored without boundary marks and padded on the right. The encoder and the
+decoder read `<bos> w1 … wn`; the decoder predicts `w1 … wn <eos>`: n + 1 tokens either way.
+
+Noise is keyed per example, never per batch: an example's dropout mask and draws then depend on its
+own key alone, whatever the batch size, its place in the batch or the number of devices.
+"""
+
+from collections.abc import Sequence
+
+import chex
+import jax
+import jax.numpy as jnp
+
+PAD_ID = 0
+UNK_ID = 1
+BOS_ID = 2
+EOS_ID = 3
+NUM_SPECIAL = 4
+
+
+def sequence_mask(lengths: jax.Array, max_length: int) -> jax.Array:
+    """True at the first `lengths` positions.
+
+    Args:
+      lengths: integer [...], number of valid positions.
+      max_length: T, size of the new last axis.
+
+    Returns:
+      bool [..., T].
+
+    Raises:
+      TypeError, AssertionError: `lengths` is not integer.
+
+    >>> sequence_mask(jnp.array([2, 0]), 3).tolist()
+    [[True, True, False], [False, False, False]]
+    """
+    _check_integer(lengths, "lengths")
+    positions = jax.lax.broadcasted_iota(lengths.dtype, (*lengths.shape, max_length), lengths.ndim)
+    return positions < lengths[..., None]
+
+
+def bos_inputs(tokens: jax.Array) -> jax.Array:
+    """The sequence that encoder and decoder read: `<bos> w1 … wn`, then padding.
+
+    Args:
+      tokens: integer [..., L], word ids right-padded with `PAD_ID`.
+
+    Returns:
+      integer [..., L + 1]; n + 1 positions are valid.
+
+    Raises:
+      TypeError, AssertionError: `tokens` is not an integer array of rank 1 or more.
+
+    >>> bos_inputs(jnp.array([[7, 8, 0]])).tolist()
+    [[2, 7, 8, 0]]
+    """
+    _check_tokens(tokens)
+    first = jnp.full_like(tokens, BOS_ID, shape=(*tokens.shape[:-1], 1))
+    return jnp.concatenate([first, tokens], axis=-1)
+
+
+def eos_targets(tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+    """The sequence that the decoder predicts: `w1 … wn <eos>`, then padding.
+
+    Args:
+      tokens: integer [..., L], word ids right-padded with `PAD_ID`.
+      lengths: integer [...], number of words n of each sentence.
+
+    Returns:
+      integer [..., L + 1]; n + 1 positions are valid.
+
+    Raises:
+      TypeError, AssertionError: wrong dtypes, or `lengths` does not match `tokens`.
+
+    >>> eos_targets(jnp.array([[7, 8, 0]]), jnp.array([2])).tolist()
+    [[7, 8, 3, 0]]
+    """
+    _check_tokens(tokens)
+    _check_integer(lengths, "lengths")
+    chex.assert_shape(lengths, tokens.shape[:-1])
+    last = jnp.full_like(tokens, PAD_ID, shape=(*tokens.shape[:-1], 1))
+    padded = jnp.concatenate([tokens, last], axis=-1)
+    words = sequence_mask(lengths, padded.shape[-1])
+    words_and_end = sequence_mask(lengths + 1, padded.shape[-1])
+    return jnp.where(words, padded, jnp.where(words_and_end, EOS_ID, PAD_ID).astype(padded.dtype))
+
+
+def sum_over_tokens(values: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Sum of each sentence's valid positions; what padding holds, NaN included, has no effect.
+
+    Args:
+      values: [..., T], one value a token.
+      lengths: integer, number of valid positions; its shape is `values`' without the last axis,
+        or ends like it (values [S, B, T] go with lengths [B]).
+
+    Returns:
+      [...], `values`' shape without the last axis.
+
+    Raises:
+      TypeError, AssertionError: `lengths` is not integer or does not match `values`.
+
+    >>> sum_over_tokens(jnp.array([[1.0, 2.0, 4.0]]), jnp.array([2])).tolist()
+    [3.0]
+    """
+    _check_integer(lengths, "lengths")
+    sentences = values.shape[:-1]
+    chex.assert_shape(lengths, sentences[len(sentences) - lengths.ndim :])
+    mask = jnp.broadcast_to(sequence_mask(lengths, values.shape[-1]), values.shape)
+    return jnp.where(mask, values, jnp.zeros_like(values)).sum(axis=-1)
+
+
+def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
+    """One random key per example, from the key of the step and the example's global number.
+
+    Args:
+      key: a typed key (`jax.random.key`).
+      index: integer [B], a number that belongs to the example and not to its place on a device.
+
+    Returns:
+      typed keys [B].
+
+    Raises:
+      TypeError, AssertionError: `key` is not a typed key or `index` is not integer [B].
+
+    >>> example_keys(jax.random.key(0), jnp.arange(3)).shape
+    (3,)
+    """
+    _check_keys(key, ())
+    _check_integer(index, "index")
+    chex.assert_rank(index, 1)
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)
+
+
+def word_dropout(keys: jax.Array, inputs: jax.Array, *, rate: float) -> jax.Array:
+    """Replaces decoder inputs by `<unk>` at random; `<bos>` and padding are never touched.
+
+    Bowman et al. 2015, "Generating Sentences from a Continuous Space", section 3.1.
+
+    Args:
+      keys: typed keys [B], one per example.
+      inputs: integer [B, T], as made by `bos_inputs`.
+      rate: probability that a word is replaced, in [0, 1].
+
+    Returns:
+      integer [B, T].
+
+    Raises:
+      ValueError: `rate` is outside [0, 1].
+      TypeError, AssertionError: wrong dtypes or shapes.
+
+    >>> keys = example_keys(jax.random.key(0), jnp.arange(1))
+    >>> word_dropout(keys, jnp.array([[2, 7, 8, 0]]), rate=1.0).tolist()
+    [[2, 1, 1, 0]]
+    """
+    if not 0.0 <= rate <= 1.0:
+        raise ValueError(f"word_dropout: rate must lie in [0, 1], got {rate}.")
+    _check_integer(inputs, "inputs")
+    chex.assert_rank(inputs, 2)
+    _check_keys(keys, inputs.shape[:1])
+    if rate == 0.0:
+        return inputs
+    drop = jax.vmap(lambda key: jax.random.bernoulli(key, rate, inputs.shape[1:]))(keys)
+    words = (inputs != BOS_ID) & (inputs != PAD_ID)
+    return jnp.where(drop & words, jnp.full_like(inputs, UNK_ID), inputs)
+
+
+def example_dropout(keys: jax.Array, x: jax.Array, *, rate: float) -> jax.Array:
+    """Inverted dropout with one key per example: kept entries are divided by 1 − rate.
+
+    Args:
+      keys: typed keys [B], one per example.
+      x: floating [B, ...].
+      rate: probability that an entry is zeroed, in [0, 1); 0 returns `x` itself.
+
+    Returns:
+      [B, ...], of `x`'s dtype.
+
+    Raises:
+      ValueError: `rate` is outside [0, 1).
+      TypeError, AssertionError: wrong dtypes or shapes.
+
+    >>> keys = example_keys(jax.random.key(0), jnp.arange(2))
+    >>> sorted(set(example_dropout(keys, jnp.ones((2, 50)), rate=0.5).ravel().tolist()))
+    [0.0, 2.0]
+    """
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"example_dropout: rate must lie in [0, 1), got {rate}.")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"example_dropout: x must be floating, got {x.dtype}.")
+    _check_keys(keys, x.shape[:1])
+    if rate == 0.0:
+        return x
+    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1.0 - rate, x.shape[1:]))(keys)
+    return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
+
+
+def example_normal(keys: jax.Array, shape: Sequence[int]) -> jax.Array:
+    """Standard normal draws with one key per example.
+
+    Args:
+      keys: typed keys [B], one per example.
+      shape: shape of one example's draws.
+
+    Returns:
+      float32 [B, *shape].
+
+    Raises:
+      TypeError, AssertionError: `keys` are not typed keys [B].
+
+    >>> example_normal(example_keys(jax.random.key(0), jnp.arange(2)), (3,)).shape
+    (2, 3)
+    """
+    _check_keys(keys, keys.shape[:1])
+    return jax.vmap(lambda key: jax.random.normal(key, tuple(shape), jnp.float32))(keys)
+
+
+def _check_tokens(tokens: jax.Array) -> None:
+    _check_integer(tokens, "tokens")
+    if tokens.ndim == 0:
+        raise TypeError("tokens must have a time axis, got a scalar.")
+
+
+def _check_integer(array: jax.Array, name: str) -> None:
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"{name} must be integer, got {array.dtype}.")
+
+
+def _check_keys(keys: jax.Array, shape: tuple[int, ...]) -> None:
+    if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
+        raise TypeError(f"random keys must be typed (jax.random.key), got dtype {keys.dtype}.")
+    if keys.shape != shape or len(shape) > 1:
+        raise TypeError(f"random keys must have shape {shape}, got {keys.shape}.")
