@@ -1,0 +1,131 @@
+"""Plain text: a folder with ``train.txt``, ``valid.txt`` and ``test.txt``, one sentence a line."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from wae_rnf_jax.data.vocabulary import first_reserved_word
+from wae_rnf_jax.errors import InputError
+
+__all__ = ["LABELS", "SPLITS", "Record", "text_digest", "text_files", "text_records"]
+
+SPLITS = ("train", "valid", "test")
+LABELS = ("none", "leading")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Record(NamedTuple):
+    """One sentence of a source.
+
+    Attributes:
+        text: words separated by white space; empty for a line without words.
+        label: what the sentence is labelled with, or None.
+        log_prob: its exact log-probability in nats where the source knows it, or None.
+    """
+
+    text: str
+    label: str | None = None
+    log_prob: float | None = None
+
+
+def text_files(path: str) -> dict[str, Path]:
+    """The three files of a text folder.
+
+    Args:
+        path: the folder.
+
+    Returns:
+        The file of each split.
+
+    Raises:
+        InputError: if the folder or a file is missing, or a file is empty.
+    """
+    folder = Path(path)
+    if not path or not folder.is_dir():
+        raise InputError(
+            f"no folder {path!r}: the text source needs a folder with train.txt, valid.txt and "
+            "test.txt, one sentence a line"
+        )
+    files = {split: folder / f"{split}.txt" for split in SPLITS}
+    missing = [file.name for file in files.values() if not file.is_file()]
+    if missing:
+        raise InputError(
+            f"{folder} has no {' and no '.join(missing)}: it needs train.txt, valid.txt and "
+            "test.txt, one sentence a line"
+        )
+    for file in files.values():
+        if file.stat().st_size == 0:
+            raise InputError(f"{file} is empty: one sentence a line is needed")
+    return files
+
+
+def text_digest(path: str) -> str:
+    """SHA-256 over the contents of a text folder's three files, whatever their place or time.
+
+    Args:
+        path: the folder.
+
+    Returns:
+        The digest in hexadecimal.
+
+    Raises:
+        InputError: as `text_files`, and if a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for split, file in text_files(path).items():
+        try:
+            with file.open("rb") as stream:
+                digest.update(
+                    f"{split} {hashlib.file_digest(stream, 'sha256').hexdigest()}".encode()
+                )
+        except OSError as error:
+            raise InputError(f"cannot read {file}: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def text_records(file: Path, *, label: str) -> Iterator[Record]:
+    """The lines of one file; one without words gives an empty record, for the caller to count.
+
+    A byte-order mark and carriage returns are tolerated. Lines end at the line feed alone, so
+    that rarer Unicode line separators within a sentence are white space.
+
+    Args:
+        file: the file to read.
+        label: "none", or "leading" where the first field of each line is its label.
+
+    Yields:
+        One record a line.
+
+    Raises:
+        InputError: naming file and line, if the text is not UTF-8, holds a NUL byte or a reserved
+            word.
+    """
+    try:
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if number == 1:
+                    line = line.removeprefix(_BYTE_ORDER_MARK)
+                yield _record(line, f"{file}:{number}", label)
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from error
+
+
+def _record(line: bytes, where: str, label: str) -> Record:
+    if b"\0" in line:
+        raise InputError(f"{where}: a NUL byte; the text must be plain UTF-8")
+    try:
+        text = line.decode().strip()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where}: not UTF-8 (byte {error.start + 1} of the line); convert the file to UTF-8"
+        ) from error
+    words = text.split()
+    reserved = first_reserved_word(words)
+    if reserved is not None:
+        raise InputError(f"{where}: the word {reserved} is reserved and may not stand in a text")
+    if label == "none" or not words:
+        return Record(text)
+    return Record(text[len(words[0]) :].lstrip(), label=words[0])
