@@ -1,0 +1,27 @@
+"""Settings of every test: four CPU devices, no rank promotion by accident, shared fixtures."""
+
+import os
+
+# Read by jax when it is first imported, so they are set before that. Four devices need as many
+# threads to meet in a collective, which two cores would not give them by default (NPROC).
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_NUM_CPU_DEVICES"] = "4"
+os.environ["NPROC"] = "64"
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def key() -> jax.Array:
+    return jax.random.key(0)
+
+
+@pytest.fixture
+def x64():
+    """Runs the test in double precision."""
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
