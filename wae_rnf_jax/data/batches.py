@@ -215,7 +215,8 @@ def _batch(split: TokenSplit, rows: np.ndarray, bound: int) -> Batch:
     return {
         "tokens": tokens,
         "lengths": lengths,
-        "index": np.where(where, rows, 0).astype(np.int32),
+        # Rows of padding are numbered after the split's, so that no two rows share a random key.
+        "index": np.where(where, rows, len(split) + np.arange(len(rows))).astype(np.int32),
         "where": where,
     }
 

@@ -392,7 +392,9 @@ def grammar_sentences(num_sentences: int, *, seed: int, split: str) -> Iterator[
     """Draws sentences from the built-in grammar.
 
     >>> for sentence in grammar_sentences(2, seed=0, split="train"):
-    ...     print(sentence.text)
+    ...     print(f"{sentence.topic}: {sentence.text}")
+    sport: some goalkeepers who finish these games claim this wonderful prize in the stadium
+    kitchen: the chefs taste some soups badly
 
     Args:
         num_sentences: how many.
@@ -413,7 +415,9 @@ def grammar_sentences(num_sentences: int, *, seed: int, split: str) -> Iterator[
 def grammar_log_prob(sentence: str) -> float:
     """Exact log-probability of a sentence, found from its words alone.
 
-    >>> grammar_log_prob("the doctors took the pills")
+    >>> round(grammar_log_prob("the chefs taste some soups badly"), 3)
+    -18.622
+    >>> grammar_log_prob("the chefs tastes some soups badly")
     -inf
 
     Args:
@@ -429,7 +433,8 @@ def grammar_log_prob(sentence: str) -> float:
 def grammar_entropy() -> float:
     """Exact entropy of a sentence of the built-in grammar, in nats, in closed form.
 
-    >>> round(grammar_entropy(), 3)
+    >>> round(grammar_entropy(), 4)
+    23.1096
     """
     grammar = _built_in()
     return grammar.entropy(grammar.start)

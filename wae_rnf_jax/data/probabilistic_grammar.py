@@ -223,11 +223,11 @@ class ProbabilisticGrammar:
         """Fewest and most words derived from ``symbol``."""
         if isinstance(symbol, str):
             return 1, 1
-        ranges = [
-            tuple(map(sum, zip((0, 0), *map(self.length_range, rule.body), strict=True)))
-            for rule in self.rules(symbol)
-        ]
-        return min(shortest for shortest, _ in ranges), max(longest for _, longest in ranges)
+        parts = [[self.length_range(part) for part in rule.body] for rule in self.rules(symbol)]
+        return (
+            min(sum(shortest for shortest, _ in body) for body in parts),
+            max(sum(longest for _, longest in body) for body in parts),
+        )
 
     def _terminals(self, symbol: Symbol) -> frozenset[str]:
         """Every word that a derivation from ``symbol`` may hold."""

@@ -78,11 +78,10 @@ def text_digest(path: str) -> str:
     for split, file in text_files(path).items():
         try:
             with file.open("rb") as stream:
-                digest.update(
-                    f"{split} {hashlib.file_digest(stream, 'sha256').hexdigest()}".encode()
-                )
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
             raise InputError(f"cannot read {file}: {error.strerror}") from error
+        digest.update(f"{split} {content}\n".encode())
     return digest.hexdigest()
 
 

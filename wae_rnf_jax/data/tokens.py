@@ -339,13 +339,17 @@ def read_manifest(directory: Path) -> dict:
     path = directory / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        files, version = dict(manifest["files"]), manifest["format"]
+        version = manifest["format"]
+        files = {str(name): str(digest) for name, digest in manifest["files"].items()}
+        complete = {"fingerprint", "labels", "skipped"} <= manifest.keys() and files
     except FileNotFoundError as error:
         raise InputError(f"{directory} holds no prepared corpus (no {MANIFEST})") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged; delete {directory} and prepare it again") from error
-    if version != FORMAT:
-        raise InputError(f"{path} has format {version}, this version reads {FORMAT}")
+    if version != FORMAT or not complete:
+        raise InputError(
+            f"{path} is not a manifest of format {FORMAT}; delete {directory} and prepare it again"
+        )
     for name, digest in file_digests(directory, files).items():
         if digest != files[name]:
             raise InputError(
