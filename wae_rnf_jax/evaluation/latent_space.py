@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wae_rnf_jax.data.vocabulary import Vocabulary
+from wae_rnf_jax.data.vocabulary import UNKNOWN_WORD, Vocabulary, first_reserved_word
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
 from wae_rnf_jax.functional.sequences import PAD_ID, UNK_ID, example_keys, example_normal
@@ -103,7 +103,7 @@ def prior_codes(key: jax.Array, num_codes: int, dim: int, *, first_index: int = 
         [num_codes, Z].
     """
     index = first_index + jnp.arange(num_codes, dtype=jnp.int32)
-    return example_normal(example_keys(key, index), (dim,))
+    return _keyed_normal(key, index, dim=dim)
 
 
 def encode_sentences(
@@ -127,7 +127,8 @@ def encode_sentences(
         Codes and posteriors, and the words that were read as `<unk>`.
 
     Raises:
-        InputError: for no sentence, an empty one, or a model without a latent code.
+        InputError: for no sentence, an empty one, one that holds a reserved word such as
+            `<eos>`, or a model without a latent code.
     """
     if model.latent_dim == 0:
         raise InputError(
@@ -217,19 +218,21 @@ def _word_ids(
     """Ids of each sentence, and the words of each that stand for nothing in the vocabulary."""
     if not sentences:
         raise InputError("there is no sentence to encode; give at least one")
-    unknown_word = vocabulary.decode([UNK_ID])
     rows, unknown = [], []
     for number, sentence in enumerate(sentences, start=1):
         words = sentence.split()
         if not words:
             raise InputError(f"sentence {number} is empty; each needs at least one word")
+        reserved = first_reserved_word(words)
+        if reserved is not None:
+            raise InputError(f"sentence {number} holds the word {reserved}, which is reserved")
         ids = vocabulary.encode(sentence)
         rows.append(ids)
         unknown.append(
             tuple(
                 word
                 for word, word_id in zip(words, ids, strict=True)
-                if word_id == UNK_ID and word != unknown_word
+                if word_id == UNK_ID and word != UNKNOWN_WORD
             )
         )
     return rows, tuple(unknown)
@@ -254,3 +257,8 @@ def _posterior_codes(
     mean, log_var = model.apply(variables, tokens, lengths, method="encode")
     codes, _ = model.apply(variables, mean, method="flow_forward")
     return codes, mean, log_var
+
+
+@functools.partial(jax.jit, static_argnames="dim")
+def _keyed_normal(key: jax.Array, index: jax.Array, *, dim: int) -> jax.Array:
+    return example_normal(example_keys(key, index), (dim,))

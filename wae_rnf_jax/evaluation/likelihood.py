@@ -188,11 +188,7 @@ def _posterior_figures(sentences: Mapping[str, np.ndarray]) -> Figures:
     mean, log_var, z0 = (sentences[name] for name in ("mean", "log_var", "z0"))
     figures: Figures = {"mi": 0.0, "au": 0, "log_num_sentences": math.log(len(mean))}
     if mean.shape[-1] > 0:
-        figures["mi"] = float(
-            estimators.gaussian_mutual_information(
-                jnp.asarray(z0), jnp.asarray(mean), jnp.asarray(log_var), block_size=128
-            )
-        )
+        figures["mi"] = float(_mutual_information(z0, mean, log_var))
         figures["au"] = int(estimators.active_units(jnp.asarray(mean)))
     return figures
 
@@ -207,6 +203,11 @@ def _block_size(num_samples: int, limit: int) -> int:
     limit = min(limit, num_samples)
     divisor = max(size for size in range(1, limit + 1) if num_samples % size == 0)
     return divisor if 2 * divisor >= limit else limit
+
+
+_mutual_information = jax.jit(
+    functools.partial(estimators.gaussian_mutual_information, block_size=128)
+)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "num_samples", "block_size"))

@@ -1,0 +1,74 @@
+"""Tiny models of random weights, large enough for their sentences to differ."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wae_rnf_jax.data.tokens import TokenSplit
+from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from wae_rnf_jax.models.autoencoder import TextAutoencoder
+
+WORDS = ("red", "green", "blue", "cyan")
+
+
+@dataclasses.dataclass(frozen=True)
+class TinyModel:
+    """A model and its variables, unpacked in this order."""
+
+    model: TextAutoencoder
+    variables: dict
+
+    def __iter__(self):
+        return iter((self.model, self.variables))
+
+
+def tiny_model(*, latent_dim: int, num_flow_steps: int, seed: int = 0) -> TinyModel:
+    model = TextAutoencoder(
+        vocab_size=len(SPECIAL_WORDS) + len(WORDS),
+        embedding_dim=6,
+        hidden_dim=5,
+        latent_dim=latent_dim,
+        num_flow_steps=num_flow_steps,
+        cross_entropy_block=64,
+    )
+    key = jax.random.key(seed)
+    shapes = jax.eval_shape(
+        functools.partial(model.init, train=False),
+        key,
+        jnp.full((2, 3), 4, jnp.int32),
+        jnp.full((2,), 3, jnp.int32),
+        jax.random.split(key, 2),
+        where=jnp.ones(2, bool),
+    )
+    rng = np.random.default_rng(seed)
+    variables = jax.tree.map(
+        lambda leaf: jnp.asarray(0.8 * rng.normal(size=leaf.shape), leaf.dtype), shapes
+    )
+    return TinyModel(model, variables)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> TinyModel:
+    return tiny_model(latent_dim=3, num_flow_steps=2)
+
+
+@pytest.fixture(scope="session")
+def tiny_language_model() -> TinyModel:
+    return tiny_model(latent_dim=0, num_flow_steps=0)
+
+
+@pytest.fixture(scope="session")
+def vocabulary() -> Vocabulary:
+    return Vocabulary((*SPECIAL_WORDS, *WORDS))
+
+
+@pytest.fixture(scope="session")
+def split() -> TokenSplit:
+    """23 sentences of 1 to 6 words."""
+    rng = np.random.default_rng(5)
+    sentences = [rng.integers(4, 8, size=rng.integers(1, 7)).tolist() for _ in range(23)]
+    return TokenSplit.from_sentences(sentences, vocab_size=8)

@@ -1,0 +1,113 @@
+import json
+import math
+import os
+
+import pytest
+
+from wae_rnf_jax.evaluation import report
+
+FIGURES = {
+    "nll_iw": 105.944,
+    "nll_iw_se": 0.98,
+    "ppl_iw": 125.6,
+    "neg_elbo": 106.1,
+    "rec": 105.5,
+    "kl": 0.56,
+    "kl_base": 0.61,
+    "mi": 0.51,
+    "marginal_kl": 0.05,
+    "au": 3,
+    "log_num_sentences": 8.2324,
+    "nll_paper": 89.65,
+    "num_samples": 100,
+    "num_kl_samples": 100,
+    "num_sentences": 3761,
+    "num_tokens": 82430,
+}
+EXACT = {**FIGURES, "nll_iw": 9.5, "true_nll": 9.25, "true_nll_ratio": 1.027}
+WITHOUT_PAPER = {name: value for name, value in FIGURES.items() if name != "nll_paper"}
+
+
+def test_table_of_one_model_names_every_figure():
+    lines = report.figure_table(FIGURES).splitlines()
+    values = {line.split()[0]: line.split()[1] for line in lines[: lines.index("")]}
+    assert values["nll_iw"] == "105.94"
+    assert values["kl"] == "0.560"
+    assert values["au"] == "3"
+    assert set(values) == set(FIGURES) - {"log_num_sentences", "num_kl_samples"}
+    assert any("cannot exceed log N = 8.23" in line for line in lines)
+
+
+def test_comparison_is_aligned_and_leaves_out_what_a_model_lacks():
+    table = report.comparison_table({"wae_rnf": FIGURES, "grammar": EXACT})
+    header, first, second = table.splitlines()[:3]
+    assert header.split()[0] == "model"
+    assert len(header) == len(second) >= len(first)
+    for title in ("NLL (IW)", "KL", "Tokens"):
+        end = header.index(title) + len(title)
+        for line in (first, second):
+            assert line[end - 1].isdigit()
+            assert line[end : end + 1] in ("", " ")
+    assert "9.250" in second
+    assert "9.250" not in first
+
+
+def test_markdown_rows_have_as_many_cells_as_the_header():
+    lines = report.markdown_table({"a": FIGURES, "b": EXACT}).splitlines()
+    rows = lines[: lines.index("")]
+    assert len(rows) == 4
+    assert len({row.count("|") for row in rows}) == 1
+    assert rows[2].startswith("| a | 105.94 | 0.98 | 125.60 |")
+    assert rows[1].startswith("| --- | ---: |")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        report.figure_table,
+        lambda figures: report.comparison_table({"a": figures}),
+        lambda figures: report.markdown_table({"a": figures}),
+    ],
+)
+def test_nll_paper_never_stands_without_its_warning(table):
+    assert report.NLL_PAPER_NOTE in table(FIGURES)
+    assert report.NLL_PAPER_NOTE not in table(WITHOUT_PAPER)
+    assert "no bound" in report.NLL_PAPER_NOTE
+    assert "16 nats" in report.NLL_PAPER_NOTE
+
+
+def test_results_are_read_back_as_written(tmp_path):
+    path = tmp_path / "results.json"
+    figures = {**FIGURES, "nll_iw_se": math.nan, "ppl_iw": math.inf}
+    report.write_results(path, split="test", settings={"num_samples": 100}, figures=figures)
+    content = report.read_results(path)
+    assert content["split"] == "test"
+    assert content["settings"] == {"num_samples": 100}
+    assert content["figures"]["nll_iw"] == 105.944
+    assert content["figures"]["au"] == 3
+    assert math.isnan(content["figures"]["nll_iw_se"])
+    assert content["note"] == report.NLL_PAPER_NOTE
+    assert json.loads(path.read_text())["figures"]["ppl_iw"] is None
+    assert os.listdir(tmp_path) == ["results.json"]
+
+
+def test_a_failed_write_leaves_the_old_results(tmp_path, monkeypatch):
+    path = tmp_path / "results.json"
+    report.write_results(path, split="valid", settings={}, figures=FIGURES)
+    before = path.read_bytes()
+
+    def broken(descriptor):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="disk full"):
+        report.write_results(path, split="test", settings={}, figures=FIGURES)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["results.json"]
+
+
+def test_results_replace_earlier_ones(tmp_path):
+    path = tmp_path / "results.json"
+    for split in ("valid", "test"):
+        report.write_results(path, split=split, settings={}, figures=FIGURES)
+    assert report.read_results(path)["split"] == "test"
