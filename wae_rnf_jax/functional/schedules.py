@@ -73,6 +73,41 @@ def cyclical_annealing(*, period: int, rise: float, maximum: float) -> Schedule:
     return schedule
 
 
+def paper_annealing(
+    *, steps_per_epoch: int, start: float, length: float, maximum: float
+) -> Schedule:
+    """Linear annealing as the code of the WAE-RNF paper counts its steps (Wang & Wang 2019).
+
+    It counts 2,000 steps an epoch however many an epoch has: with t = 2000·epoch + step in epoch,
+    both from 0, the weight is clip((t - start) / length, 0, maximum).
+
+    Args:
+      steps_per_epoch: positive number of steps that an epoch really has.
+      start: counted step at which the weight leaves 0.
+      length: positive number of counted steps in which the weight would rise by 1.
+      maximum: the cap, not negative.
+
+    Returns:
+      A function from the step, an integer array of any shape, to the weight.
+
+    Raises:
+      ValueError: steps_per_epoch or length is not positive or the maximum is negative.
+
+    >>> schedule = paper_annealing(steps_per_epoch=1_315, start=6_000, length=40_000, maximum=0.8)
+    >>> [round(float(schedule(1_315 * epoch)), 2) for epoch in (0, 3, 4, 18, 19)]
+    [0.0, 0.0, 0.05, 0.75, 0.8]
+    """
+    if steps_per_epoch <= 0:
+        raise ValueError(f"steps_per_epoch must be positive, got {steps_per_epoch}")
+    counted = linear_annealing(start=start, length=length, maximum=maximum)
+
+    def schedule(step: int | jax.Array) -> jax.Array:
+        epoch, position = jnp.divmod(jnp.asarray(step), steps_per_epoch)
+        return counted(2_000 * epoch + position)
+
+    return schedule
+
+
 def _as_float(step: int | jax.Array) -> jax.Array:
     """The step as a float (exact to 2²⁴), as unsigned counters would wrap below zero."""
     return jnp.asarray(step).astype(jnp.result_type(float))

@@ -1,0 +1,72 @@
+"""Every configuration key, with its default and its meaning. Other configs change a few."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """Returns the defaults: a WAE with a Riemannian flow on the built-in corpus."""
+    config = ConfigDict()
+    config.system = "wae_rnf"  # the name that tables show
+
+    config.data = ConfigDict()
+    config.data.source = "grammar"  # "grammar" (built in), "text" (a folder) or "tfds"
+    config.data.path = ""  # text: folder of train.txt, valid.txt, test.txt; $VARIABLES are expanded
+    config.data.label = "none"  # text: "leading" splits off each line's first field, a label
+    config.data.dataset = ""  # tfds: name, as for tfds.load
+    config.data.text_feature = "text"  # tfds: the feature that holds the text
+    config.data.splits = ("train", "validation", "test")  # tfds: what is read as which
+    config.data.min_count = 1  # rarer words of the training split become <unk>
+    config.data.max_size = 0  # largest vocabulary, specials included; 0 is no limit
+    config.data.max_words = 0  # sentences are cut at so many words; 0 is no limit
+    config.data.seed = 0  # grammar: of the drawn sentences
+    config.data.num_sentences = (20_000, 2_000, 2_000)  # grammar: in each split
+    config.data.cache_dir = "~/.cache/wae_rnf_jax"  # tokenised corpora
+    config.data.num_buckets = 10  # padded lengths; each is compiled once
+
+    config.model = ConfigDict()
+    config.model.embedding_dim = 200
+    config.model.hidden_dim = 200
+    config.model.latent_dim = 32  # 0 is a language model
+    config.model.flow = "planar"  # "planar", "planar_paper" or "radial"
+    config.model.num_flow_steps = 3  # 0 is no flow
+    config.model.batch_norm = False  # normalise the posterior's mean and log_var over the batch
+    config.model.z_every_step = False  # feed the code at every decoder step
+    config.model.tied_output = False  # the output layer shares the embedding
+    config.model.dropout = 0.2  # on encoder embeddings, decoder embeddings, decoder outputs
+    config.model.word_dropout = 0.0  # share of decoder inputs replaced by <unk>
+    config.model.initializer = "default"  # or "pytorch"
+    config.model.cross_entropy_block = 256  # rows of logits held at once
+
+    config.objective = ConfigDict()
+    config.objective.name = "wae_rnf"  # a function of training/objectives.py; the rest its arguments
+    config.objective.mmd_weight = 10.0  # of MMD² (the share λ of it goes to the KL term)
+    config.objective.rnf_weight = 10.0  # of the Riemannian regulariser
+
+    config.kl_weight = ConfigDict()  # λ(step)
+    config.kl_weight.schedule = "linear"  # "linear", "cyclical", "paper" or "constant"
+    config.kl_weight.start = 6_000  # step at which λ leaves 0
+    config.kl_weight.length = 40_000  # steps to rise by 1
+    config.kl_weight.maximum = 0.6  # cap of λ; the paper's .8 lets the posterior collapse
+
+    config.codebook = ConfigDict()  # centres and bandwidth of the RBF metric
+    config.codebook.num_centers = 20  # 0: none
+    config.codebook.num_codes = 4096  # recent posterior means that the centres are found in
+    config.codebook.warm_up = 1_000  # step of the first centres
+    config.codebook.refresh_every = 500  # steps between centres; 0: fixed centres
+    config.codebook.num_iterations = 10  # of Lloyd's algorithm
+    config.codebook.floor = 1e-3  # ζ of the RBF precision
+    config.codebook.centers_file = ""  # fixed centres: .npy of [C, Z]; "": draws of N(0, .6²)
+
+    config.train = ConfigDict()
+    config.train.seed = 0
+    config.train.batch_size = 32  # over all devices
+    config.train.num_epochs = 48
+    config.train.learning_rate = 1e-3  # Adam
+    config.train.learning_rate_decay = "cosine"  # "none", "linear" or "cosine", to 0 over the run
+    config.train.clip_norm = 5.0  # of the global gradient; 0 is no clipping
+    config.train.eval_every = 0  # steps between validations; 0: an epoch
+    config.train.checkpoint_every = 0  # steps between checkpoints; 0: as eval_every
+    config.train.log_every = 50  # steps between lines of metrics
+    config.train.patience = 0  # validations without a better bound before stopping; 0: never
+    config.train.select = "best"  # model that evaluation takes: "best" on validation or "last"
+    return config

@@ -1,0 +1,17 @@
+"""Wasserstein autoencoder with three planar flow steps, on the built-in corpus.
+
+wae-rnf train --config=configs/grammar/wae_nf.py --workdir=runs/grammar/wae_nf
+"""
+
+from ml_collections import ConfigDict
+
+from configs.grammar import base
+
+
+def get_config() -> ConfigDict:
+    """Returns the configuration of `wae_nf`."""
+    config = base.get_config()
+    config.system = "wae_nf"
+    config.objective = ConfigDict({"name": "wae", "mmd_weight": 10.0})
+    config.codebook.num_centers = 0
+    return config

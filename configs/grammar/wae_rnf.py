@@ -1,0 +1,13 @@
+"""Wasserstein autoencoder whose planar flow follows the RBF metric of the codes, on the built-in corpus.
+
+wae-rnf train --config=configs/grammar/wae_rnf.py --workdir=runs/grammar/wae_rnf
+"""
+
+from configs.grammar import base
+
+
+def get_config():
+    """Returns the configuration of `wae_rnf`."""
+    config = base.get_config()
+    config.system = "wae_rnf"
+    return config

@@ -1,0 +1,13 @@
+"""What all systems share on the Penn Treebank: the paper's sizes, batch 32, 48 epochs."""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config() -> ConfigDict:
+    """Returns the defaults with the corpus in `$WAE_RNF_DATA_DIR/ptb`."""
+    config = default.get_config()
+    config.data.source = "text"
+    config.data.path = "$WAE_RNF_DATA_DIR/ptb"
+    return config

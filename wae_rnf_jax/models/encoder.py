@@ -1,0 +1,27 @@
+"""The encoder: an LSTM over `<bos> w1 … wn` whose last state summarises the sentence.
+
+Letters: B batch, T time steps, E embedding, H hidden.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from wae_rnf_jax.models.initializers import DEFAULT, Initializers
+from wae_rnf_jax.models.lstm import LSTM
+
+
+class LSTMEncoder(nn.Module):
+    """Summarises embedded tokens by the last hidden and cell state."""
+
+    embedding_dim: int
+    hidden_dim: int
+    initializers: Initializers = DEFAULT
+
+    @nn.compact
+    def __call__(self, embedded: jax.Array, lengths: jax.Array) -> jax.Array:
+        """Args: embedded [B, T, E]; lengths [B] of valid steps, at least 1. Returns [B, 2H]."""
+        zeros = jnp.zeros((embedded.shape[0], self.hidden_dim), embedded.dtype)
+        lstm = LSTM(self.hidden_dim, self.embedding_dim, initializers=self.initializers, name="lstm")
+        (h, c), _ = lstm((zeros, zeros), embedded, lengths=lengths)
+        return jnp.concatenate([h, c], axis=-1)

@@ -1,0 +1,118 @@
+"""Centres and bandwidth of the RBF metric, kept and refreshed inside the training state.
+
+Letters: B batch, Z latent, C centres, M codes remembered.
+
+The centres are k-means centres of this model's own posterior means on its training sentences. The
+last M means lie in a ring buffer that every step writes; from `warm_up` on, every `refresh_every`
+steps, the centres are found anew. All of it is inside the step: nothing to resume apart, and no
+gradient runs through it.
+
+The bandwidth is h² = ½·E‖z0 − c‖², over codes z0 drawn from the posteriors, because it is at such
+draws that the metric is read: ½·(mean ‖mean − c‖² + mean Σσ²). From the means alone it would be so
+small, where posteriors are wide, that every draw lies far from all centres and the metric is flat.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from wae_rnf_jax.functional.clustering import kmeans
+from wae_rnf_jax.functional.riemannian import rbf_bandwidth
+
+
+class CodebookSettings(NamedTuple):
+    """Sizes and times of the codebook; `num_centers` 0 is none, `refresh_every` 0 is fixed."""
+
+    num_centers: int
+    num_codes: int
+    warm_up: int
+    refresh_every: int
+    num_iterations: int
+    floor: float
+
+
+class Codebook(NamedTuple):
+    """The part of the training state that the geometry reads."""
+
+    codes: jax.Array  # [M, Z] posterior means of recent training sentences
+    spreads: jax.Array  # [M] their summed posterior variances, Σσ²
+    centers: jax.Array  # [C, Z]
+    bandwidth: jax.Array  # [] h
+    floor: jax.Array  # [] ζ
+    ready: jax.Array  # [] bool: the centres are those of codes
+
+
+def initial_codebook(
+    settings: CodebookSettings, dim: int, centers: jax.Array | None = None
+) -> Codebook:
+    """Returns a codebook before its first refresh; `centers` [C, Z] where they are fixed."""
+    num_codes = settings.num_codes if settings.refresh_every else 0
+    if centers is None:
+        centers = jnp.zeros((settings.num_centers, dim))
+    return Codebook(
+        codes=jnp.zeros((num_codes, dim)),
+        spreads=jnp.zeros((num_codes,)),
+        centers=centers,
+        bandwidth=jnp.ones(()),
+        floor=jnp.asarray(settings.floor, jnp.float32),
+        ready=jnp.zeros((), bool),
+    )
+
+
+def updated_codebook(
+    codebook: Codebook,
+    means: jax.Array,
+    log_vars: jax.Array,
+    where: jax.Array,
+    step: jax.Array,
+    key: jax.Array,
+    *,
+    settings: CodebookSettings,
+    axis_name: str | None,
+) -> Codebook:
+    """Remembers this batch's posterior means and, when due, finds the centres anew.
+
+    Args:
+      codebook: the present one.
+      means: [B, Z] posterior means of this device's rows.
+      log_vars: [B, Z] posterior log-variances of them.
+      where: [B] valid rows; others are not remembered.
+      step: [] the step that is being taken, from 0.
+      key: for the seeding of k-means.
+      settings: sizes and times.
+      axis_name: mapped axis of the batch, or None.
+
+    Returns:
+      The codebook after the step, the same on every device.
+    """
+    if not (settings.num_centers and settings.refresh_every):
+        return codebook
+    seen = jax.lax.stop_gradient((means, jnp.exp(log_vars).sum(-1), where))
+    if axis_name is not None:
+        seen = jax.lax.all_gather(seen, axis_name, tiled=True)
+    means, spreads, where = seen
+    batch, num_codes = len(means), settings.num_codes
+    rows = (step * batch + jnp.arange(batch)) % num_codes
+    means = jnp.where(where[:, None], means, codebook.codes[rows])
+    spreads = jnp.where(where, spreads, codebook.spreads[rows])
+    codebook = codebook._replace(
+        codes=codebook.codes.at[rows].set(means), spreads=codebook.spreads.at[rows].set(spreads)
+    )
+
+    def refreshed(book: Codebook) -> Codebook:
+        filled = jnp.arange(num_codes) < (step + 1) * batch
+        centers, _ = kmeans(
+            key,
+            book.codes,
+            num_clusters=settings.num_centers,
+            num_iterations=settings.num_iterations,
+            where=filled,
+        )
+        of_means = rbf_bandwidth(book.codes, centers, where=filled)
+        variance = jnp.where(filled, book.spreads, 0).sum() / filled.sum()
+        bandwidth = jnp.sqrt(jnp.square(of_means) + variance / 2)
+        return book._replace(centers=centers, bandwidth=bandwidth, ready=jnp.ones((), bool))
+
+    due = (step >= settings.warm_up) & ((step - settings.warm_up) % settings.refresh_every == 0)
+    return jax.lax.cond(due, refreshed, lambda book: book, codebook)

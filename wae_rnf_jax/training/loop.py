@@ -1,0 +1,253 @@
+"""The training loop: batches through the mapped step, validation, checkpoints, interruption."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from wae_rnf_jax.data.batches import num_batches_per_epoch, split_batches, training_batches
+from wae_rnf_jax.data.corpora import Corpus, load_corpus, save_evaluation_corpus
+from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.functional.estimators import active_units, gaussian_mutual_information
+from wae_rnf_jax.training.checkpoint import Checkpoints, Progress, read_config, write_json
+from wae_rnf_jax.training.metrics import MetricsLog, NonFiniteLoss
+from wae_rnf_jax.training.parallel import (
+    AXIS,
+    check_batch_size,
+    mapped_eval_step,
+    mapped_train_step,
+    replicate,
+    split_rows,
+)
+from wae_rnf_jax.training.state import build_recipe, initial_state
+from wae_rnf_jax.training.step import Recipe, TrainState
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop; it has saved, and the message says how to resume."""
+
+    def __init__(self, signum: int, message: str) -> None:
+        super().__init__(message)
+        self.signum = signum
+
+
+def open_corpus(config: ConfigDict) -> Corpus:
+    """Returns the corpus that `config.data` names, prepared if it is not yet."""
+    settings = config.data.to_dict()
+    settings.pop("num_buckets")
+    settings["path"] = os.path.expandvars(settings["path"])
+    if "$" in settings["path"]:
+        raise InputError(
+            f"--config.data.path is {config.data.path}, and the environment lacks that variable: "
+            "set it, or give the folder itself"
+        )
+    return load_corpus(**settings)
+
+
+def train(config: ConfigDict, workdir: Path) -> Path:
+    """Trains to the end of `config.train.num_epochs`, or resumes and then does.
+
+    Args:
+      config: the whole configuration, checked.
+      workdir: made if missing; a run found there is resumed if its configuration is the same.
+
+    Returns:
+      The workdir.
+
+    Raises:
+      InputError: the workdir holds a run of another configuration, or the devices do not divide
+        the batch.
+      Interrupted: after SIGINT or SIGTERM, the state saved.
+      NonFiniteLoss: the loss is no number; the last good checkpoint is kept.
+    """
+    check_batch_size(config.train.batch_size)
+    corpus = open_corpus(config)
+    _open_workdir(config, corpus, workdir)
+    checkpoints = Checkpoints(workdir)
+    try:
+        _Trainer(config, corpus, workdir, checkpoints).run()
+    except NonFiniteLoss as error:
+        good = checkpoints.latest_step()
+        where = "none was saved yet" if good is None else f"step {good}, in {checkpoints.directory}"
+        raise NonFiniteLoss(f"{error}; last good checkpoint: {where}") from error
+    finally:
+        checkpoints.close()
+    return workdir
+
+
+def _open_workdir(config: ConfigDict, corpus: Corpus, workdir: Path) -> None:
+    """Makes the workdir, or checks that the run in it has this configuration."""
+    resolved = json.loads(config.to_json_best_effort())
+    resolved["data_fingerprint"] = corpus.fingerprint
+    if (workdir / "config.json").exists():
+        present = read_config(workdir).to_dict()
+        differing = sorted(_differences(present, resolved))
+        if differing:
+            raise InputError(
+                f"--workdir: {workdir} holds a run of another configuration (differing: "
+                f"{', '.join(differing)}): name another workdir, or train with the same values"
+            )
+        return
+    workdir.mkdir(parents=True, exist_ok=True)
+    save_evaluation_corpus(corpus, workdir / "corpus")
+    write_json(workdir / "config.json", resolved)
+
+
+def _differences(a: dict, b: dict, prefix: str = "") -> Iterator[str]:
+    for key in a.keys() | b.keys():
+        left, right = a.get(key), b.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            yield from _differences(left, right, f"{prefix}{key}.")
+        elif left != right:
+            yield f"{prefix}{key}"
+
+
+class _Trainer:
+    """One run: what its parts share while it lasts."""
+
+    def __init__(
+        self, config: ConfigDict, corpus: Corpus, workdir: Path, checkpoints: Checkpoints
+    ) -> None:
+        self.config, self.corpus, self.workdir = config, corpus, workdir
+        self.checkpoints = checkpoints
+        batch_size = config.train.batch_size
+        self.steps_per_epoch = num_batches_per_epoch(len(corpus.train), batch_size)
+        self.num_steps = config.train.num_epochs * self.steps_per_epoch
+        self.recipe: Recipe = build_recipe(
+            config,
+            corpus.vocabulary.size,
+            steps_per_epoch=self.steps_per_epoch,
+            axis_name=AXIS,
+        )
+        self.eval_every = config.train.eval_every or self.steps_per_epoch
+        self.save_every = config.train.checkpoint_every or self.eval_every
+        self.train_step = mapped_train_step(self.recipe)
+        self.eval_step = mapped_eval_step(self.recipe)
+        self.signal: int | None = None
+        self.state, self.rng, self.progress = self._first_state()
+
+    def _first_state(self) -> tuple[TrainState, jax.Array, Progress]:
+        rng = jax.random.key(self.config.train.seed)
+        state = replicate(initial_state(self.config, self.recipe, jax.random.fold_in(rng, 0)))
+        rng, progress = jax.random.fold_in(rng, 1), Progress()
+        step = self.checkpoints.latest_step()
+        if step is not None:
+            state, rng, progress = self.checkpoints.restore(state, rng, step)
+            state = replicate(state)
+        return state, replicate(rng), progress
+
+    def run(self) -> None:
+        """Steps until the end, the patience or a signal."""
+        first = int(self.state.step)
+        if first >= self.num_steps or self._out_of_patience():
+            print(f"{self.workdir}: trained already ({first} steps)")
+            return
+        log = MetricsLog(
+            self.workdir,
+            first_step=first,
+            num_steps=self.num_steps,
+            interval=self.config.train.log_every,
+        )
+        handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._steps(first, log)
+        finally:
+            for signum, handler in handlers.items():
+                signal.signal(signum, handler)
+            log.close()
+
+    def _on_signal(self, signum: int, frame) -> None:
+        self.signal = signum
+
+    def _steps(self, first: int, log: MetricsLog) -> None:
+        batches = training_batches(
+            self.corpus.train,
+            batch_size=self.config.train.batch_size,
+            num_buckets=self.config.data.num_buckets,
+            seed=self.config.train.seed,
+            start=first,
+        )
+        on_cpu = jax.default_backend() == "cpu"
+        for step in range(first + 1, self.num_steps + 1):
+            batch = split_rows(next(batches))
+            self.state, metrics = self.train_step(self.state, batch, self.rng)
+            if on_cpu:  # collectives of several CPU devices can deadlock with steps in flight
+                jax.block_until_ready(metrics)
+            log.add(step, metrics)
+            if self.signal is not None:
+                self._stop_on_signal(step, log)
+            last = step == self.num_steps
+            evaluate = last or step % self.eval_every == 0
+            if evaluate or step % self.save_every == 0:
+                log.flush()
+                best = self._validate(step, log) if evaluate else False
+                self.checkpoints.save(self.state, self.rng, self.progress, best=best)
+                if self._out_of_patience():
+                    log.say(f"step {step}: no better bound in {self.progress.without_gain} rounds")
+                    break
+        self.checkpoints.wait()
+
+    def _stop_on_signal(self, step: int, log: MetricsLog) -> None:
+        log.flush()
+        self.checkpoints.save(self.state, self.rng, self.progress, best=False)
+        self.checkpoints.wait()
+        raise Interrupted(
+            self.signal,
+            f"stopped and saved at step {step} of {self.num_steps}; the same command resumes it",
+        )
+
+    def _out_of_patience(self) -> bool:
+        patience = self.config.train.patience
+        return bool(patience) and self.progress.without_gain >= patience
+
+    def _validate(self, step: int, log: MetricsLog) -> bool:
+        """Measures the bound on the validation split; returns whether it is the best so far.
+
+        Only bounds at λ's maximum are compared: before it, the bound is not what is optimised.
+        """
+        values = self.validation_metrics()
+        log.write("valid", step, values)
+        log.restart_clock()
+        kl_weight = self.recipe.kl_weight
+        at_maximum = float(kl_weight(step)) >= float(kl_weight(self.num_steps)) - 1e-6
+        bound, best = values["neg_elbo"], self.progress.best_bound
+        is_best = at_maximum and (best is None or bound < best)
+        if is_best:
+            self.progress = Progress(bound, step, 0)
+        elif at_maximum:
+            self.progress = self.progress._replace(without_gain=self.progress.without_gain + 1)
+        shown = ", ".join(f"{k} {v:.3f}" for k, v in values.items())
+        log.say(f"step {step} (epoch {step / self.steps_per_epoch:.3g}): {shown}")
+        return is_best
+
+    def validation_metrics(self) -> dict[str, float]:
+        """Returns the bound and its parts (nats a sentence), ppl, mi and au on the validation split."""
+        sums: dict[str, float] = {}
+        codes: list[dict[str, np.ndarray]] = []
+        rng = jax.random.fold_in(self.rng, 0)
+        for batch in split_batches(
+            self.corpus.valid,
+            batch_size=self.config.train.batch_size,
+            num_buckets=self.config.data.num_buckets,
+        ):
+            totals, of_rows = jax.device_get(self.eval_step(self.state, split_rows(batch), rng))
+            for name, value in totals.items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+            valid = batch["where"]
+            codes.append({k: v.reshape(-1, v.shape[-1])[valid] for k, v in of_rows.items()})
+        sentences, tokens = sums.pop("num_sentences"), sums.pop("num_tokens")
+        values = {name: total / sentences for name, total in sums.items()}
+        values["ppl"] = float(np.exp(sums["neg_elbo"] / tokens))
+        z0, mean, log_var = (
+            jnp.concatenate([c[k] for c in codes]) for k in ("z0", "mean", "log_var")
+        )
+        if z0.shape[-1]:
+            mi = gaussian_mutual_information(z0, mean, log_var, block_size=256)
+            values["mi"], values["au"] = float(mi), float(active_units(mean))
+        return values

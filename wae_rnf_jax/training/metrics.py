@@ -1,0 +1,109 @@
+"""Where a run's numbers go: `metrics.jsonl`, TensorBoard and the progress bar."""
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+SHOWN = ("loss", "rec", "kl", "mmd", "rnf", "kl_weight", "sd_m")
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became infinite or not a number; the message says where."""
+
+
+class MetricsLog:
+    """Gathers the steps' metrics and writes one line an interval.
+
+    Metrics stay on the device until an interval ends, so that logging never waits for a step.
+    """
+
+    def __init__(self, workdir: Path, *, first_step: int, num_steps: int, interval: int) -> None:
+        self._path = workdir / "metrics.jsonl"
+        self._interval = interval
+        self._pending: list[tuple[int, dict[str, jax.Array]]] = []
+        self._since = time.monotonic()
+        self.last_good_step = first_step
+        keep_lines_to(self._path, first_step)
+        self._file = self._path.open("a", buffering=1)
+        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first_step)
+        self._bar = tqdm(total=num_steps, initial=first_step, unit="step", dynamic_ncols=True)
+
+    def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Takes one step's metrics; `step` counts the steps taken."""
+        self._pending.append((step, metrics))
+        self._bar.update()
+        if step % self._interval == 0:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what is pending; raises NonFiniteLoss at the first step whose loss is not finite."""
+        if not self._pending:
+            return
+        rows = [(step, jax.device_get(metrics)) for step, metrics in self._pending]
+        self._pending = []
+        for step, row in rows:
+            if not np.isfinite(row["loss"]):
+                parts = ", ".join(f"{k} {float(v):.4g}" for k, v in row.items() if np.ndim(v) == 0)
+                raise NonFiniteLoss(f"the loss of step {step} is not finite ({parts})")
+        mean = _weighted_means([row for _, row in rows])
+        now = time.monotonic()
+        mean["tokens_per_second"] = mean.pop("num_tokens") / max(now - self._since, 1e-9)
+        self._since = now
+        self.last_good_step = rows[-1][0]
+        self.write("train", self.last_good_step, mean)
+        shown = {k: f"{mean[k]:.3g}" for k in SHOWN if k in mean}
+        self._bar.set_postfix({**shown, "tok/s": f"{mean['tokens_per_second']:.0f}"})
+
+    def write(self, split: str, step: int, values: dict[str, float]) -> None:
+        """Appends one line to `metrics.jsonl` and the same to TensorBoard."""
+        line = {"step": step, "split": split, **{k: float(v) for k, v in values.items()}}
+        self._file.write(json.dumps(line) + "\n")
+        for name, value in values.items():
+            if math.isfinite(value):
+                self._board.add_scalar(f"{split}/{name}", float(value), step)
+
+    def restart_clock(self) -> None:
+        """Leaves the time since the last line, spent on validation, out of the rate."""
+        self._since = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Prints a line above the progress bar."""
+        self._bar.write(text)
+
+    def close(self) -> None:
+        """Closes file, board and bar."""
+        self._bar.close()
+        self._board.close()
+        self._file.close()
+
+
+def keep_lines_to(path: Path, step: int) -> None:
+    """Drops the lines of steps after `step`: a resumed run writes them again."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except (ValueError, KeyError):
+            break  # a line cut short by a kill, and what may follow it
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text("".join(line + "\n" for line in kept))
+    os.replace(temporary, path)
+
+
+def _weighted_means(rows: list[dict[str, np.ndarray]]) -> dict[str, float]:
+    """Means over sentences of several steps; num_tokens is summed."""
+    counts = np.array([row["num_sentences"] for row in rows], np.float64)
+    weights = counts / max(counts.sum(), 1)
+    names = [name for name in rows[0] if name not in ("num_sentences", "num_tokens")]
+    means = {name: float(weights @ np.array([row[name] for row in rows])) for name in names}
+    return {**means, "num_tokens": float(sum(row["num_tokens"] for row in rows))}

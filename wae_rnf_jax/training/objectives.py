@@ -1,0 +1,133 @@
+"""Objectives: one small function each, from a forward pass to the terms of its loss.
+
+Letters: B batch, Z latent, K flow steps, C centres.
+
+A term is a weight and a value, per example [B] or already over the global batch []; the step
+averages the examples, and adds weight times value. To add an objective: write a function here,
+list it in `OBJECTIVES`, name it in a config. Its keyword arguments are the config's
+`objective` keys.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from wae_rnf_jax.functional.gaussian import gaussian_kl, gaussian_log_prob, gaussian_sample
+from wae_rnf_jax.functional.kernels import multi_scale_imq_kernel
+from wae_rnf_jax.functional.losses import flow_kl, match_regularizer, repel_regularizer
+from wae_rnf_jax.functional.mmd import mmd_squared_unbiased
+from wae_rnf_jax.functional.riemannian import rbf_log_magnification
+from wae_rnf_jax.functional.sequences import example_normal
+from wae_rnf_jax.models.autoencoder import ForwardPass
+from wae_rnf_jax.training.codebook import Codebook
+
+Terms = dict[str, tuple[jax.Array | float, jax.Array]]  # name -> (weight, value)
+
+
+class Context(NamedTuple):
+    """What an objective may use beside the forward pass."""
+
+    keys: jax.Array  # [B] one an example, for further draws
+    where: jax.Array  # [B] valid rows
+    kl_weight: jax.Array  # [] λ(t)
+    codebook: Codebook  # centres and bandwidth; C = 0 where the system has none
+    axis_name: str | None  # mapped axis of the batch
+
+    def prior_draws(self, dim: int) -> jax.Array:
+        """Returns draws from the prior, [B, Z]."""
+        return example_normal(_branch(self.keys, 0), (dim,))
+
+    def posterior_draws(self, out: ForwardPass) -> jax.Array:
+        """Returns draws from q0(z0|x) other than the one decoded, [B, Z]."""
+        noise = example_normal(_branch(self.keys, 1), (out.mean.shape[-1],))
+        return gaussian_sample(out.mean, out.log_var, noise)
+
+
+def _branch(keys: jax.Array, purpose: int) -> jax.Array:
+    return jax.vmap(lambda key: jax.random.fold_in(key, purpose))(keys)
+
+
+def kl_divergence(out: ForwardPass) -> jax.Array:
+    """KL(q(zk|x) ‖ N(0, I)), [B]: analytic without a flow, one Monte Carlo draw with one."""
+    if out.log_dets.shape[0]:
+        return flow_kl(out.z0, out.zk, out.mean, out.log_var, out.log_det)
+    return gaussian_kl(out.mean, out.log_var)
+
+
+def _mmd_squared(codes: jax.Array, ctx: Context) -> jax.Array:
+    return mmd_squared_unbiased(
+        codes,
+        ctx.prior_draws(codes.shape[-1]),
+        kernel=multi_scale_imq_kernel,
+        where=ctx.where,
+        axis_name=ctx.axis_name,
+    )
+
+
+def lm(out: ForwardPass, ctx: Context) -> Terms:
+    """A language model's NLL: no latent, no other term."""
+    return {"rec": (1.0, out.nll)}
+
+
+def vae(out: ForwardPass, ctx: Context) -> Terms:
+    """The annealed bound of Bowman et al. 2015; with a cyclical λ, that of Fu et al. 2019."""
+    return {"rec": (1.0, out.nll), "kl": (ctx.kl_weight, kl_divergence(out))}
+
+
+def wae(out: ForwardPass, ctx: Context, *, mmd_weight: float) -> Terms:
+    """Wasserstein autoencoder (Tolstikhin et al. 2018) with the paper's share of KL.
+
+    rec + λ·KL + (mmd_weight − λ)·MMD²(zk, prior); with flow steps in the model it is `wae_nf`.
+    """
+    mmd = _mmd_squared(out.zk, ctx)
+    return {**vae(out, ctx), "mmd": (mmd_weight - ctx.kl_weight, mmd)}
+
+
+def wae_rnf(out: ForwardPass, ctx: Context, *, mmd_weight: float, rnf_weight: float) -> Terms:
+    """`wae` with a flow whose volume change follows the RBF metric of the codes (`match`)."""
+    dim = out.z0.shape[-1]
+    magnification = codebook_log_magnification(out.z0, ctx.codebook)
+    rnf = match_regularizer(out.log_det, magnification, out.offset, dim=dim)
+    # Before the first refresh there is no metric to match.
+    active = rnf_weight * ctx.codebook.ready.astype(rnf.dtype)
+    return {**wae(out, ctx, mmd_weight=mmd_weight), "rnf": (active, rnf)}
+
+
+def wae_paper(out: ForwardPass, ctx: Context, *, mmd_weight: float) -> Terms:
+    """The paper's code without a flow: MMD² on a fresh draw of z0."""
+    mmd = _mmd_squared(ctx.posterior_draws(out), ctx)
+    return {**vae(out, ctx), "mmd": (mmd_weight - ctx.kl_weight, mmd)}
+
+
+def wae_nf_paper(out: ForwardPass, ctx: Context, *, mmd_weight: float) -> Terms:
+    """The paper's code with a flow: the log-det stands outside λ, the MMD² before the flow."""
+    base = gaussian_log_prob(out.z0, out.mean, out.log_var)
+    zeros = jnp.zeros_like(out.zk)
+    return {
+        **wae_paper(out, ctx, mmd_weight=mmd_weight),
+        "kl": (ctx.kl_weight, base - gaussian_log_prob(out.zk, zeros, zeros)),
+        "log_det": (-1.0, out.log_det),
+    }
+
+
+def wae_rnf_paper(
+    out: ForwardPass, ctx: Context, *, mmd_weight: float, rnf_weight: float, sharpness: float
+) -> Terms:
+    """The paper's code: `repel` from fixed centres, summed over the layers' inputs."""
+    rnf = repel_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
+    return {**wae_nf_paper(out, ctx, mmd_weight=mmd_weight), "rnf": (rnf_weight, rnf)}
+
+
+def codebook_log_magnification(z: jax.Array, codebook: Codebook) -> jax.Array:
+    """The RBF metric's log-magnification m(z) at codes, [B]."""
+    return rbf_log_magnification(
+        z, codebook.centers, bandwidth=codebook.bandwidth, floor=codebook.floor
+    )
+
+
+Objective = Callable[..., Terms]
+OBJECTIVES: dict[str, Objective] = {
+    f.__name__: f for f in (lm, vae, wae, wae_rnf, wae_paper, wae_nf_paper, wae_rnf_paper)
+}

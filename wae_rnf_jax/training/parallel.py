@@ -1,0 +1,51 @@
+"""Mapping the pure steps over the local devices: the one file that names pmap.
+
+The state is one replicated, unstacked array a leaf (`in_axes=None`, `out_axes=None`): what is
+saved is what one device holds, so that a checkpoint does not know how many devices wrote it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.training.step import Recipe, eval_step, train_step
+
+AXIS = "devices"
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raises InputError unless the local devices divide the batch evenly."""
+    devices = jax.local_device_count()
+    if batch_size % devices:
+        raise InputError(
+            f"train.batch_size is {batch_size}, which {devices} devices do not divide: "
+            f"take a multiple of {devices}"
+        )
+
+
+def replicate(tree):
+    """Puts a pytree on every local device, unstacked, as the mapped steps return it."""
+    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def split_rows(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Reshapes a batch's leading axis [B, ...] to [D, B/D, ...]."""
+    devices = jax.local_device_count()
+    return {name: x.reshape(devices, -1, *x.shape[1:]) for name, x in batch.items()}
+
+
+def mapped_train_step(recipe: Recipe) -> Callable:
+    """Returns (state, batch [D, B/D, ...], rng) -> (state, metrics); the state is donated."""
+    step = partial(train_step, recipe=recipe, axis_name=AXIS)
+    return jax.pmap(step, AXIS, in_axes=(None, 0, None), out_axes=None, donate_argnums=0)
+
+
+def mapped_eval_step(recipe: Recipe) -> Callable:
+    """Returns (state, batch [D, B/D, ...], rng) -> (sums over the global batch, codes [D, B/D, Z])."""
+    step = partial(eval_step, recipe=recipe, axis_name=AXIS)
+    return jax.pmap(step, AXIS, in_axes=(None, 0, None), out_axes=(None, 0))
