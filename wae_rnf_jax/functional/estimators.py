@@ -182,7 +182,7 @@ def perplexity(total_nll: jax.Array | float, num_tokens: jax.Array | int) -> jax
 def _mixture_log_prob(
     z: jax.Array, mean: jax.Array, log_var: jax.Array, where: jax.Array, block_size: int
 ) -> jax.Array:
-    """log Σ_j q(z_i|x_j) [N] over the rows j that count, block_size rows i at a time."""
+    """Log Σ_j q(z_i|x_j) [N] over the rows j that count, block_size rows i at a time."""
     num_rows, dim = z.shape
     rows = min(block_size, num_rows)
     num_blocks = -(-num_rows // rows)
