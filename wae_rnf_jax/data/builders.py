@@ -255,12 +255,13 @@ def dataset_records(
     source = builder.as_data_source(
         split=split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
     )
+    place = f"of split {split!r} of dataset {builder.info.full_name}"
     for begin in range(0, len(source), _BLOCK):
         block = source.__getitems__(range(begin, min(begin + _BLOCK, len(source))))
         for number, example in enumerate(block, start=begin):
             values = decoder.deserialize_example_np(example)
-            where = f"example {number} of split {split!r} of dataset {builder.info.full_name}"
-            yield _record({field: values[name] for field, name in features.items()}, where)
+            fields = {field: values[name] for field, name in features.items()}
+            yield _record(fields, f"example {number} {place}")
 
 
 def _record(values: Mapping[str, bytes], where: str) -> Record:

@@ -7,36 +7,29 @@ is there is whole, and of several processes that prepare the same corpus the fir
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from absl import logging
 
-from wae_rnf_jax.data.grammar import grammar_fingerprint
-from wae_rnf_jax.data.text import LABELS, SPLITS, Record, text_digest
-from wae_rnf_jax.data.tokens import TokenSplit, TokenWriter, read_manifest, write_manifest
+from wae_rnf_jax.data.manifest import VOCABULARY, read_manifest, write_manifest
+from wae_rnf_jax.data.sources import Records, grammar_source, text_source, tfds_source
+from wae_rnf_jax.data.text import SPLITS, Record
+from wae_rnf_jax.data.tokens import TokenSplit, TokenWriter
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
-
-if TYPE_CHECKING:
-    from wae_rnf_jax.data.builders import SentenceBuilder
 
 __all__ = ["SOURCES", "Corpus", "load_corpus", "load_evaluation_corpus", "save_evaluation_corpus"]
 
 SOURCES = ("grammar", "text", "tfds")
-_VOCABULARY = "vocabulary.txt"
-# The records of each split, as often as they are asked for.
-Records = Mapping[str, Callable[[], Iterable[Record]]]
 
 
 @dataclass(frozen=True)
@@ -106,94 +99,26 @@ def load_corpus(
     if max_words < 0:
         raise InputError(f"max_words must be 0 (no limit) or more, not {max_words}")
     if source == "grammar":
-        key, build = _grammar_source(seed, num_sentences, max_words)
+        if max_words:
+            raise InputError(
+                "max_words must be 0 for the grammar: it knows no cut sentence's log p"
+            )
+        key, build = grammar_source(seed=seed, num_sentences=num_sentences)
     elif source == "text":
-        key, build = _text_source(path, label)
+        key, build = text_source(path, label=label)
     elif source == "tfds":
-        key, build = _tfds_source(dataset, path, splits, text_feature)
+        key, build = tfds_source(dataset, data_dir=path, splits=splits, text_feature=text_feature)
     else:
         raise InputError(f"unknown source {source!r}: it must be one of {', '.join(SOURCES)}")
     settings = {"min_count": min_count, "max_size": max_size, "max_words": max_words}
     key = {"version": 1, "source": source, **key, **settings}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    directory = Path(cache_dir) / f"{source}-{digest[:16]}"
+    directory = Path(cache_dir).expanduser() / f"{source}-{digest[:16]}"
     if not directory.exists():
         logging.info("preparing the corpus in %s", directory)
         with _new_directory(directory) as temporary:
             _tokenise(build(temporary / "tfds"), temporary, key, **settings)
     return _open_corpus(directory)
-
-
-# The sources give what their content is, for the name of the cache, and a function that puts the
-# sentences into a TFDS dataset in the folder it is given, unless they are in one already. TFDS
-# takes seconds to import, so a corpus that is in the cache is opened without it.
-
-
-def _grammar_source(
-    seed: int, num_sentences: Sequence[int], max_words: int
-) -> tuple[dict, Callable[[Path], Records]]:
-    if len(num_sentences) != len(SPLITS) or min(num_sentences) < 1:
-        raise InputError(
-            "num_sentences must be three numbers above 0 (training, validation, test), not "
-            f"{tuple(num_sentences)}"
-        )
-    if max_words:
-        raise InputError("max_words must be 0 for the grammar: it knows no cut sentence's log p")
-    numbers = [int(number) for number in num_sentences]
-
-    def build(directory: Path) -> Records:
-        from wae_rnf_jax.data import builders
-
-        builder = builders.GrammarCorpus(
-            seed=seed, num_sentences=numbers, data_dir=os.fspath(directory)
-        )
-        return _built_records(builder)
-
-    return {"content": grammar_fingerprint(), "seed": seed, "num_sentences": numbers}, build
-
-
-def _text_source(path: str, label: str) -> tuple[dict, Callable[[Path], Records]]:
-    if label not in LABELS:
-        raise InputError(f"label must be one of {', '.join(LABELS)}, not {label!r}")
-
-    def build(directory: Path) -> Records:
-        from wae_rnf_jax.data import builders
-
-        builder = builders.TextCorpus(path=path, label=label, data_dir=os.fspath(directory))
-        return _built_records(builder)
-
-    return {"content": text_digest(path), "label": label}, build
-
-
-def _built_records(builder: SentenceBuilder) -> Records:
-    from wae_rnf_jax.data import builders
-
-    builders.prepare_dataset(builder)
-    features = {name: name for name in builder.FEATURES}
-    return {
-        split: functools.partial(builders.dataset_records, builder, split, features=features)
-        for split in SPLITS
-    }
-
-
-def _tfds_source(
-    dataset: str, data_dir: str, splits: Sequence[str], text_feature: str
-) -> tuple[dict, Callable[[Path], Records]]:
-    from wae_rnf_jax.data import builders
-
-    if len(splits) != len(SPLITS):
-        raise InputError(f"splits must name three (training, validation, test), not {splits!r}")
-    builder = builders.open_dataset(
-        dataset, data_dir=data_dir, splits=splits, text_feature=text_feature
-    )
-    records = {
-        split: functools.partial(
-            builders.dataset_records, builder, part, features={"text": text_feature}
-        )
-        for split, part in zip(SPLITS, splits, strict=True)
-    }
-    key = {"content": builders.dataset_digest(builder, splits), "text_feature": text_feature}
-    return key, lambda directory: records
 
 
 @contextmanager
@@ -233,7 +158,7 @@ def _tokenise(
     for record in records["train"]():
         counts.update(record.text.split()[:limit])
     vocabulary = Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size)
-    vocabulary.save(directory / _VOCABULARY)
+    vocabulary.save(directory / VOCABULARY)
     labels: dict[str, int] = {}
     skipped = {}
     for split in SPLITS:
@@ -272,7 +197,7 @@ def _open_corpus(directory: Path) -> Corpus:
         for split in SPLITS
     }
     return Corpus(
-        vocabulary=Vocabulary.load(directory / _VOCABULARY),
+        vocabulary=Vocabulary.load(directory / VOCABULARY),
         **parts,
         fingerprint=manifest["fingerprint"],
         labels=tuple(manifest["labels"]),
@@ -298,7 +223,7 @@ def save_evaluation_corpus(corpus: Corpus, directory: str | os.PathLike[str]) ->
             raise InputError(f"{directory} holds another corpus; choose another directory")
         return
     with _new_directory(directory) as temporary:
-        corpus.vocabulary.save(temporary / _VOCABULARY)
+        corpus.vocabulary.save(temporary / VOCABULARY)
         corpus.valid.save(temporary / "valid", vocab_size=corpus.vocabulary.size)
         corpus.test.save(temporary / "test", vocab_size=corpus.vocabulary.size)
         content = {"labels": list(corpus.labels), "skipped": corpus.skipped}

@@ -1,0 +1,102 @@
+"""What a corpus directory says of itself.
+
+It holds the vocabulary, a folder of arrays for each split, and ``corpus.json`` with the SHA-256 of
+every file: what was cut short, or edited, is found when the corpus is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from wae_rnf_jax.errors import InputError
+
+__all__ = ["VOCABULARY", "file_digests", "read_manifest", "write_manifest"]
+
+MANIFEST = "corpus.json"
+VOCABULARY = "vocabulary.txt"
+FORMAT = 1
+
+
+def file_digests(directory: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of files.
+
+    Args:
+        directory: folder they are in.
+        names: their paths relative to it.
+
+    Returns:
+        The digest of each, in hexadecimal.
+
+    Raises:
+        InputError: if a file cannot be read.
+    """
+    digests = {}
+    for name in names:
+        try:
+            with (directory / name).open("rb") as stream:
+                digests[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError(f"cannot read {directory / name}: {error.strerror}") from error
+    return digests
+
+
+def write_manifest(
+    directory: Path, content: Mapping[str, object], *, fingerprint: str | None = None
+) -> None:
+    """Writes ``corpus.json`` beside a corpus's files: their digests, and ``content``.
+
+    Args:
+        directory: folder of the corpus, complete but for this file.
+        content: what else the manifest shall say.
+        fingerprint: of the corpus these files are part of; if None, they are all of it, and the
+            fingerprint is made from them.
+    """
+    names = sorted(
+        path.relative_to(directory).as_posix()
+        for path in (directory / VOCABULARY, *directory.glob("*/*.npy"))
+    )
+    files = file_digests(directory, names)
+    if fingerprint is None:
+        fingerprint = hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    manifest = {"format": FORMAT, "fingerprint": fingerprint, **content, "files": files}
+    (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def read_manifest(directory: Path) -> dict:
+    """Reads ``corpus.json`` and checks every file against it.
+
+    Args:
+        directory: folder of the corpus.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        InputError: if the manifest is missing, unreadable or of another format, or a file is
+            missing or not as it was written; it names the file.
+    """
+    path = directory / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version = manifest["format"]
+        files = {str(name): str(digest) for name, digest in manifest["files"].items()}
+        complete = {"fingerprint", "labels", "skipped"} <= manifest.keys() and files
+    except FileNotFoundError as error:
+        raise InputError(f"{directory} holds no prepared corpus (no {MANIFEST})") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is damaged; delete {directory} and prepare it again") from error
+    if version != FORMAT or not complete:
+        raise InputError(
+            f"{path} is not a manifest of format {FORMAT}; delete {directory} and prepare it again"
+        )
+    for name, digest in file_digests(directory, files).items():
+        if digest != files[name]:
+            raise InputError(
+                f"{os.fspath(directory / name)} is not as it was written; delete {directory} and "
+                "prepare it again"
+            )
+    return manifest
