@@ -1,4 +1,4 @@
-"""TensorFlow Datasets (TFDS): builders of this project's corpora, and a reader of any dataset.
+"""TensorFlow Datasets (TFDS): a builder of this project's corpora, and a reader of any dataset.
 
 Everything is kept as array_record files and read as TFDS's data sources: tensorflow is not
 needed, and nothing is fetched from a network.
@@ -7,129 +7,108 @@ needed, and nothing is fetched from a network.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import tensorflow_datasets as tfds
-
-from wae_rnf_jax.data.grammar import grammar_sentences
-from wae_rnf_jax.data.text import SPLITS, Record, text_files, text_records
+from wae_rnf_jax.data.text import Record
 from wae_rnf_jax.data.vocabulary import first_reserved_word
 from wae_rnf_jax.errors import InputError
 
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
 __all__ = [
-    "GrammarCorpus",
-    "SentenceBuilder",
-    "TextCorpus",
+    "Records",
     "dataset_digest",
     "dataset_records",
     "open_dataset",
-    "prepare_dataset",
+    "sentence_corpus",
 ]
+
+# The records of each split, as often as they are asked for.
+Records = Mapping[str, Callable[[], Iterable[Record]]]
 
 _FORMAT = "array_record"
 _BLOCK = 1024
 
 
-class SentenceBuilder(tfds.core.GeneratorBasedBuilder):
-    """Sentences in their order, each with what is known of it.
+@functools.cache
+def _sentence_corpus_class() -> type[tfds.core.GeneratorBasedBuilder]:
+    """The TFDS builder; a function makes it because TFDS takes seconds to import."""
+    import tensorflow_datasets as tfds
 
-    TFDS keeps floating-point numbers in 32 bits; a log-probability is kept exactly, as text.
-    """
+    # Not registered by name: TFDS then opens what was built from its files, without this code.
+    with tfds.core.registered.skip_registration():
 
-    VERSION = tfds.core.Version("1.0.0")
-    # Where TFDS looks for checksums of downloads. There are none, and the search itself needs
-    # importlib_resources, which TFDS 4.9.10 does not require.
-    code_path = None
-    FEATURES: tuple[str, ...] = ("text",)
+        class SentenceCorpus(tfds.core.GeneratorBasedBuilder):
+            """Sentences in their order, each with its label and log-probability if known."""
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=type(self).__doc__,
-            features=tfds.features.FeaturesDict(
-                {name: tfds.features.Text() for name in self.FEATURES}
-            ),
-            disable_shuffling=True,
-        )
+            VERSION = tfds.core.Version("1.0.0")
+            # Where TFDS looks for checksums of downloads. There are none, and the search itself
+            # needs importlib_resources, which TFDS 4.9.10 does not require.
+            code_path = None
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        return {split: self._generate_examples(self.records(split)) for split in SPLITS}
+            def __init__(self, *, records: Records, features: Sequence[str], data_dir: str):
+                self._records = records
+                self._feature_names = tuple(features)
+                super().__init__(data_dir=data_dir, file_format=_FORMAT)
 
-    def _generate_examples(self, records: Iterator[Record]) -> Iterator[tuple[int, dict]]:
-        for number, record in enumerate(records):
-            example = {
-                "text": record.text,
-                "label": record.label or "",
-                "log_prob": repr(record.log_prob),
-            }
-            yield number, {name: example[name] for name in self.FEATURES}
+            def _info(self) -> tfds.core.DatasetInfo:
+                texts = {name: tfds.features.Text() for name in self._feature_names}
+                return tfds.core.DatasetInfo(
+                    builder=self,
+                    description=type(self).__doc__,
+                    features=tfds.features.FeaturesDict(texts),
+                    disable_shuffling=True,
+                )
 
-    def records(self, split: str) -> Iterator[Record]:
-        """The sentences of a split; subclasses define it."""
-        raise NotImplementedError
+            def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+                return {split: self._generate_examples(split) for split in self._records}
 
+            def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, str]]]:
+                for number, record in enumerate(self._records[split]()):
+                    example = _example(record)
+                    yield number, {name: example[name] for name in self._feature_names}
 
-class GrammarCorpus(SentenceBuilder):
-    """Sentences of the built-in grammar, with their topics and exact log-probabilities."""
-
-    FEATURES = ("text", "label", "log_prob")
-
-    def __init__(self, *, seed: int, num_sentences: Sequence[int], **options: object) -> None:
-        """Sets up the builder.
-
-        Args:
-            seed: which sentences are drawn.
-            num_sentences: how many in training, validation and test split.
-            **options: as TFDS's builders take them, ``data_dir`` among them.
-        """
-        self._seed = seed
-        self._num_sentences = dict(zip(SPLITS, num_sentences, strict=True))
-        super().__init__(file_format=_FORMAT, **options)
-
-    def records(self, split: str) -> Iterator[Record]:
-        """Draws the sentences of a split."""
-        for sentence in grammar_sentences(self._num_sentences[split], seed=self._seed, split=split):
-            yield Record(sentence.text, sentence.topic, sentence.log_prob)
+    return SentenceCorpus
 
 
-class TextCorpus(SentenceBuilder):
-    """The lines of a folder's train.txt, valid.txt and test.txt, with their leading labels."""
-
-    def __init__(self, *, path: str, label: str, **options: object) -> None:
-        """Sets up the builder.
-
-        Args:
-            path: the folder.
-            label: "none", or "leading" where the first field of each line is its label.
-            **options: as TFDS's builders take them, ``data_dir`` among them.
-        """
-        self._files = text_files(path)
-        self._label = label
-        self.FEATURES = ("text", "label") if label == "leading" else ("text",)
-        super().__init__(file_format=_FORMAT, **options)
-
-    def records(self, split: str) -> Iterator[Record]:
-        """Reads the lines of a split, those without words included."""
-        return text_records(self._files[split], label=self._label)
+def _example(record: Record) -> dict[str, str]:
+    # TFDS keeps floating-point numbers in 32 bits; as text, the log-probability stays exact.
+    return {"text": record.text, "label": record.label or "", "log_prob": repr(record.log_prob)}
 
 
-def prepare_dataset(builder: tfds.core.DatasetBuilder) -> None:
-    """Generates a dataset's files; prints nothing, and shows progress on a terminal only.
+def sentence_corpus(
+    records: Records, *, features: Sequence[str], data_dir: str
+) -> tfds.core.DatasetBuilder:
+    """Builds a TFDS dataset, "sentence_corpus", in array_record files.
+
+    It prints nothing, and shows progress on a terminal only.
 
     Args:
-        builder: one of the builders above.
+        records: the sentences of each split, those without words included.
+        features: which fields of the records to keep, "text" among them; all are kept as text.
+        data_dir: TFDS data directory to build it in.
+
+    Returns:
+        The dataset's builder, ready to be read.
     """
+    import tensorflow_datasets as tfds
+
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
+    builder = _sentence_corpus_class()(records=records, features=features, data_dir=data_dir)
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     # TFDS announces on standard output, which belongs to the command's results.
     with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(download_config=config)
+    return builder
 
 
 def open_dataset(
@@ -150,11 +129,13 @@ def open_dataset(
         InputError: if the dataset, a split or the feature does not exist, or its files are of a
             format that tensorflow alone can read; it names what exists.
     """
+    import tensorflow_datasets as tfds
+
     if not name:
         raise InputError("the tfds source needs the name of a dataset")
-    where = data_dir or tfds.core.constants.DATA_DIR
+    where = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
     try:
-        builder = tfds.core.read_only_builder.builder_from_files(name, data_dir=data_dir or None)
+        builder = tfds.core.read_only_builder.builder_from_files(name, data_dir=where)
     except (ValueError, OSError) as error:
         raise InputError(
             f"no prepared dataset {name!r} in {where}, which holds {_names_in(where)}; prepare it "
@@ -175,6 +156,8 @@ def _names_in(directory: str) -> str:
 
 
 def _check_features(builder: tfds.core.DatasetBuilder, text_feature: str) -> None:
+    import tensorflow_datasets as tfds
+
     name, features = builder.info.full_name, dict(builder.info.features.items())
     texts = [key for key, kind in features.items() if isinstance(kind, tfds.features.Text)]
     if text_feature not in texts:
@@ -250,6 +233,8 @@ def dataset_records(
     Raises:
         InputError: if a sentence is not UTF-8 or holds a reserved word; it names the example.
     """
+    import tensorflow_datasets as tfds
+
     # Only what is asked for is decoded: images beside the text, say, are left alone.
     decoder = tfds.features.FeaturesDict({name: tfds.features.Text() for name in features.values()})
     source = builder.as_data_source(

@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from wae_rnf_jax.data.grammar import grammar_fingerprint
-from wae_rnf_jax.data.text import LABELS, SPLITS, Record, text_digest
+from wae_rnf_jax.data.builders import (
+    Records,
+    dataset_digest,
+    dataset_records,
+    open_dataset,
+    sentence_corpus,
+)
+from wae_rnf_jax.data.grammar import grammar_fingerprint, grammar_sentences
+from wae_rnf_jax.data.text import LABELS, SPLITS, Record, text_digest, text_files, text_records
 from wae_rnf_jax.errors import InputError
 
-if TYPE_CHECKING:
-    from wae_rnf_jax.data.builders import SentenceBuilder
-
 __all__ = ["Records", "Source", "grammar_source", "text_source", "tfds_source"]
-
-# The records of each split, as often as they are asked for.
-Records = Mapping[str, Callable[[], Iterable[Record]]]
 
 
 class Source(NamedTuple):
@@ -59,15 +60,16 @@ def grammar_source(*, seed: int, num_sentences: Sequence[int]) -> Source:
         )
     numbers = [int(number) for number in num_sentences]
 
-    def build(directory: Path) -> Records:
-        from wae_rnf_jax.data import builders
+    def records(split: str, number: int) -> Iterator[Record]:
+        for sentence in grammar_sentences(number, seed=seed, split=split):
+            yield Record(sentence.text, sentence.topic, sentence.log_prob)
 
-        builder = builders.GrammarCorpus(
-            seed=seed, num_sentences=numbers, data_dir=os.fspath(directory)
-        )
-        return _built_records(builder)
-
-    key = {"content": grammar_fingerprint(), "seed": seed, "num_sentences": numbers}
+    parts = {
+        split: functools.partial(records, split, number)
+        for split, number in zip(SPLITS, numbers, strict=True)
+    }
+    build = functools.partial(_built, parts, ("text", "label", "log_prob"))
+    key = {"content": grammar_fingerprint(), "seed": int(seed), "num_sentences": numbers}
     return Source(key, build)
 
 
@@ -88,22 +90,22 @@ def text_source(path: str, *, label: str) -> Source:
     if label not in LABELS:
         raise InputError(f"label must be one of {', '.join(LABELS)}, not {label!r}")
 
-    def build(directory: Path) -> Records:
-        from wae_rnf_jax.data import builders
-
-        builder = builders.TextCorpus(path=path, label=label, data_dir=os.fspath(directory))
-        return _built_records(builder)
-
+    parts = {
+        split: functools.partial(text_records, file, label=label)
+        for split, file in text_files(path).items()
+    }
+    features = ("text", "label") if label == "leading" else ("text",)
+    build = functools.partial(_built, parts, features)
     return Source({"content": text_digest(path), "label": label}, build)
 
 
-def _built_records(builder: SentenceBuilder) -> Records:
-    from wae_rnf_jax.data import builders
-
-    builders.prepare_dataset(builder)
-    features = {name: name for name in builder.FEATURES}
+def _built(records: Records, features: Sequence[str], directory: Path) -> Records:
+    """The records by way of a TFDS dataset, which stays in the folder."""
+    builder = sentence_corpus(records, features=features, data_dir=os.fspath(directory))
     return {
-        split: functools.partial(builders.dataset_records, builder, split, features=features)
+        split: functools.partial(
+            dataset_records, builder, split, features={name: name for name in features}
+        )
         for split in SPLITS
     }
 
@@ -123,18 +125,12 @@ def tfds_source(dataset: str, *, data_dir: str, splits: Sequence[str], text_feat
     Raises:
         InputError: if dataset, feature or a split does not exist; it names what exists.
     """
-    from wae_rnf_jax.data import builders
-
     if len(splits) != len(SPLITS):
         raise InputError(f"splits must name three (training, validation, test), not {splits!r}")
-    builder = builders.open_dataset(
-        dataset, data_dir=data_dir, splits=splits, text_feature=text_feature
-    )
+    builder = open_dataset(dataset, data_dir=data_dir, splits=splits, text_feature=text_feature)
     records = {
-        split: functools.partial(
-            builders.dataset_records, builder, part, features={"text": text_feature}
-        )
+        split: functools.partial(dataset_records, builder, part, features={"text": text_feature})
         for split, part in zip(SPLITS, splits, strict=True)
     }
-    key = {"content": builders.dataset_digest(builder, splits), "text_feature": text_feature}
+    key = {"content": dataset_digest(builder, splits), "text_feature": text_feature}
     return Source(key, lambda directory: records)

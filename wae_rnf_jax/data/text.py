@@ -43,7 +43,7 @@ def text_files(path: str) -> dict[str, Path]:
     Raises:
         InputError: if the folder or a file is missing, or a file is empty.
     """
-    folder = Path(path)
+    folder = Path(path).expanduser()
     if not path or not folder.is_dir():
         raise InputError(
             f"no folder {path!r}: the text source needs a folder with train.txt, valid.txt and "
