@@ -94,7 +94,7 @@ def radial_inverse(params, y):
 
 
 def rbf(x, y, bandwidth):
-    return np.exp(-np.linalg.norm(x - y) ** 2 / (2 * bandwidth**2))
+    return np.exp(-(np.linalg.norm(x - y) ** 2) / (2 * bandwidth**2))
 
 
 def imq(x, y, constant):

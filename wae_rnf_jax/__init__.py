@@ -4,6 +4,14 @@ Importing this package loads jax and chex, and no library of models, data or pic
 """
 
 from wae_rnf_jax.functional.clustering import kmeans
+from wae_rnf_jax.functional.cross_entropy import fused_linear_cross_entropy
+from wae_rnf_jax.functional.estimators import (
+    active_units,
+    gaussian_mutual_information,
+    importance_weighted_nll,
+    nll_paper,
+    perplexity,
+)
 from wae_rnf_jax.functional.flows import (
     FLOWS,
     Flow,
@@ -27,33 +35,68 @@ from wae_rnf_jax.functional.gaussian import (
     gaussian_sample,
 )
 from wae_rnf_jax.functional.kernels import imq_kernel, multi_scale_imq_kernel, rbf_kernel
+from wae_rnf_jax.functional.losses import (
+    attract_regularizer,
+    flow_kl,
+    match_regularizer,
+    repel_regularizer,
+)
 from wae_rnf_jax.functional.mmd import mmd_squared_biased, mmd_squared_unbiased
 from wae_rnf_jax.functional.riemannian import (
     rbf_bandwidth,
     rbf_log_magnification,
     rbf_precision,
 )
-from wae_rnf_jax.functional.schedules import cyclical_annealing, linear_annealing
+from wae_rnf_jax.functional.schedules import (
+    cyclical_annealing,
+    linear_annealing,
+    paper_annealing,
+)
+from wae_rnf_jax.functional.sequences import (
+    bos_inputs,
+    eos_targets,
+    example_dropout,
+    example_keys,
+    example_normal,
+    sequence_mask,
+    sum_over_tokens,
+    word_dropout,
+)
 
 __version__ = "0.1.0"
 
 __all__ = (
     "FLOWS",
     "Flow",
+    "active_units",
+    "attract_regularizer",
+    "bos_inputs",
     "chain_forward_and_log_det",
     "chain_inverse_and_log_det",
     "chain_trajectory",
     "cyclical_annealing",
+    "eos_targets",
+    "example_dropout",
+    "example_keys",
+    "example_normal",
+    "flow_kl",
+    "fused_linear_cross_entropy",
     "gaussian_entropy",
     "gaussian_kl",
     "gaussian_log_prob",
+    "gaussian_mutual_information",
     "gaussian_sample",
+    "importance_weighted_nll",
     "imq_kernel",
     "kmeans",
     "linear_annealing",
+    "match_regularizer",
     "mmd_squared_biased",
     "mmd_squared_unbiased",
     "multi_scale_imq_kernel",
+    "nll_paper",
+    "paper_annealing",
+    "perplexity",
     "planar_forward_and_log_det",
     "planar_identity_params",
     "planar_inverse_and_log_det",
@@ -67,4 +110,8 @@ __all__ = (
     "rbf_kernel",
     "rbf_log_magnification",
     "rbf_precision",
+    "repel_regularizer",
+    "sequence_mask",
+    "sum_over_tokens",
+    "word_dropout",
 )

@@ -95,6 +95,13 @@ def chain_inverse_and_log_det(
 
     Raises:
       AssertionError: the parameters' leading sizes differ, or y is not a float array.
+
+    >>> step = radial_identity_params(jax.random.key(0), 2)
+    >>> steps = {name: jnp.stack([leaf, leaf + 1]) for name, leaf in step.items()}
+    >>> y, _ = chain_forward_and_log_det(radial_forward_and_log_det, steps, jnp.ones([2]))
+    >>> z, _ = chain_inverse_and_log_det(radial_inverse_and_log_det, steps, y)
+    >>> [round(value, 4) for value in z.tolist()]
+    [1.0, 1.0]
     """
     return _scan(inverse, params, y, reverse=True)
 
@@ -114,6 +121,12 @@ def chain_trajectory(
 
     Raises:
       AssertionError: the parameters' leading sizes differ, or z is not a float array.
+
+    >>> step = radial_identity_params(jax.random.key(0), 2)
+    >>> steps = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), step)
+    >>> points, log_dets = chain_trajectory(radial_forward_and_log_det, steps, jnp.ones([5, 2]))
+    >>> points.shape, log_dets.shape
+    ((4, 5, 2), (3, 5))
     """
     start = _start(params, z)
 

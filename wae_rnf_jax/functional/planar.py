@@ -10,15 +10,14 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import along_last, log_ratio, match_varying
+from wae_rnf_jax.functional._activation_root import activation_root, tanh_slope
+from wae_rnf_jax.functional._arrays import along_last, log_ratio
 
 Params = dict[str, jax.Array]
 PointsAndLogDet = tuple[jax.Array, jax.Array]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _SOFTPLUS_INVERSE_OF_ONE = math.log(math.expm1(1.0))
-# Newton's method from the monotone side needs at most about 15 steps where |wᵀu| < 1e3.
-_NEWTON_STEPS = 32
 
 
 class _Planar(NamedTuple):
@@ -71,6 +70,12 @@ def planar_inverse_and_log_det(params: Params, y: jax.Array) -> PointsAndLogDet:
 
     Raises:
       AssertionError: wrong ranks, shapes or dtypes.
+
+    >>> params = {"u": jnp.array([1.0, 0.0]), "w": jnp.array([1.0, 1.0]), "b": jnp.array(0.5)}
+    >>> y, _ = planar_forward_and_log_det(params, jnp.array([1.0, -2.0]))
+    >>> z, _ = planar_inverse_and_log_det(params, y)
+    >>> [round(value, 4) for value in z.tolist()]
+    [1.0, -2.0]
     """
     _assert_planar(params, y)
     planar = _planar(params)
@@ -93,6 +98,11 @@ def planar_paper_forward_and_log_det(params: Params, z: jax.Array) -> PointsAndL
 
     Raises:
       AssertionError: wrong ranks, shapes or dtypes.
+
+    >>> params = {"u": jnp.array([1.0, 0.0]), "w": jnp.array([1.0, 1.0]), "b": jnp.array(0.0)}
+    >>> y, log_det = planar_paper_forward_and_log_det(params, jnp.zeros([2]))
+    >>> y.tolist(), round(float(log_det), 4)  # log softplus(wᵀu)
+    ([0.0, 0.0], 0.2725)
     """
     y, _ = planar_forward_and_log_det(params, z)
     activation = _project(z, params["w"]) + params["b"]
@@ -111,6 +121,11 @@ def planar_paper_inverse_and_log_det(params: Params, y: jax.Array) -> PointsAndL
 
     Raises:
       AssertionError: wrong ranks, shapes or dtypes.
+
+    >>> params = {"u": jnp.array([1.0, 0.0]), "w": jnp.array([1.0, 1.0]), "b": jnp.array(0.0)}
+    >>> z, log_det = planar_paper_inverse_and_log_det(params, jnp.zeros([2]))
+    >>> z.tolist(), round(float(log_det), 4)
+    ([0.0, 0.0], -0.2725)
     """
     _assert_planar(params, y)
     planar = _planar(params)
@@ -127,6 +142,9 @@ def planar_identity_params(key: jax.Array, dim: int) -> Params:
 
     Returns:
       ``w`` ~ N(0, 1/Z) [Z], ``u`` = softplus⁻¹(1)·w/‖w‖² [Z], ``b`` = 0 [].
+
+    >>> {name: leaf.shape for name, leaf in planar_identity_params(jax.random.key(0), 3).items()}
+    {'u': (3,), 'w': (3,), 'b': ()}
     """
     w = jax.random.normal(key, (dim,)) / math.sqrt(dim)
     u = _SOFTPLUS_INVERSE_OF_ONE * (w / jnp.sum(jnp.square(w)))
@@ -142,6 +160,9 @@ def planar_paper_params(key: jax.Array, dim: int) -> Params:
 
     Returns:
       ``u`` and ``w`` ~ N(0, 1) [Z], ``b`` = 1 [].
+
+    >>> float(planar_paper_params(jax.random.key(0), 3)["b"])
+    1.0
     """
     u, w = jax.random.normal(key, (2, dim))
     return {"u": u, "w": w, "b": jnp.ones_like(w, shape=())}
@@ -174,7 +195,7 @@ def _planar(params: Params) -> _Planar:
 
 def _planar_log_det(planar: _Planar, activation: jax.Array) -> jax.Array:
     """log(1 + ψ·s), ψ = tanh'(activation), read as log(t² + ψ·(1 + s)) where s nears -1."""
-    psi = _tanh_slope(activation)
+    psi = tanh_slope(activation)
     determinant = jnp.square(jnp.tanh(activation)) + psi * planar.slope_plus_one
     return log_ratio(determinant, jnp.ones_like(determinant), psi * planar.slope)
 
@@ -187,47 +208,8 @@ def _planar_paper_log_det(planar: _Planar, activation: jax.Array) -> jax.Array:
 def _planar_inverse(planar: _Planar, params: Params, y: jax.Array) -> PointsAndLogDet:
     """The points and the activations wᵀz + b they have."""
     target = _project(y, params["w"]) + params["b"]
-    activation = _activation_root(planar.slope, planar.slope_plus_one, target)
+    activation = activation_root(planar.slope, planar.slope_plus_one, target)
     return y - jnp.tanh(activation)[..., None] * along_last(planar.direction, y), activation
-
-
-@jax.custom_jvp
-def _activation_root(slope: jax.Array, slope_plus_one: jax.Array, target: jax.Array) -> jax.Array:
-    """Solves a + slope·tanh(a) = target for a, where slope > -1.
-
-    The left side is odd, so a ≥ 0 is solved for |target|. There it is convex for slope < 0 and
-    concave for slope > 0: Newton's method started above, respectively below, the root does not
-    cross it and converges from any such start.
-    """
-    goal = jnp.abs(target)
-    cubic = jnp.cbrt(5.0 * goal / jnp.maximum(-slope, 0.5))  # a - tanh(a) ≥ a³/5 for a ≤ 1
-    above = jnp.minimum(goal - slope, goal / slope_plus_one)
-    above = jnp.minimum(above, jnp.where((cubic <= 1) & (slope <= -0.5), cubic, above))
-    below = jnp.maximum(goal - slope, goal / slope_plus_one)
-    start = jnp.where(slope < 0, above, below)
-
-    def newton(_: int, a: jax.Array) -> jax.Array:
-        excess = a + slope * jnp.tanh(a) - goal
-        return jnp.maximum(a - excess / _root_slope(slope_plus_one, a), 0.0)
-
-    start = match_varying(start, slope, slope_plus_one, target)
-    return jnp.sign(target) * jax.lax.fori_loop(0, _NEWTON_STEPS, newton, start)
-
-
-@_activation_root.defjvp
-def _activation_root_jvp(
-    primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]
-) -> PointsAndLogDet:
-    """Implicit differentiation; ``slope_plus_one`` is ``slope`` again, without a share."""
-    slope, slope_plus_one, target = primals
-    root = _activation_root(slope, slope_plus_one, target)
-    change = tangents[2] - jnp.tanh(root) * tangents[0]
-    return root, change / _root_slope(slope_plus_one, root)
-
-
-def _root_slope(slope_plus_one: jax.Array, a: jax.Array) -> jax.Array:
-    """Derivative of a + slope·tanh(a), positive even where slope rounds to -1."""
-    return jnp.square(jnp.tanh(a)) + _tanh_slope(a) * slope_plus_one
 
 
 def _assert_planar(params: Params, z: jax.Array) -> None:
@@ -239,8 +221,3 @@ def _assert_planar(params: Params, z: jax.Array) -> None:
 
 def _project(z: jax.Array, w: jax.Array) -> jax.Array:
     return jnp.matmul(z, w, precision=_HIGHEST)
-
-
-def _tanh_slope(a: jax.Array) -> jax.Array:
-    """tanh'(a) = 4·σ(2a)·σ(-2a), which keeps the digits that 1 - tanh² loses for large |a|."""
-    return 4.0 * jax.nn.sigmoid(2.0 * a) * jax.nn.sigmoid(-2.0 * a)

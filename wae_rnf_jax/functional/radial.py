@@ -61,6 +61,13 @@ def radial_inverse_and_log_det(params: Params, y: jax.Array) -> PointsAndLogDet:
 
     Raises:
       AssertionError: wrong ranks, shapes or dtypes.
+
+    >>> raw = jnp.array([0.5, 2.0])
+    >>> params = {"reference": jnp.zeros([2]), "alpha_raw": raw[0], "beta_raw": raw[1]}
+    >>> y, _ = radial_forward_and_log_det(params, jnp.array([1.0, -2.0]))
+    >>> z, _ = radial_inverse_and_log_det(params, y)
+    >>> [round(value, 4) for value in z.tolist()]
+    [1.0, -2.0]
     """
     _assert_radial(params, y)
     alpha, alpha_plus_beta = _radial(params)
@@ -86,6 +93,10 @@ def radial_identity_params(key: jax.Array, dim: int) -> Params:
 
     Returns:
       ``reference`` ~ N(0, I) [Z], ``alpha_raw`` = ``beta_raw`` = softplus⁻¹(1) [].
+
+    >>> params = radial_identity_params(jax.random.key(0), 3)
+    >>> bool(params["alpha_raw"] == params["beta_raw"])
+    True
     """
     reference = jax.random.normal(key, (dim,))
     raw = jnp.full_like(reference, _SOFTPLUS_INVERSE_OF_ONE, shape=())

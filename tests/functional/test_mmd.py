@@ -1,0 +1,166 @@
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import references
+from jax.sharding import AxisType, PartitionSpec
+
+import wae_rnf_jax as wae
+
+KERNELS = {
+    "rbf": (partial(wae.rbf_kernel, bandwidth=1.3), partial(references.rbf, bandwidth=1.3)),
+    "multi_scale_imq": (wae.multi_scale_imq_kernel, references.multi_scale_imq),
+}
+ESTIMATES = {False: wae.mmd_squared_unbiased, True: wae.mmd_squared_biased}
+DEVICES = 4
+SHARDED, WHOLE = PartitionSpec("i"), PartitionSpec()
+
+
+def _samples(num_x, num_y, dim=3):
+    rng = np.random.default_rng(0)
+    return 1.5 * rng.normal(size=(num_x, dim)) + 0.3, rng.normal(size=(num_y, dim))
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.usefixtures("x64")
+def test_matches_the_sum_over_pairs(name, biased):
+    kernel, reference = KERNELS[name]
+    x, y = _samples(5, 7)
+    expected = references.mmd_squared(reference, x, y, biased=biased)
+    np.testing.assert_allclose(ESTIMATES[biased](x, y, kernel=kernel), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.usefixtures("x64")
+def test_masked_rows_do_not_count_whatever_they_hold(biased):
+    kernel, reference = KERNELS["rbf"]
+    x, y = _samples(6, 4)
+    where = np.array([True, False, True, True, False, True])
+    padded = np.where(where[:, None], x, np.nan)
+    estimate = partial(ESTIMATES[biased], kernel=kernel, where=where)
+    value, gradient = jax.value_and_grad(estimate)(padded, y)
+    expected = references.mmd_squared(reference, x[where], y, biased=biased)
+    np.testing.assert_allclose(value, expected, rtol=1e-10)
+    np.testing.assert_array_equal(gradient[~where], 0)
+    chex.assert_tree_all_finite(gradient)
+
+
+def test_unbiased_estimate_has_mean_zero_under_the_null_and_grows_with_the_shift():
+    kernel, _ = KERNELS["multi_scale_imq"]
+    num_draws = 1_000
+    keys = jax.random.split(jax.random.key(0), num_draws)
+
+    @jax.jit
+    def estimates(shift):
+        def estimate(key):
+            x, y = jax.random.normal(key, (2, 8, 2))
+            return [function(x + shift, y, kernel=kernel) for function in ESTIMATES.values()]
+
+        return jax.vmap(estimate)(keys)
+
+    unbiased, biased = estimates(0.0)
+    error = np.std(unbiased) / np.sqrt(num_draws)
+    assert abs(np.mean(unbiased)) < 3 * error
+    assert np.mean(biased) > 20 * error  # so the test would see a diagonal left in
+    means = [np.mean(estimates(shift)[0]) for shift in (0.0, 0.5, 1.0, 2.0)]
+    assert np.all(np.diff(means) > 10 * error)
+
+
+def _transforms(function):
+    """The function of (scale, x, y, where) over D shards, by each way of mapping."""
+    mesh = jax.make_mesh((DEVICES,), ("i",), axis_types=(AxisType.Auto,))
+    sharded = jax.shard_map(
+        function, mesh=mesh, in_specs=(WHOLE, SHARDED, SHARDED, SHARDED), out_specs=WHOLE
+    )
+
+    def split(mapped):
+        def run(scale, *arrays):
+            parts = [a.reshape(DEVICES, a.shape[0] // DEVICES, *a.shape[1:]) for a in arrays]
+            results = mapped(scale, *parts)
+            for result in results:
+                np.testing.assert_array_equal(result, jnp.full_like(result, result[0]))
+            return [result[0] for result in results]
+
+        return run
+
+    axes = (None, 0, 0, 0)
+    return {
+        "shard_map": jax.jit(sharded),
+        "pmap": split(jax.pmap(function, "i", in_axes=axes)),
+        "vmap": split(jax.jit(jax.vmap(function, axes, axis_name="i"))),
+    }
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("transform", ["shard_map", "pmap", "vmap"])
+def test_over_an_axis_it_is_the_global_batch(biased, rows, transform):
+    """In value and in the gradient of a shared parameter, one row per device included."""
+    x, y = (jnp.float32(a) for a in _samples(DEVICES * rows, DEVICES * rows))
+    where = jnp.arange(DEVICES * rows) != 1
+    kernel, _ = KERNELS["rbf"]
+
+    def loss(scale, x, y, where, axis_name=None):
+        return ESTIMATES[biased](scale * x, y, kernel=kernel, where=where, axis_name=axis_name)
+
+    def local(scale, x, y, where):
+        def mean_loss(scale):
+            return jax.lax.pmean(loss(scale, x, y, where, "i"), "i")
+
+        value, gradient = jax.value_and_grad(mean_loss)(scale)
+        return value, jax.lax.pmean(gradient, "i")
+
+    expected = jax.value_and_grad(loss)(jnp.float32(1.2), x, y, where)
+    actual = _transforms(local)[transform](jnp.float32(1.2), x, y, where)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)
+    assert abs(expected[1]) > 1e-2
+
+
+@pytest.mark.parametrize("num_valid", [0, 1])
+def test_too_few_valid_rows_give_finite_values(num_valid):
+    x, y = (jnp.float32(a) for a in _samples(4, 4))
+    estimate = partial(
+        wae.mmd_squared_unbiased, kernel=wae.multi_scale_imq_kernel, where=jnp.arange(4) < num_valid
+    )
+    chex.assert_tree_all_finite(jax.value_and_grad(estimate)(x, y))
+
+
+def test_gradient_is_finite_where_all_points_are_equal():
+    ones = jnp.ones([3, 2])
+    for estimate in ESTIMATES.values():
+        value, gradient = jax.value_and_grad(estimate)(ones, ones, kernel=KERNELS["rbf"][0])
+        np.testing.assert_allclose(value, 0, atol=1e-6)
+        np.testing.assert_array_equal(gradient, 0)
+
+
+def test_fewer_than_two_rows_in_all_are_refused():
+    one, two = jnp.ones([1, 3]), jnp.ones([2, 3])
+    kernel = wae.multi_scale_imq_kernel
+    with pytest.raises(ValueError, match="at least 2 rows of x in all, got 1"):
+        wae.mmd_squared_unbiased(one, two, kernel=kernel)
+    with pytest.raises(ValueError, match="at least 2 rows of y in all, got 1"):
+        wae.mmd_squared_unbiased(two, one, kernel=kernel)
+    with pytest.raises(ValueError, match="at least 1 rows of x in all, got 0"):
+        wae.mmd_squared_biased(one[:0], two, kernel=kernel)
+    assert wae.mmd_squared_biased(one, one, kernel=kernel) == 0
+    mapped = partial(wae.mmd_squared_unbiased, kernel=kernel, axis_name="i")
+    with pytest.raises(ValueError, match="at least 2 rows of x in all, got 1"):
+        jax.vmap(mapped, axis_name="i")(one[None], one[None])
+
+
+def test_wrong_ranks_sizes_and_dtypes_are_refused():
+    x = jnp.ones([3, 2])
+    for estimate in ESTIMATES.values():
+        for y, where in (
+            (x[0], None),
+            (x[:, :1], None),
+            (x.astype(int), None),
+            (x, jnp.ones([2], bool)),
+            (x, jnp.ones([3])),
+        ):
+            with pytest.raises(AssertionError):
+                estimate(x, y, kernel=wae.multi_scale_imq_kernel, where=where)

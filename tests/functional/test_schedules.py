@@ -1,0 +1,54 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import wae_rnf_jax as wae
+
+
+def test_linear_annealing_is_the_clipped_line():
+    steps = np.array([0, 5_999, 6_000, 6_001, 20_000, 38_000, 38_001, 10**6])
+    schedule = wae.linear_annealing(start=6_000, length=40_000, maximum=0.8)
+    expected = np.clip((steps - 6_000) / 40_000, 0, 0.8)
+    np.testing.assert_allclose(jax.jit(schedule)(steps), expected, rtol=1e-6)
+
+
+def test_cyclical_annealing_repeats_its_rise():
+    steps = np.arange(40)
+    schedule = wae.cyclical_annealing(period=10, rise=0.4, maximum=0.5)
+    expected = [min((step % 10) / 4, 1) * 0.5 for step in steps]
+    np.testing.assert_allclose(jax.jit(schedule)(steps), expected, rtol=1e-6)
+
+
+def test_unsigned_counters_do_not_wrap():
+    schedule = wae.linear_annealing(start=10, length=10, maximum=1.0)
+    assert schedule(jnp.uint32(5)) == 0
+
+
+def test_optax_takes_them_as_schedules():
+    """A learning rate of 0 and then more: the first update is nothing, the third is not."""
+    schedule = wae.linear_annealing(start=0, length=4, maximum=1.0)
+    optimiser = optax.sgd(schedule)
+    state = optimiser.init(jnp.zeros([]))
+    updates = []
+    for _ in range(3):
+        update, state = optimiser.update(jnp.ones([]), state)
+        updates.append(float(update))
+    assert updates == [0.0, -0.25, -0.5]
+
+
+@pytest.mark.parametrize(
+    "build, message",
+    [
+        (lambda: wae.linear_annealing(start=0, length=0, maximum=1.0), "length must be positive"),
+        (lambda: wae.linear_annealing(start=0, length=1, maximum=-1.0), "must not be negative"),
+        (lambda: wae.cyclical_annealing(period=0, rise=0.5, maximum=1.0), "period must be"),
+        (lambda: wae.cyclical_annealing(period=9, rise=0.0, maximum=1.0), "rise must be in"),
+        (lambda: wae.cyclical_annealing(period=9, rise=1.1, maximum=1.0), "rise must be in"),
+        (lambda: wae.cyclical_annealing(period=9, rise=0.5, maximum=-1.0), "not be negative"),
+    ],
+)
+def test_wrong_settings_are_refused(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
