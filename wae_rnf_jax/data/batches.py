@@ -39,7 +39,10 @@ __all__ = [
     "training_batches",
 ]
 
-# tokens int32 [B, L], lengths int32 [B], index int32 [B], where bool [B]; see `_batch`.
+# tokens int32 [B, L]: word ids, padded with <pad>; no <bos>, no <eos>
+# lengths int32 [B]: number of words, 0 in rows of padding
+# index int32 [B]: number of the sentence in its split, from N on in rows of padding
+# where bool [B]: False in rows of padding
 Batch = dict[str, np.ndarray]
 
 # Rows are read from mapped files in about 0.1 ms a batch, so that few threads keep any device busy.
@@ -47,8 +50,9 @@ _READ_THREADS = 2
 _PREFETCHED_BATCHES = 16
 
 
-def _batch(split: TokenSplit, rows: np.ndarray, bound: int) -> Batch:
-    """The batch of given sentences; its arrays are as the module's docstring says."""
+def _batch(split: TokenSplit, batch_rows: np.ndarray, bound: int, shard: slice) -> Batch:
+    """This process's rows of a batch."""
+    rows = batch_rows[shard]
     tokens = np.full((len(rows), bound), PAD_ID, np.int32)
     lengths = np.zeros(len(rows), np.int32)
     for i, row in enumerate(rows.tolist()):
@@ -57,11 +61,12 @@ def _batch(split: TokenSplit, rows: np.ndarray, bound: int) -> Batch:
             tokens[i, : len(ids)] = ids
             lengths[i] = len(ids)
     where = rows >= 0
+    # Rows of padding are numbered after the split's, so that no two rows share a random key.
+    padding = len(split) + np.arange(len(batch_rows))[shard]
     return {
         "tokens": tokens,
         "lengths": lengths,
-        # Rows of padding are numbered after the split's, so that no two rows share a random key.
-        "index": np.where(where, rows, len(split) + np.arange(len(rows))).astype(np.int32),
+        "index": np.where(where, rows, padding).astype(np.int32),
         "where": where,
     }
 
@@ -157,7 +162,7 @@ class TrainingBatches:
         """
         epoch, position = divmod(int(k), self._num_batches)
         plan = self.plan(epoch)
-        return _batch(self._split, plan.rows[position, self._rows], int(plan.bounds[position]))
+        return _batch(self._split, plan.rows[position], int(plan.bounds[position]), self._rows)
 
 
 def training_batches(
@@ -228,4 +233,4 @@ def split_batches(
     """
     shard = _shard(batch_size, process_index, process_count)
     plan = split_plan(split.lengths, num_buckets=num_buckets, batch_size=batch_size)
-    return map(lambda rows, bound: _batch(split, rows[shard], int(bound)), plan.rows, plan.bounds)
+    return map(lambda rows, bound: _batch(split, rows, int(bound), shard), plan.rows, plan.bounds)

@@ -158,7 +158,7 @@ def _names_in(directory: str) -> str:
 def _check_features(builder: tfds.core.DatasetBuilder, text_feature: str) -> None:
     import tensorflow_datasets as tfds
 
-    name, features = builder.info.full_name, dict(builder.info.features.items())
+    name, features = builder.info.full_name, dict(sorted(builder.info.features.items()))
     texts = [key for key, kind in features.items() if isinstance(kind, tfds.features.Text)]
     if text_feature not in texts:
         raise InputError(

@@ -113,14 +113,14 @@ def text_records(file: Path, *, label: str) -> Iterator[Record]:
 
 
 def _record(line: bytes, where: str, label: str) -> Record:
-    if b"\0" in line:
-        raise InputError(f"{where}: a NUL byte; the text must be plain UTF-8")
     try:
         text = line.decode().strip()
     except UnicodeDecodeError as error:
         raise InputError(
             f"{where}: not UTF-8 (byte {error.start + 1} of the line); convert the file to UTF-8"
         ) from error
+    if b"\0" in line:
+        raise InputError(f"{where}: a NUL byte; the text must be plain UTF-8")
     words = text.split()
     reserved = first_reserved_word(words)
     if reserved is not None:
