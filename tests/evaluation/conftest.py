@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,9 @@ class TinyModel:
         return iter((self.model, self.variables))
 
 
-def tiny_model(*, latent_dim: int, num_flow_steps: int, seed: int = 0) -> TinyModel:
+def tiny_model(
+    *, latent_dim: int, num_flow_steps: int, seed: int = 0, spread: float = 0.8
+) -> TinyModel:
     model = TextAutoencoder(
         vocab_size=len(SPECIAL_WORDS) + len(WORDS),
         embedding_dim=6,
@@ -46,9 +49,14 @@ def tiny_model(*, latent_dim: int, num_flow_steps: int, seed: int = 0) -> TinyMo
     )
     rng = np.random.default_rng(seed)
     variables = jax.tree.map(
-        lambda leaf: jnp.asarray(0.8 * rng.normal(size=leaf.shape), leaf.dtype), shapes
+        lambda leaf: jnp.asarray(spread * rng.normal(size=leaf.shape), leaf.dtype), shapes
     )
     return TinyModel(model, variables)
+
+
+@pytest.fixture(scope="session")
+def make_tiny_model() -> Callable[..., TinyModel]:
+    return tiny_model
 
 
 @pytest.fixture(scope="session")

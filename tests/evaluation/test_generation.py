@@ -11,13 +11,19 @@ from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
 from wae_rnf_jax.evaluation.generation import _nucleus, ancestral_samples, greedy_search
 from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
-LENGTH = 3
+LENGTH = 4
 ALLOWED = (UNK_ID, 4, 5, 6, 7)
 
 
 @pytest.fixture(scope="module")
+def tiny(make_tiny_model):
+    """Weights under which the best sentences are neither all empty nor all cut."""
+    return make_tiny_model(latent_dim=3, num_flow_steps=2, seed=3, spread=1.6)
+
+
+@pytest.fixture(scope="module")
 def codes():
-    return 2.0 * jax.random.normal(jax.random.key(3), (6, 3))
+    return jax.random.normal(jax.random.key(3), (7, 3))
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +156,7 @@ def test_samples_follow_the_exact_distribution(tiny, codes, tree, temperature, t
     assert set(seen) <= set(exact)
     for name, probability in exact.items():
         error = np.sqrt(probability * (1 - probability) / count)
-        # 4.5 standard errors, and one more sentence: 156 sentences are looked at.
+        # 4.5 standard errors, and one more sentence: hundreds of sentences are looked at.
         assert abs(seen.get(name, 0) / count - probability) < 4.5 * error + 1 / count
 
 
@@ -174,7 +180,7 @@ def test_wide_beam_finds_the_best_of_all_sentences(
         *tiny,
         codes,
         max_length=LENGTH,
-        beam_width=30,
+        beam_width=125,
         length_penalty=length_penalty,
         allow_unknown=allow_unknown,
     )
@@ -191,13 +197,43 @@ def test_wide_beam_finds_the_best_of_all_sentences(
     assert bool(generation.finished.all())
 
 
+def reference_beam(tree, row, width):
+    """The best sentence of a plain beam search over the tree, ranked by probability alone."""
+    live, best = [(0.0, ())], (-np.inf, None)
+    for _ in range(LENGTH):
+        candidates = sorted(
+            (
+                (score + tree[words][row, word], words, word)
+                for score, words in live
+                for word in (*ALLOWED, EOS_ID)
+            ),
+            reverse=True,
+        )
+        for score, words, word in candidates[:width]:
+            if word == EOS_ID and score > best[0]:
+                best = (score, words)
+        unended = [(score, (*words, word)) for score, words, word in candidates if word != EOS_ID]
+        live = unended[:width]
+    return best[1] if best[1] is not None else live[0][1]
+
+
+@pytest.mark.parametrize("width", [2, 3])
+def test_narrow_beam_is_the_plain_beam_search(tiny, codes, tree, width):
+    generation = beam_search(*tiny, codes, max_length=LENGTH, beam_width=width)
+    assert_well_formed(generation, tree)
+    for row, found in enumerate(rows_of(generation)):
+        assert found == reference_beam(tree, row, width)
+
+
 def test_the_codes_are_a_fair_test_of_the_beam(tiny, codes):
-    """Greedy search misses the best sentence somewhere, and the penalty changes some sentence."""
+    """Best sentences have words; greedy search misses some; the penalty changes some."""
     greedy = rows_of(greedy_search(*tiny, codes, max_length=LENGTH))
-    beam = rows_of(beam_search(*tiny, codes, max_length=LENGTH, beam_width=30))
+    beam = rows_of(beam_search(*tiny, codes, max_length=LENGTH, beam_width=125))
     penalised = rows_of(
-        beam_search(*tiny, codes, max_length=LENGTH, beam_width=30, length_penalty=2.0)
+        beam_search(*tiny, codes, max_length=LENGTH, beam_width=125, length_penalty=2.0)
     )
+    assert min(map(len, beam)) > 0
+    assert max(map(len, beam)) == LENGTH - 1
     assert beam != greedy
     assert penalised != beam
 

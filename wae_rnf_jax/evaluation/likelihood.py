@@ -126,7 +126,7 @@ def per_sentence_likelihood(
             raise ValueError(f"{name} must be at least 1, got {size}")
     num_samples = _draws(model, num_samples)
     batch_size = min(batch_size, memory_limit_rows, num_sentences)
-    block_size = _block_size(num_samples, max(1, memory_limit_rows // batch_size))
+    block_size = _block_size(num_samples + 1, max(1, memory_limit_rows // batch_size))
     key = jax.random.key(seed)
     rows: dict[str, np.ndarray] = {}
     done = 0
@@ -198,11 +198,10 @@ def _draws(model: Any, num_samples: int) -> int:
     return num_samples if model.latent_dim > 0 else 1
 
 
-def _block_size(num_samples: int, limit: int) -> int:
-    """Draws decoded at once: a divisor of S if a large one is within the limit, else the limit."""
-    limit = min(limit, num_samples)
-    divisor = max(size for size in range(1, limit + 1) if num_samples % size == 0)
-    return divisor if 2 * divisor >= limit else limit
+def _block_size(num_draws: int, limit: int) -> int:
+    """Draws decoded at once: as few blocks as the limit allows, as even as can be."""
+    num_blocks = -(-num_draws // limit)
+    return -(-num_draws // num_blocks)
 
 
 _mutual_information = jax.jit(
@@ -226,34 +225,35 @@ def _batch_likelihood(
     mean, log_var = model.apply(variables, tokens, lengths, method="encode")
     keys = sequences.example_keys(key, index)
 
-    def posterior_draw(number: jax.Array) -> jax.Array:
+    def code(number: jax.Array) -> jax.Array:
         draw_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
         noise = sequences.example_normal(draw_keys, mean.shape[1:])
+        noise = jnp.where(number < num_samples, noise, 0.0)
         return gaussian.gaussian_sample(mean, log_var, noise)
 
-    def block_terms(numbers: jax.Array) -> tuple[jax.Array, jax.Array]:
-        z0 = jax.vmap(posterior_draw)(numbers)
+    def block_terms(numbers: jax.Array) -> tuple[jax.Array, ...]:
+        z0 = jax.vmap(code)(numbers)
         zk, log_det = model.apply(variables, z0, method="flow_forward")
         rec = model.apply(variables, zk, tokens, lengths, method="reconstruction_nll")
         kl = jax.vmap(losses.flow_kl, (0, 0, None, None, 0))(z0, zk, mean, log_var, log_det)
-        return rec, kl
+        return z0, zk, log_det, rec, kl
 
-    # Only S x B scalars outlive a block. Draws beyond S fill the last block and are dropped.
-    num_blocks = -(-num_samples // block_size)
+    # Draw S is the mean itself, which nll_paper reads, and so is what fills up the last block.
+    num_blocks = -(-(num_samples + 1) // block_size)
     numbers = jnp.arange(num_blocks * block_size).reshape(num_blocks, block_size)
-    rec, kl = jax.tree.map(
-        lambda terms: terms.reshape(-1, len(lengths))[:num_samples],
+    z0, zk, log_det, rec, kl = jax.tree.map(
+        lambda blocks: blocks.reshape(numbers.size, *blocks.shape[2:]),
         jax.lax.map(block_terms, numbers),
     )
-    center, center_log_det = model.apply(variables, mean, method="flow_forward")
-    center_rec = model.apply(variables, center, tokens, lengths, method="reconstruction_nll")
+    paper = estimators.nll_paper(rec[num_samples], zk[num_samples], log_var, log_det[num_samples])
+    rec, kl = rec[:num_samples], kl[:num_samples]
     return {
         "nll_iw": estimators.importance_weighted_nll(-(rec + kl), axis=0),
         "rec": jnp.mean(rec, axis=0),
         "kl": jnp.mean(kl, axis=0),
         "kl_base": gaussian.gaussian_kl(mean, log_var),
-        "nll_paper": estimators.nll_paper(center_rec, center, log_var, center_log_det),
+        "nll_paper": paper,
         "mean": mean,
         "log_var": log_var,
-        "z0": posterior_draw(jnp.asarray(0)),
+        "z0": z0[0],
     }
