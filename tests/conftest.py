@@ -1,12 +1,18 @@
 """Settings of every test: four CPU devices, no rank promotion by accident, shared fixtures."""
 
 import os
+from pathlib import Path
 
 # Read by jax when it is first imported, so they are set before that. Four devices need as many
 # threads to meet in a collective, which two cores would not give them by default (NPROC).
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "4"
 os.environ["NPROC"] = "64"
+# The tests compile much and compute little: LLVM's optimisations would cost most of their time.
+# What is compiled twice in a run, or again in the next run, is kept beside pytest's own cache.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parent.parent / ".pytest_cache/jax")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 
 import jax
 import pytest

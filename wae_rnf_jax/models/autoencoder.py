@@ -20,7 +20,7 @@ from wae_rnf_jax.functional.sequences import (
     eos_targets,
     example_dropout,
     example_normal,
-    sum_over_tokens,
+    sequence_mask,
     word_dropout,
 )
 from wae_rnf_jax.models.decoder import LSTMDecoder
@@ -202,8 +202,14 @@ class TextAutoencoder(nn.Module):
 
     def _sentence_nll(self, outputs: jax.Array, tokens: jax.Array, lengths: jax.Array):
         targets = jnp.broadcast_to(eos_targets(tokens, lengths), outputs.shape[:-1])
+        counted = sequence_mask(lengths + 1, outputs.shape[-2])
         kernel, bias = self.decoder.output_layer(self.embedding)
         nll = fused_linear_cross_entropy(
-            outputs, kernel, bias, targets, block_size=self.cross_entropy_block
+            outputs,
+            kernel,
+            bias,
+            targets,
+            block_size=self.cross_entropy_block,
+            where=jnp.broadcast_to(counted, targets.shape),
         )
-        return sum_over_tokens(nll, jnp.broadcast_to(lengths + 1, nll.shape[:-1]))
+        return nll.sum(-1)

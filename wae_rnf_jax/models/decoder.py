@@ -34,11 +34,16 @@ class LSTMDecoder(nn.Module):
 
     def setup(self) -> None:
         family = self.initializers
-        self.initial_state = nn.Dense(
-            2 * self.hidden_dim,
-            kernel_init=family.dense_kernel(self.latent_dim),
-            bias_init=family.dense_bias(self.latent_dim),
-        )
+        if self.latent_dim:
+            self.initial_state = nn.Dense(
+                2 * self.hidden_dim,
+                kernel_init=family.dense_kernel(self.latent_dim),
+                bias_init=family.dense_bias(self.latent_dim),
+            )
+        else:
+            self.initial_bias = self.param(
+                "initial_bias", nn.initializers.zeros, (2 * self.hidden_dim,)
+            )
         context_dim = self.latent_dim if self.z_every_step else 0
         self.lstm = LSTM(self.hidden_dim, self.embedding_dim, context_dim, family)
         if not self.tied_output:
@@ -53,7 +58,11 @@ class LSTMDecoder(nn.Module):
 
     def initial_carry(self, zk: jax.Array) -> Carry:
         """Args: zk [..., B, Z]. Returns (h, c), each [..., B, H]."""
-        h, c = jnp.split(jnp.tanh(self.initial_state(zk)), 2, axis=-1)
+        if self.latent_dim:
+            start = self.initial_state(zk)
+        else:
+            start = jnp.broadcast_to(self.initial_bias, (*zk.shape[:-1], 2 * self.hidden_dim))
+        h, c = jnp.split(jnp.tanh(start), 2, axis=-1)
         return h, c
 
     def __call__(self, zk: jax.Array, embedded: jax.Array) -> jax.Array:

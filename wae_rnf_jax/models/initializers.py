@@ -31,8 +31,7 @@ class Initializers(NamedTuple):
 
 
 def _inverse_root(size: int) -> float:
-    # An empty code (the language model's) leaves a kernel without entries: any bound serves.
-    return max(size, 1) ** -0.5
+    return size**-0.5
 
 
 def _lstm_bias_pair(hidden: int) -> Initializer:

@@ -33,10 +33,10 @@ class CodebookSettings(NamedTuple):
 
 
 class Codebook(NamedTuple):
-    """The part of the training state that the geometry reads."""
+    """The part of the training state that the geometry reads; fixed centres need no codes."""
 
-    codes: jax.Array  # [M, Z] posterior means of recent training sentences
-    spreads: jax.Array  # [M] their summed posterior variances, Σσ²
+    codes: jax.Array | None  # [M, Z] posterior means of recent training sentences
+    spreads: jax.Array | None  # [M] their summed posterior variances, Σσ²
     centers: jax.Array  # [C, Z]
     bandwidth: jax.Array  # [] h
     floor: jax.Array  # [] ζ
@@ -45,15 +45,21 @@ class Codebook(NamedTuple):
 
 def initial_codebook(
     settings: CodebookSettings, dim: int, centers: jax.Array | None = None
-) -> Codebook:
-    """Returns a codebook before its first refresh; `centers` [C, Z] where they are fixed."""
-    num_codes = settings.num_codes if settings.refresh_every else 0
-    if centers is None:
-        centers = jnp.zeros((settings.num_centers, dim))
+) -> Codebook | None:
+    """Returns the codebook before its first refresh, or None for a system without centres.
+
+    Args:
+      settings: sizes and times.
+      dim: Z.
+      centers: [C, Z] where they are fixed, else None.
+    """
+    if not settings.num_centers:
+        return None
+    fixed = not settings.refresh_every
     return Codebook(
-        codes=jnp.zeros((num_codes, dim)),
-        spreads=jnp.zeros((num_codes,)),
-        centers=centers,
+        codes=None if fixed else jnp.zeros((settings.num_codes, dim)),
+        spreads=None if fixed else jnp.zeros((settings.num_codes,)),
+        centers=jnp.zeros((settings.num_centers, dim)) if centers is None else centers,
         bandwidth=jnp.ones(()),
         floor=jnp.asarray(settings.floor, jnp.float32),
         ready=jnp.zeros((), bool),
@@ -61,7 +67,7 @@ def initial_codebook(
 
 
 def updated_codebook(
-    codebook: Codebook,
+    codebook: Codebook | None,
     means: jax.Array,
     log_vars: jax.Array,
     where: jax.Array,
@@ -70,7 +76,7 @@ def updated_codebook(
     *,
     settings: CodebookSettings,
     axis_name: str | None,
-) -> Codebook:
+) -> Codebook | None:
     """Remembers this batch's posterior means and, when due, finds the centres anew.
 
     Args:
@@ -86,7 +92,7 @@ def updated_codebook(
     Returns:
       The codebook after the step, the same on every device.
     """
-    if not (settings.num_centers and settings.refresh_every):
+    if codebook is None or codebook.codes is None:
         return codebook
     seen = jax.lax.stop_gradient((means, jnp.exp(log_vars).sum(-1), where))
     if axis_name is not None:

@@ -41,7 +41,8 @@ def open_corpus(config: ConfigDict) -> Corpus:
     """Returns the corpus that `config.data` names, prepared if it is not yet."""
     settings = config.data.to_dict()
     settings.pop("num_buckets")
-    settings["path"] = os.path.expandvars(settings["path"])
+    for name in ("path", "cache_dir"):
+        settings[name] = os.path.expanduser(os.path.expandvars(settings[name]))
     if "$" in settings["path"]:
         raise InputError(
             f"--config.data.path is {config.data.path}, and the environment lacks that variable: "
@@ -240,7 +241,9 @@ class _Trainer:
             for name, value in totals.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
             valid = batch["where"]
-            codes.append({k: v.reshape(-1, v.shape[-1])[valid] for k, v in of_rows.items()})
+            codes.append(
+                {k: v.reshape(len(valid), v.shape[-1])[valid] for k, v in of_rows.items()}
+            )
         sentences, tokens = sums.pop("num_sentences"), sums.pop("num_tokens")
         values = {name: total / sentences for name, total in sums.items()}
         values["ppl"] = float(np.exp(sums["neg_elbo"] / tokens))

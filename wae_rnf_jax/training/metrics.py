@@ -12,6 +12,7 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 SHOWN = ("loss", "rec", "kl", "mmd", "rnf", "kl_weight", "sd_m")
+COUNTS = ("num_sentences", "num_tokens")
 
 
 class NonFiniteLoss(RuntimeError):
@@ -50,7 +51,7 @@ class MetricsLog:
         self._pending = []
         for step, row in rows:
             if not np.isfinite(row["loss"]):
-                parts = ", ".join(f"{k} {float(v):.4g}" for k, v in row.items() if np.ndim(v) == 0)
+                parts = ", ".join(f"{k} {float(v):.4g}" for k, v in row.items() if k not in COUNTS)
                 raise NonFiniteLoss(f"the loss of step {step} is not finite ({parts})")
         mean = _weighted_means([row for _, row in rows])
         now = time.monotonic()
@@ -104,6 +105,6 @@ def _weighted_means(rows: list[dict[str, np.ndarray]]) -> dict[str, float]:
     """Means over sentences of several steps; num_tokens is summed."""
     counts = np.array([row["num_sentences"] for row in rows], np.float64)
     weights = counts / max(counts.sum(), 1)
-    names = [name for name in rows[0] if name not in ("num_sentences", "num_tokens")]
+    names = [name for name in rows[0] if name not in COUNTS]
     means = {name: float(weights @ np.array([row[name] for row in rows])) for name in names}
     return {**means, "num_tokens": float(sum(row["num_tokens"] for row in rows))}

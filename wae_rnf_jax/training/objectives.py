@@ -32,7 +32,7 @@ class Context(NamedTuple):
     keys: jax.Array  # [B] one an example, for further draws
     where: jax.Array  # [B] valid rows
     kl_weight: jax.Array  # [] λ(t)
-    codebook: Codebook  # centres and bandwidth; C = 0 where the system has none
+    codebook: Codebook | None  # centres and bandwidth, where the system has them
     axis_name: str | None  # mapped axis of the batch
 
     def prior_draws(self, dim: int) -> jax.Array:

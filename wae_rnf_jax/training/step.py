@@ -38,7 +38,7 @@ class TrainState:
     params: dict
     batch_stats: dict
     opt_state: optax.OptState
-    codebook: Codebook
+    codebook: Codebook | None
 
 
 class Recipe(NamedTuple):
@@ -136,7 +136,7 @@ def train_step(
         "loss": loss,
         **axis.mean(values),
         "kl_weight": kl_weight,
-        "grad_norm": optax.global_norm(grads),
+        "grad_norm": optax.tree.norm(grads),
         "num_sentences": axis.sum(where.sum()),
         "num_tokens": axis.sum(jnp.where(where, batch["lengths"] + 1, 0).sum()),
         **_codebook_metrics(out, ctx, axis),
@@ -153,7 +153,7 @@ def train_step(
 
 def _codebook_metrics(out: ForwardPass, ctx: Context, axis: _Axis) -> Metrics:
     """The spread sd(m) of the RBF log-magnification over the batch's codes; 0 before a refresh."""
-    if not ctx.codebook.codes.shape[0]:
+    if ctx.codebook is None or ctx.codebook.codes is None:
         return {}
     magnification = codebook_log_magnification(out.z0, ctx.codebook)
     mean = axis.mean(_rows_mean(magnification, ctx.where, axis))

@@ -1,0 +1,125 @@
+"""The composed model: padding, keyed draws, the language model, and decoding step by step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, example_keys
+from wae_rnf_jax.models.autoencoder import TextAutoencoder
+
+V, B, L = 11, 3, 4
+TOKENS = np.array([[4, 5, 6, 7], [8, 9, 0, 0], [10, 4, 5, 0]], np.int32)
+LENGTHS = np.array([4, 2, 3], np.int32)
+WHERE = jnp.ones(B, bool)
+
+
+def build(key, **options):
+    sizes = {"vocab_size": V, "embedding_dim": 5, "hidden_dim": 5, "latent_dim": 3}
+    model = TextAutoencoder(**{**sizes, "cross_entropy_block": 8, **options})
+    keys = example_keys(key, jnp.arange(B))
+    variables = model.init(key, TOKENS, LENGTHS, keys, where=WHERE, train=True)
+    # Flows start as the identity and biases at zero: move every parameter off its start.
+    leaves, structure = jax.tree.flatten(variables["params"])
+    noise = [0.3 * jax.random.normal(k, x.shape) for k, x in zip(
+        jax.random.split(key, len(leaves)), leaves, strict=True)]
+    params = jax.tree.unflatten(structure, [x + n for x, n in zip(leaves, noise, strict=True)])
+    return model, {**variables, "params": params}, keys
+
+
+def forward(model, variables, keys, tokens=TOKENS, lengths=LENGTHS, *, train=False):
+    return model.apply(
+        variables,
+        jnp.asarray(tokens),
+        jnp.asarray(lengths),
+        keys,
+        where=jnp.ones(len(tokens), bool),
+        train=train,
+        mutable=["batch_stats"],
+    )[0]
+
+
+OPTIONS = [
+    {"num_flow_steps": 2},
+    {"num_flow_steps": 2, "flow": "radial", "z_every_step": True, "tied_output": True},
+    {"latent_dim": 0},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=["planar", "radial_tied", "language_model"])
+def test_padding_changes_no_number(key, options):
+    model, variables, keys = build(key, dropout=0.3, word_dropout=0.3, **options)
+    padded = np.pad(TOKENS, ((0, 0), (0, 3)))
+    short = forward(model, variables, keys)
+    long = forward(model, variables, keys, padded)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6), short, long)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=["planar", "radial_tied", "language_model"])
+def test_reconstruction_nll_is_the_sum_of_the_decoders_steps(key, options):
+    model, variables, keys = build(key, **options)
+    zk = forward(model, variables, keys).zk
+    nll = model.apply(variables, zk, TOKENS, LENGTHS, method="reconstruction_nll")
+    carry = model.apply(variables, zk, method="initial_carry")
+    last, total = np.full(B, BOS_ID, np.int32), np.zeros(B)
+    for t in range(L + 1):
+        carry, logits = model.apply(variables, carry, jnp.asarray(last), zk, method="decode_step")
+        target = np.where(
+            t < LENGTHS, TOKENS[:, min(t, L - 1)], np.where(t == LENGTHS, EOS_ID, 0)
+        )
+        log_probs = np.asarray(jax.nn.log_softmax(logits))[np.arange(B), target]
+        total -= np.where(t <= LENGTHS, log_probs, 0.0)
+        last = target.astype(np.int32)
+    np.testing.assert_allclose(nll, total, rtol=1e-5)
+
+
+def test_many_codes_of_one_sentence_score_as_each_alone(key):
+    model, variables, _ = build(key, z_every_step=True)
+    zk = jax.random.normal(key, (6, B, 3))
+    together = model.apply(variables, zk, TOKENS, LENGTHS, method="reconstruction_nll")
+    alone = [
+        model.apply(variables, z, TOKENS, LENGTHS, method="reconstruction_nll") for z in zk
+    ]
+    np.testing.assert_allclose(together, np.stack(alone), rtol=1e-5)
+
+
+def test_every_draw_belongs_to_its_example(key):
+    model, variables, keys = build(key, dropout=0.5, word_dropout=0.5, num_flow_steps=1)
+    order = np.array([2, 0, 1])
+    straight = forward(model, variables, keys, train=True)
+    permuted = forward(model, variables, keys[order], TOKENS[order], LENGTHS[order], train=True)
+    for name in ("nll", "mean", "z0"):
+        np.testing.assert_allclose(
+            getattr(straight, name)[order], getattr(permuted, name), atol=1e-5
+        )
+    other = forward(model, variables, example_keys(key, jnp.arange(B) + 7), train=True)
+    assert not np.allclose(straight.nll, other.nll, rtol=1e-3)
+
+
+def test_dropout_is_of_training_alone(key):
+    model, variables, keys = build(key, dropout=0.5, word_dropout=0.5)
+    plain, _, _ = build(key)
+    dropped = forward(model, variables, keys, train=True)
+    kept = forward(model, variables, keys)
+    without = forward(plain, variables, keys)
+    np.testing.assert_allclose(kept.nll, without.nll, rtol=1e-6)
+    assert not np.allclose(dropped.nll, kept.nll, rtol=1e-3)
+
+
+def test_language_model_has_an_empty_code(key):
+    model, variables, keys = build(key, latent_dim=0)
+    out = forward(model, variables, keys)
+    assert out.zk.shape == (B, 0)
+    assert out.log_dets.shape == (0, B)
+    assert set(variables["params"]) == {"embedding", "decoder"}
+
+
+@pytest.mark.parametrize("flow", ["planar", "radial"])
+def test_flow_of_the_model_is_inverted(key, flow):
+    model, variables, _ = build(key, num_flow_steps=3, flow=flow)
+    z0 = jax.random.normal(key, (5, 3))
+    zk, log_det = model.apply(variables, z0, method="flow_forward")
+    back, inverse_log_det = model.apply(variables, zk, method="flow_inverse")
+    assert float(jnp.abs(zk - z0).max()) > 0.05
+    np.testing.assert_allclose(back, z0, atol=1e-4)
+    np.testing.assert_allclose(inverse_log_det, -log_det, atol=1e-4)

@@ -1,0 +1,93 @@
+"""The LSTM against a NumPy loop in double precision, and its carry at each row's length."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wae_rnf_jax.models.initializers import INITIALIZERS
+from wae_rnf_jax.models.lstm import LSTM
+
+B, T, E, H, Z = 3, 5, 4, 6, 2
+
+
+def numpy_lstm(params, carry, inputs, context):
+    """h and c after every step, [B, T, H] each."""
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    p = {name: np.asarray(value, np.float64) for name, value in params.items()}
+    h, c = (np.asarray(x, np.float64) for x in carry)
+    hs, cs = [], []
+    for t in range(inputs.shape[1]):
+        gates = inputs[:, t] @ p["kernel"] + context @ p["context_kernel"]
+        gates = gates + h @ p["recurrent_kernel"] + p["bias"]
+        i, f, g, o = np.split(gates, 4, axis=-1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        hs.append(h)
+        cs.append(c)
+    return np.stack(hs, 1), np.stack(cs, 1)
+
+
+def make(key, x64_dtype):
+    keys = jax.random.split(key, 5)
+    lstm = LSTM(H, E, Z, INITIALIZERS["pytorch"])
+    inputs = jax.random.normal(keys[0], (B, T, E), x64_dtype)
+    context = jax.random.normal(keys[1], (B, Z), x64_dtype)
+    carry = tuple(jax.random.normal(k, (B, H), x64_dtype) for k in keys[2:4])
+    variables = lstm.init(keys[4], carry, inputs, context=context)
+    variables = jax.tree.map(lambda x: x.astype(x64_dtype), variables)
+    return lstm, variables, carry, inputs, context
+
+
+def test_lstm_agrees_with_numpy_in_double_precision(key, x64):
+    lstm, variables, carry, inputs, context = make(key, jnp.float64)
+    (h, c), outputs = lstm.apply(variables, carry, inputs, context=context)
+    hs, cs = numpy_lstm(variables["params"], carry, np.asarray(inputs), np.asarray(context))
+    np.testing.assert_allclose(outputs, hs, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(h, hs[:, -1], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(c, cs[:, -1], rtol=0, atol=1e-12)
+
+
+def test_carry_stops_at_each_rows_length(key, x64):
+    lstm, variables, carry, inputs, context = make(key, jnp.float64)
+    lengths = np.array([1, 3, 5])
+    (h, c), _ = lstm.apply(variables, carry, inputs, context=context, lengths=jnp.asarray(lengths))
+    hs, cs = numpy_lstm(variables["params"], carry, np.asarray(inputs), np.asarray(context))
+    rows = np.arange(B)
+    np.testing.assert_allclose(h, hs[rows, lengths - 1], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(c, cs[rows, lengths - 1], rtol=0, atol=1e-12)
+
+
+def test_leading_axes_are_independent_runs_over_the_same_inputs(key):
+    lstm, variables, carry, inputs, context = make(key, jnp.float32)
+    other = tuple(-x for x in carry)
+    both = tuple(jnp.stack(pair) for pair in zip(carry, other, strict=True))
+    contexts = jnp.stack([context, 2 * context])
+    _, outputs = lstm.apply(variables, both, inputs, context=contexts)
+    _, first = lstm.apply(variables, carry, inputs, context=context)
+    _, second = lstm.apply(variables, other, inputs, context=2 * context)
+    np.testing.assert_allclose(outputs[0], first, atol=1e-6)
+    np.testing.assert_allclose(outputs[1], second, atol=1e-6)
+
+
+def test_single_steps_are_the_sequence(key):
+    lstm, variables, carry, inputs, context = make(key, jnp.float32)
+    _, outputs = lstm.apply(variables, carry, inputs, context=context)
+    for t in range(T):
+        carry = lstm.apply(variables, carry, inputs[:, t], context, method="step")
+        np.testing.assert_allclose(carry[0], outputs[:, t], atol=1e-6)
+
+
+def test_pytorch_initialisers_have_pytorchs_ranges(key):
+    family, hidden = INITIALIZERS["pytorch"], 64
+    bound = hidden**-0.5
+    kernel = family.lstm_kernel(hidden)(key, (40, 4 * hidden))
+    bias = family.lstm_bias(hidden)(key, (4000,))
+    embedding = family.embedding(key, (200, 50))
+    assert bound * 0.98 < float(jnp.abs(kernel).max()) <= bound
+    # The sum of two uniform biases: twice the bound, variance 2·bound²/3.
+    assert bound * 1.9 < float(jnp.abs(bias).max()) <= 2 * bound
+    np.testing.assert_allclose(bias.var(), 2 * bound**2 / 3, rtol=0.1)
+    np.testing.assert_allclose(embedding.std(), 1.0, rtol=0.05)

@@ -1,0 +1,77 @@
+"""Batch normalisation over the valid rows of the global batch, whatever the layout."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wae_rnf_jax.models.posterior import GaussianPosterior, MaskedBatchNorm
+
+F = 3
+
+
+def numpy_batch_norm(x, where, momentum=0.1, eps=1e-5):
+    rows = x[where]
+    mean, var = rows.mean(0), rows.var(0)
+    normalised = (x - mean) / np.sqrt(var + eps)
+    running_mean = momentum * mean
+    running_var = (1 - momentum) + momentum * rows.var(0, ddof=1)
+    return normalised, running_mean, running_var
+
+
+def test_batch_norm_counts_valid_rows_alone(key, x64):
+    x = np.asarray(jax.random.normal(key, (8, F), jnp.float64)) * 3 + 1
+    where = np.array([1, 1, 0, 1, 1, 0, 1, 1], bool)
+    x[~where] = 1e6
+    norm = MaskedBatchNorm()
+    variables = norm.init(key, jnp.asarray(x), where=jnp.asarray(where), train=True)
+    y, updates = norm.apply(
+        variables, jnp.asarray(x), where=jnp.asarray(where), train=True, mutable=["batch_stats"]
+    )
+    expected, mean, var = numpy_batch_norm(x, where)
+    np.testing.assert_allclose(np.asarray(y)[where], expected[where], atol=1e-6)
+    np.testing.assert_allclose(updates["batch_stats"]["mean"], mean, rtol=1e-6)
+    np.testing.assert_allclose(updates["batch_stats"]["var"], var, rtol=1e-6)
+
+
+def test_batch_norm_over_devices_is_that_of_the_global_batch(key):
+    assert jax.local_device_count() >= 4
+    x = jax.random.normal(key, (4, 2, F)) * 2 + 1
+    where = jnp.array([[1, 1], [1, 0], [0, 0], [1, 1]], bool)  # unequal numbers of valid rows
+    norm = MaskedBatchNorm(axis_name="devices")
+    alone = MaskedBatchNorm()
+    variables = alone.init(key, x[0], where=where[0], train=True)
+    y, updates = jax.pmap(
+        lambda v, x, w: norm.apply(v, x, where=w, train=True, mutable=["batch_stats"]),
+        "devices",
+        in_axes=(None, 0, 0),
+    )(variables, x, where)
+    expected, expected_updates = alone.apply(
+        variables,
+        x.reshape(8, F),
+        where=where.reshape(8),
+        train=True,
+        mutable=["batch_stats"],
+    )
+    np.testing.assert_allclose(y.reshape(8, F), expected, atol=1e-5)
+    for name in ("mean", "var"):
+        for device in range(4):
+            np.testing.assert_allclose(
+                updates["batch_stats"][name][device],
+                expected_updates["batch_stats"][name],
+                atol=1e-5,
+            )
+
+
+def test_evaluation_uses_running_statistics(key):
+    posterior = GaussianPosterior(2, F, batch_norm=True)
+    x = jax.random.normal(key, (4, F))
+    where = jnp.ones(4, bool)
+    variables = posterior.init(key, x, where=where, train=True)
+    mean, _ = posterior.apply(variables, x, where=where, train=False)
+    one_row, _ = posterior.apply(variables, x[:1], where=where[:1], train=False)
+    np.testing.assert_allclose(mean[:1], one_row, atol=1e-6)
+    batch_mean, _ = posterior.apply(
+        variables, x, where=where, train=True, mutable=["batch_stats"]
+    )[0]
+    np.testing.assert_allclose(batch_mean.mean(0), np.zeros(2), atol=1e-5)
+    assert not np.allclose(mean, batch_mean, atol=1e-2)

@@ -1,0 +1,75 @@
+"""The codebook: what it remembers, when it is refreshed, and its bandwidth."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wae_rnf_jax.training.codebook import CodebookSettings, initial_codebook, updated_codebook
+
+SETTINGS = CodebookSettings(
+    num_centers=2, num_codes=8, warm_up=2, refresh_every=3, num_iterations=10, floor=1e-3
+)
+POINTS = np.array([[0, 0], [0, 1], [10, 10], [10, 11]], np.float32)
+
+
+def run(steps, settings=SETTINGS, where=(True,) * 4):
+    book, books = initial_codebook(settings, 2), []
+    update = jax.jit(
+        lambda book, means, step: updated_codebook(
+            book,
+            means,
+            jnp.log(jnp.full((4, 2), 0.5)),
+            jnp.asarray(where),
+            step,
+            jax.random.fold_in(jax.random.key(0), step),
+            settings=settings,
+            axis_name=None,
+        )
+    )
+    for step in range(steps):
+        book = update(book, jnp.asarray(POINTS + 100 * (step == 0)), jnp.asarray(step))
+        books.append(book)
+    return books
+
+
+def test_centres_are_those_of_the_remembered_codes():
+    last = run(3)[-1]  # 8 codes: the first batch, far away, is forgotten by step 2
+    centers = np.asarray(last.centers)
+    np.testing.assert_allclose(centers[np.argsort(centers[:, 0])], [[0, 0.5], [10, 10.5]], atol=1e-5)
+
+
+def test_bandwidth_is_half_the_mean_squared_distance_of_a_draw():
+    last = run(3)[-1]
+    # ‖mean − c‖² = .25 for every mean, Σσ² = 1.
+    np.testing.assert_allclose(last.bandwidth**2, (0.25 + 1.0) / 2, rtol=1e-5)
+
+
+def test_refreshed_when_due_and_not_before():
+    books = run(6)
+    assert [bool(book.ready) for book in books] == [False, False, True, True, True, True]
+    np.testing.assert_array_equal(books[3].centers, books[2].centers)
+    np.testing.assert_array_equal(books[4].centers, books[3].centers)
+
+
+def test_padded_rows_are_not_remembered():
+    last = run(3, where=(True, True, False, False))[-1]
+    assert float(jnp.abs(last.centers).max()) < 2.0
+
+
+def test_fixed_centres_stay(key):
+    settings = SETTINGS._replace(refresh_every=0)
+    centers = jax.random.normal(key, (2, 2))
+    book = initial_codebook(settings, 2, centers)
+    after = updated_codebook(
+        book,
+        jnp.asarray(POINTS),
+        jnp.zeros((4, 2)),
+        jnp.ones(4, bool),
+        jnp.asarray(2),
+        key,
+        settings=settings,
+        axis_name=None,
+    )
+    np.testing.assert_array_equal(after.centers, centers)
+    assert after.codes is None
+    assert initial_codebook(settings._replace(num_centers=0), 2) is None

@@ -1,0 +1,134 @@
+"""Whole runs on a tiny corpus: resumption, signals, early stopping, and what is refused."""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from tests.training.conftest import tiny_config
+from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.training import loop
+from wae_rnf_jax.training.checkpoint import load_run
+from wae_rnf_jax.training.metrics import MetricsLog, NonFiniteLoss
+
+SENTENCES = ["the cat sat", "a dog ran far away", "the dog sat", "a cat ran", "birds sing"]
+
+
+@pytest.fixture
+def text_folder(tmp_path):
+    folder = tmp_path / "text"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 40), ("valid", 11), ("test", 9)):
+        rows = [SENTENCES[i] for i in rng.integers(0, len(SENTENCES), count)]
+        (folder / f"{name}.txt").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture
+def config(text_folder, tmp_path):
+    return of_corpus(tiny_config(name="vae"), text_folder, tmp_path)
+
+
+def of_corpus(config, text_folder, tmp_path):
+    config.data.update(source="text", path=str(text_folder), cache_dir=str(tmp_path / "cache"))
+    config.train.update(log_every=3, learning_rate=0.01, num_epochs=2)
+    if config.objective.name == "vae":
+        config.model.num_flow_steps = 0
+        config.codebook.num_centers = 0
+    return config
+
+
+def final_state(workdir):
+    run = load_run(workdir)
+    return run.variables, run.step
+
+
+def stop_after(monkeypatch, step, signum=signal.SIGTERM):
+    """Sends this process a signal while it takes a step, as a scheduler would."""
+    add = MetricsLog.add
+
+    def add_and_signal(log, at, metrics):
+        add(log, at, metrics)
+        if at == step:
+            os.kill(os.getpid(), signum)
+
+    monkeypatch.setattr(MetricsLog, "add", add_and_signal)
+
+
+def test_stopping_and_resuming_equals_never_stopping(text_folder, tmp_path, monkeypatch):
+    config = of_corpus(tiny_config(), text_folder, tmp_path)  # with the codebook in its state
+    config.model.dropout = 0.2
+    config.train.select = "last"
+    whole = loop.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4)
+        with pytest.raises(loop.Interrupted, match="saved at step 4 of 10; the same command"):
+            loop.train(config, tmp_path / "parts")
+    parts = loop.train(config, tmp_path / "parts")
+    (expected, step), (resumed, resumed_step) = final_state(whole), final_state(parts)
+    assert step == resumed_step == 10
+    jax.tree.map(np.testing.assert_array_equal, expected, resumed)
+    unaffected = [
+        [{k: v for k, v in json.loads(line).items() if k != "tokens_per_second"} for line in text]
+        for text in ((d / "metrics.jsonl").read_text().splitlines() for d in (whole, parts))
+    ]
+    by_split = [[x for x in lines if x["split"] == "valid"] for lines in unaffected]
+    assert by_split[0] == by_split[1]
+    assert [x["step"] for x in by_split[0]] == [5, 10]
+    assert {"neg_elbo", "rec", "kl", "kl_base", "ppl", "mi", "au"} <= by_split[0][0].keys()
+    steps = [x["step"] for x in unaffected[1] if x["split"] == "train"]
+    assert steps == sorted(set(steps))
+
+
+def test_a_workdir_is_self_contained_and_refuses_another_configuration(
+    config, tmp_path, text_folder, capsys
+):
+    config.train.num_epochs = 1
+    config.kl_weight.length = 1  # λ is at its maximum from the first validation on
+    workdir = loop.train(config, tmp_path / "run")
+    loop.train(config, workdir)
+    assert "trained already" in capsys.readouterr().out
+    config.model.hidden_dim = 7
+    with pytest.raises(InputError, match=r"another configuration \(differing: model.hidden_dim\)"):
+        loop.train(config, workdir)
+    for name in ("train", "valid", "test"):
+        (text_folder / f"{name}.txt").unlink()
+    run = load_run(workdir)
+    assert len(run.corpus.valid) == 11
+    assert run.step == 5
+    assert run.config.model.hidden_dim == 6
+
+
+def test_early_stopping_counts_only_once_the_weight_is_at_its_maximum(config, tmp_path, capsys):
+    config.train.update(patience=1, num_epochs=6, eval_every=2, learning_rate=1e-9)
+    config.kl_weight.update(start=0, length=10, maximum=0.6)  # at its maximum from step 6 on
+    values = iter([5.0, 4.0, 3.0, 3.5, 3.6])
+    trainer_metrics = loop._Trainer.validation_metrics
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            loop._Trainer,
+            "validation_metrics",
+            lambda self: {**trainer_metrics(self), "neg_elbo": next(values)},
+        )
+        loop.train(config, tmp_path / "run")
+    assert load_run(tmp_path / "run").step == 6
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    valid = [json.loads(line)["step"] for line in lines if '"valid"' in line]
+    assert valid == [2, 4, 6, 8]
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_last_good_checkpoint(config, tmp_path):
+    config.train.update(learning_rate=1e30, clip_norm=0.0, eval_every=1, learning_rate_decay="none")
+    with pytest.raises(NonFiniteLoss, match=r"step \d+ is not finite.*last good checkpoint: step 1"):
+        loop.train(config, tmp_path / "run")
+    assert load_run(tmp_path / "run").step == 1
+
+
+def test_devices_must_divide_the_batch(config, tmp_path):
+    config.train.batch_size = 6
+    with pytest.raises(InputError, match="batch_size is 6, which 4 devices do not divide"):
+        loop.train(config, tmp_path / "run")

@@ -1,0 +1,53 @@
+"""The metrics log: averages over sentences, resumed files, and losses that are no numbers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from wae_rnf_jax.training.metrics import MetricsLog, NonFiniteLoss, keep_lines_to
+
+
+def row(loss, sentences=4.0):
+    return {
+        "loss": np.float32(loss),
+        "rec": np.float32(loss),
+        "num_sentences": np.float32(sentences),
+        "num_tokens": np.float32(10),
+    }
+
+
+def lines(path):
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_an_interval_is_averaged_over_sentences(tmp_path):
+    log = MetricsLog(tmp_path, first_step=0, num_steps=4, interval=2)
+    for step, values in enumerate([(1.0, 1.0), (4.0, 3.0), (5.0, 2.0)], start=1):
+        log.add(step, row(*values))
+    log.flush()
+    log.close()
+    first, second = lines(tmp_path)
+    assert (first["step"], first["split"]) == (2, "train")
+    assert first["loss"] == pytest.approx((1 * 1 + 4 * 3) / 4)
+    assert second["loss"] == pytest.approx(5.0)
+    assert first["tokens_per_second"] > 0
+
+
+def test_first_loss_that_is_no_number_is_named(tmp_path):
+    log = MetricsLog(tmp_path, first_step=0, num_steps=9, interval=9)
+    for step, loss in enumerate([1.0, np.inf, np.nan], start=1):
+        log.add(step, row(loss))
+    with pytest.raises(NonFiniteLoss, match=r"step 2 is not finite \(loss inf, rec inf"):
+        log.flush()
+    log.close()
+
+
+def test_a_resumed_run_writes_its_later_lines_again(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 2, "a": 1}\n{"step": 4, "a": 2}\n{"step": 6, "a"')
+    keep_lines_to(path, 3)
+    assert path.read_text() == '{"step": 2, "a": 1}\n'
+    path.write_text('{"step": 2, "a": 1}\n{"step": 6, "a"')
+    keep_lines_to(path, 9)
+    assert path.read_text() == '{"step": 2, "a": 1}\n'

@@ -1,0 +1,167 @@
+"""The pure step: the same numbers on any layout, the objectives' formulas, padded rows."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tests.training.conftest import V, tiny_config
+from wae_rnf_jax.functional.gaussian import gaussian_kl
+from wae_rnf_jax.functional.schedules import linear_annealing
+from wae_rnf_jax.training.objectives import OBJECTIVES, Context
+from wae_rnf_jax.training.parallel import AXIS
+from wae_rnf_jax.training.state import build_recipe, initial_state
+from wae_rnf_jax.training.step import eval_step, train_step
+
+PAPER = {"mmd_weight": 10.0, "rnf_weight": 1.0, "sharpness": 0.5}
+SYSTEMS = {
+    "lm": {"name": "lm"},
+    "wae_rnf": {"name": "wae_rnf", "mmd_weight": 10.0, "rnf_weight": 1.0},
+    "wae_rnf_paper": {"name": "wae_rnf_paper", **PAPER},
+}
+
+
+def tiny_recipe(system, axis_name=None, optimizer=None, dropout=0.0):
+    """Recipe and first state, with plain SGD: Adam hides a wrong scale."""
+    config = tiny_config(**SYSTEMS[system])
+    config.model.update(dropout=dropout, word_dropout=dropout)
+    if system == "lm":
+        config.model.update(latent_dim=0, num_flow_steps=0)
+        config.codebook.num_centers = 0
+    if system == "wae_rnf_paper":
+        config.model.update(batch_norm=True, flow="planar_paper", initializer="pytorch")
+        config.codebook.refresh_every = 0
+    recipe = build_recipe(config, V, steps_per_epoch=10, axis_name=axis_name)
+    recipe = recipe._replace(optimizer=optimizer or optax.sgd(0.05))
+    return recipe, initial_state(config, recipe, jax.random.key(3))
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_four_devices_take_the_step_of_one(system, batch, rng):
+    assert jax.local_device_count() >= 4
+    recipe, state = tiny_recipe(system, dropout=0.3)
+    alone = jax.jit(partial(train_step, recipe=recipe))
+    mapped_recipe, mapped_state = tiny_recipe(system, AXIS, dropout=0.3)
+    mapped = jax.pmap(
+        partial(train_step, recipe=mapped_recipe, axis_name=AXIS),
+        AXIS,
+        in_axes=(None, 0, None),
+        out_axes=None,
+        devices=jax.local_devices()[:4],
+    )
+    rows = jax.tree.map(lambda x: x.reshape(4, -1, *x.shape[1:]), batch)
+    for _ in range(4):  # the codebook is refreshed at steps 1 and 3
+        state, metrics = alone(state, batch, rng)
+        mapped_state, mapped_metrics = jax.block_until_ready(mapped(mapped_state, rows, rng))
+    assert metrics.keys() == mapped_metrics.keys()
+    for name, value in metrics.items():
+        np.testing.assert_allclose(mapped_metrics[name], value, rtol=2e-4, atol=1e-5, err_msg=name)
+    for (path, a), b in zip(
+        jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(mapped_state), strict=True
+    ):
+        np.testing.assert_allclose(b, a, rtol=2e-4, atol=2e-5, err_msg=jax.tree_util.keystr(path))
+
+
+def test_padded_rows_have_no_effect(batch, rng):
+    recipe, state = tiny_recipe("lm")
+    step = jax.jit(partial(train_step, recipe=recipe))
+    other = {**batch, "tokens": batch["tokens"].at[6:].set(9), "lengths": batch["lengths"].at[6:].set(4)}
+    first, metrics = step(state, batch, rng)
+    second, other_metrics = step(state, other, rng)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), first.params, second.params)
+    assert metrics["num_sentences"] == other_metrics["num_sentences"] == 6
+    assert metrics["num_tokens"] == other_metrics["num_tokens"] == 20 + 6
+
+
+def test_evaluation_sums_count_valid_rows_once(batch, rng):
+    recipe, state = tiny_recipe("wae_rnf")
+    step = jax.jit(partial(eval_step, recipe=recipe))
+    sums, codes = step(state, batch, rng)
+    halves = [
+        step(state, jax.tree.map(lambda x, s=s: x[s], batch), rng)[0]
+        for s in (slice(0, 4), slice(4, 8))
+    ]
+    for name, value in sums.items():
+        np.testing.assert_allclose(halves[0][name] + halves[1][name], value, rtol=1e-5)
+    assert codes["z0"].shape == (8, 3)
+    np.testing.assert_allclose(sums["neg_elbo"], sums["rec"] + sums["kl"], rtol=1e-6)
+    valid = batch["where"]
+    base = gaussian_kl(codes["mean"][valid], codes["log_var"][valid]).sum()
+    np.testing.assert_allclose(sums["kl_base"], base, rtol=1e-5)
+
+
+def test_training_lowers_the_loss(batch, rng):
+    recipe, state = tiny_recipe("wae_rnf", optimizer=optax.adam(0.02))
+    step = jax.jit(partial(train_step, recipe=recipe))
+    losses = []
+    for _ in range(80):
+        state, metrics = step(state, batch, rng)
+        losses.append(float(metrics["rec"]))
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+    assert float(metrics["sd_m"]) > 0
+    assert bool(state.codebook.ready)
+
+
+def objective_inputs(batch):
+    """A forward pass of the paper's tiny model, with its context at λ = .3."""
+    recipe, state = tiny_recipe("wae_rnf_paper")
+    keys = jax.random.split(jax.random.key(1), 8)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    out = recipe.model.apply(
+        variables, batch["tokens"], batch["lengths"], keys, where=batch["where"], train=False
+    )
+    ctx = Context(keys, batch["where"], jnp.float32(0.3), state.codebook, None)
+    return out, ctx
+
+
+def test_papers_objective_is_its_formula_switch_for_switch(batch):
+    out, ctx = objective_inputs(batch)
+    terms = OBJECTIVES["wae_rnf_paper"](out, ctx, **PAPER)
+    loss = sum(np.asarray(weight * value) for weight, value in terms.values())
+    z0, zk = np.asarray(out.z0, np.float64), np.asarray(out.zk, np.float64)
+    mean, var = np.asarray(out.mean, np.float64), np.exp(np.asarray(out.log_var, np.float64))
+    log_2pi = np.log(2 * np.pi)
+    log_q0 = -0.5 * (log_2pi + np.log(var) + (z0 - mean) ** 2 / var).sum(-1)
+    log_prior = -0.5 * (log_2pi + zk**2).sum(-1)
+    centers, regulariser = np.asarray(ctx.codebook.centers, np.float64), 0.0
+    for point in np.asarray(out.points[:-1], np.float64):
+        squared = ((point[:, None] - centers[None]) ** 2).sum(-1).min(-1)
+        constants = [2 * 3 * s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10)]
+        regulariser = regulariser + 0.5 * np.log(sum(c / (c + squared) for c in constants))
+    mmd = float(terms["mmd"][1])
+    # The KL part is annealed; log-det and regulariser stand outside λ; the rest of 10 is MMD's.
+    expected = (
+        np.asarray(out.nll)
+        + 0.3 * (log_q0 - log_prior)
+        - np.asarray(out.log_dets).sum(0)
+        + regulariser
+        + (10 - 0.3) * mmd
+    )
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_wae_reads_the_prior_at_zk_and_subtracts_the_log_det(batch):
+    out, ctx = objective_inputs(batch)
+    terms = OBJECTIVES["wae"](out, ctx, mmd_weight=10.0)
+    weight, kl = terms["kl"]
+    z0, zk, mean = (np.asarray(x, np.float64) for x in (out.z0, out.zk, out.mean))
+    var = np.exp(np.asarray(out.log_var, np.float64))
+    log_q0 = -0.5 * (np.log(2 * np.pi * var) + (z0 - mean) ** 2 / var).sum(-1)
+    log_prior = -0.5 * (np.log(2 * np.pi) + zk**2).sum(-1)
+    np.testing.assert_allclose(kl, log_q0 - np.asarray(out.log_det) - log_prior, rtol=1e-4, atol=1e-4)
+    assert float(weight) == pytest.approx(0.3)
+    assert float(terms["mmd"][0]) == pytest.approx(9.7)
+
+
+def test_annealing_follows_the_state_s_step(batch, rng):
+    recipe, state = tiny_recipe("wae_rnf")
+    recipe = recipe._replace(kl_weight=linear_annealing(start=1, length=4, maximum=0.5))
+    step = jax.jit(partial(train_step, recipe=recipe))
+    seen = []
+    for _ in range(5):
+        state, metrics = step(state, batch, rng)
+        seen.append(float(metrics["kl_weight"]))
+    np.testing.assert_allclose(seen, [0, 0, 0.25, 0.5, 0.5])
