@@ -1,5 +1,6 @@
 """The `wae-rnf` command: parses flags, checks them, calls the library."""
 
+import itertools
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ class Command(NamedTuple):
 
     summary: str
     define_flags: Callable[[flags.FlagValues], None]
+    takes_config: bool
     run: Callable[[flags.FlagValues], int | None]  # returns an exit code, None for 0
 
 
@@ -41,6 +43,9 @@ def main(argv: list[str] | None = None) -> int:
             raise InputError(f"unknown command {name!r}: one of {', '.join(COMMANDS)}")
         values = flags.FlagValues()
         COMMANDS[name].define_flags(values)
+        if COMMANDS[name].takes_config:
+            # The overrides among the arguments become flags of their own, --config.KEY.
+            config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=[name, *rest])
         if {"-h", "--help"} & set(rest):
             print(_command_help(name, values))
             return 0
@@ -60,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parse(name: str, values: flags.FlagValues, arguments: list[str]) -> None:
-    _make_configs_importable(arguments)
+    _find_config_file(arguments)
     try:
         left = values([f"wae-rnf {name}", *arguments])[1:]
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
@@ -70,11 +75,16 @@ def _parse(name: str, values: flags.FlagValues, arguments: list[str]) -> None:
         raise InputError(f"unexpected argument {left[0]!r} (see `wae-rnf {name} --help`)")
 
 
-def _make_configs_importable(arguments: list[str]) -> None:
-    """Config files import each other as `configs.…`: puts their root on the module path."""
-    for argument in arguments:
-        if argument.startswith("--config="):
-            path = Path(argument.removeprefix("--config=")).resolve()
+def _find_config_file(arguments: list[str]) -> None:
+    """Checks that the configuration's file exists, and makes its neighbours importable.
+
+    Config files import each other as `configs.…`, so the folder above goes on the module path.
+    """
+    for argument, following in itertools.pairwise([*arguments, ""]):
+        if argument == "--config" or argument.startswith("--config="):
+            path = Path(argument.partition("=")[2] or following).resolve()
+            if not path.is_file():
+                raise InputError(f"--config: there is no file {path}")
             roots = [parent.parent for parent in path.parents if parent.name == "configs"]
             sys.path[:0] = [str(root) for root in roots[-1:]]
 
@@ -114,13 +124,8 @@ def _checked_config(values: flags.FlagValues):
     return config
 
 
-def _define_config(values: flags.FlagValues) -> None:
-    config_flags.DEFINE_config_file("config", flag_values=values)
-
-
-def _define_training(values: flags.FlagValues) -> None:
-    _define_config(values)
-    _define_workdir(values)
+def _define_nothing(values: flags.FlagValues) -> None:
+    """No flag but the configuration."""
 
 
 def _define_workdir(values: flags.FlagValues) -> None:
@@ -184,7 +189,7 @@ def _decoding(values: flags.FlagValues):
 
 
 def _load(values: flags.FlagValues):
-    from wae_rnf_jax.training.checkpoint import load_run
+    from wae_rnf_jax.training.workdir import load_run
 
     return load_run(_required_path(values, "workdir"))
 
@@ -245,14 +250,15 @@ def _evaluate(values: flags.FlagValues) -> None:
             run.model,
             run.variables,
             split,
-            num_buckets=run.config.data.num_buckets,
+            num_buckets=run.config["data"]["num_buckets"],
             progress=lambda done, total: bar.update(done - bar.n),
             **settings,
         )
-    settings.update(system=run.config.system, step=run.step)
+    system = run.config["system"]
+    settings.update(system=system, step=run.step)
     path = _required_path(values, "workdir") / "results.json"
     write_results(path, split=split_name, settings=settings, figures=figures)
-    print(f"{run.config.system}, step {run.step}, split {split_name}\n")
+    print(f"{system}, step {run.step}, split {split_name}\n")
     print(figure_table(figures))
     print(f"\nwritten to {path}")
 
@@ -324,12 +330,16 @@ def _report_unknown(unknown) -> None:
 
 
 COMMANDS = {
-    "prepare": Command("Tokenise a corpus and say what it holds.", _define_config, _prepare),
-    "train": Command("Train a model, or resume its training.", _define_training, _train),
-    "evaluate": Command("Measure a model on a whole split.", _define_evaluation, _evaluate),
-    "sample": Command("Write sentences from the prior.", _define_sample, _sample),
-    "reconstruct": Command("Send sentences through the code.", _define_reconstruct, _reconstruct),
-    "interpolate": Command("Walk from sentence to sentence.", _define_interpolate, _interpolate),
+    "prepare": Command("Tokenise a corpus and say what it holds.", _define_nothing, True, _prepare),
+    "train": Command("Train a model, or resume its training.", _define_workdir, True, _train),
+    "evaluate": Command("Measure a model on a whole split.", _define_evaluation, False, _evaluate),
+    "sample": Command("Write sentences from the prior.", _define_sample, False, _sample),
+    "reconstruct": Command(
+        "Send sentences through the code.", _define_reconstruct, False, _reconstruct
+    ),
+    "interpolate": Command(
+        "Walk from sentence to sentence.", _define_interpolate, False, _interpolate
+    ),
 }
 
 

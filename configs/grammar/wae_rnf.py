@@ -1,4 +1,4 @@
-"""Wasserstein autoencoder whose planar flow follows the RBF metric of the codes, on the built-in corpus.
+"""Wasserstein autoencoder whose flow follows the metric of the codes, on the built-in corpus.
 
 wae-rnf train --config=configs/grammar/wae_rnf.py --workdir=runs/grammar/wae_rnf
 """

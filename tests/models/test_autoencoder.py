@@ -21,8 +21,10 @@ def build(key, **options):
     variables = model.init(key, TOKENS, LENGTHS, keys, where=WHERE, train=True)
     # Flows start as the identity and biases at zero: move every parameter off its start.
     leaves, structure = jax.tree.flatten(variables["params"])
-    noise = [0.3 * jax.random.normal(k, x.shape) for k, x in zip(
-        jax.random.split(key, len(leaves)), leaves, strict=True)]
+    noise = [
+        0.3 * jax.random.normal(k, x.shape)
+        for k, x in zip(jax.random.split(key, len(leaves)), leaves, strict=True)
+    ]
     params = jax.tree.unflatten(structure, [x + n for x, n in zip(leaves, noise, strict=True)])
     return model, {**variables, "params": params}, keys
 
@@ -64,9 +66,7 @@ def test_reconstruction_nll_is_the_sum_of_the_decoders_steps(key, options):
     last, total = np.full(B, BOS_ID, np.int32), np.zeros(B)
     for t in range(L + 1):
         carry, logits = model.apply(variables, carry, jnp.asarray(last), zk, method="decode_step")
-        target = np.where(
-            t < LENGTHS, TOKENS[:, min(t, L - 1)], np.where(t == LENGTHS, EOS_ID, 0)
-        )
+        target = np.where(t < LENGTHS, TOKENS[:, min(t, L - 1)], np.where(t == LENGTHS, EOS_ID, 0))
         log_probs = np.asarray(jax.nn.log_softmax(logits))[np.arange(B), target]
         total -= np.where(t <= LENGTHS, log_probs, 0.0)
         last = target.astype(np.int32)
@@ -77,9 +77,7 @@ def test_many_codes_of_one_sentence_score_as_each_alone(key):
     model, variables, _ = build(key, z_every_step=True)
     zk = jax.random.normal(key, (6, B, 3))
     together = model.apply(variables, zk, TOKENS, LENGTHS, method="reconstruction_nll")
-    alone = [
-        model.apply(variables, z, TOKENS, LENGTHS, method="reconstruction_nll") for z in zk
-    ]
+    alone = [model.apply(variables, z, TOKENS, LENGTHS, method="reconstruction_nll") for z in zk]
     np.testing.assert_allclose(together, np.stack(alone), rtol=1e-5)
 
 

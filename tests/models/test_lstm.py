@@ -11,7 +11,7 @@ B, T, E, H, Z = 3, 5, 4, 6, 2
 
 
 def numpy_lstm(params, carry, inputs, context):
-    """h and c after every step, [B, T, H] each."""
+    """H and c after every step, [B, T, H] each."""
 
     def sigmoid(x):
         return 1 / (1 + np.exp(-x))

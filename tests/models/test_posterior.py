@@ -70,8 +70,8 @@ def test_evaluation_uses_running_statistics(key):
     mean, _ = posterior.apply(variables, x, where=where, train=False)
     one_row, _ = posterior.apply(variables, x[:1], where=where[:1], train=False)
     np.testing.assert_allclose(mean[:1], one_row, atol=1e-6)
-    batch_mean, _ = posterior.apply(
-        variables, x, where=where, train=True, mutable=["batch_stats"]
-    )[0]
+    batch_mean, _ = posterior.apply(variables, x, where=where, train=True, mutable=["batch_stats"])[
+        0
+    ]
     np.testing.assert_allclose(batch_mean.mean(0), np.zeros(2), atol=1e-5)
     assert not np.allclose(mean, batch_mean, atol=1e-2)

@@ -35,7 +35,9 @@ def run(steps, settings=SETTINGS, where=(True,) * 4):
 def test_centres_are_those_of_the_remembered_codes():
     last = run(3)[-1]  # 8 codes: the first batch, far away, is forgotten by step 2
     centers = np.asarray(last.centers)
-    np.testing.assert_allclose(centers[np.argsort(centers[:, 0])], [[0, 0.5], [10, 10.5]], atol=1e-5)
+    np.testing.assert_allclose(
+        centers[np.argsort(centers[:, 0])], [[0, 0.5], [10, 10.5]], atol=1e-5
+    )
 
 
 def test_bandwidth_is_half_the_mean_squared_distance_of_a_draw():

@@ -11,8 +11,8 @@ import pytest
 from tests.training.conftest import tiny_config
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.training import loop
-from wae_rnf_jax.training.checkpoint import load_run
 from wae_rnf_jax.training.metrics import MetricsLog, NonFiniteLoss
+from wae_rnf_jax.training.workdir import load_run
 
 SENTENCES = ["the cat sat", "a dog ran far away", "the dog sat", "a cat ran", "birds sing"]
 
@@ -100,7 +100,7 @@ def test_a_workdir_is_self_contained_and_refuses_another_configuration(
     run = load_run(workdir)
     assert len(run.corpus.valid) == 11
     assert run.step == 5
-    assert run.config.model.hidden_dim == 6
+    assert run.config["model"]["hidden_dim"] == 6
 
 
 def test_early_stopping_counts_only_once_the_weight_is_at_its_maximum(config, tmp_path, capsys):
@@ -123,7 +123,9 @@ def test_early_stopping_counts_only_once_the_weight_is_at_its_maximum(config, tm
 
 def test_a_loss_that_is_no_number_stops_and_names_the_last_good_checkpoint(config, tmp_path):
     config.train.update(learning_rate=1e30, clip_norm=0.0, eval_every=1, learning_rate_decay="none")
-    with pytest.raises(NonFiniteLoss, match=r"step \d+ is not finite.*last good checkpoint: step 1"):
+    with pytest.raises(
+        NonFiniteLoss, match=r"step \d+ is not finite.*last good checkpoint: step 1"
+    ):
         loop.train(config, tmp_path / "run")
     assert load_run(tmp_path / "run").step == 1
 

@@ -1,7 +1,7 @@
 """Configurations: what is refused, and what the schedules and centres become."""
 
-import numpy as np
 import jax
+import numpy as np
 import pytest
 
 from tests.training.conftest import V, tiny_config
@@ -95,5 +95,5 @@ def test_unusable_centres_file_is_named(tmp_path, content):
         path.write_text("not an array")
     if content == "wrong shape":
         np.save(path, np.zeros((2, 3)))
-    with pytest.raises(InputError, match="codebook.centers_file.*centers.npy.*\\(3, 3\\)"):
+    with pytest.raises(InputError, match=r"codebook\.centers_file.*centers\.npy.*\(3, 3\)"):
         first_centres(fixed_centres_config(path))

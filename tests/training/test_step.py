@@ -68,7 +68,11 @@ def test_four_devices_take_the_step_of_one(system, batch, rng):
 def test_padded_rows_have_no_effect(batch, rng):
     recipe, state = tiny_recipe("lm")
     step = jax.jit(partial(train_step, recipe=recipe))
-    other = {**batch, "tokens": batch["tokens"].at[6:].set(9), "lengths": batch["lengths"].at[6:].set(4)}
+    other = {
+        **batch,
+        "tokens": batch["tokens"].at[6:].set(9),
+        "lengths": batch["lengths"].at[6:].set(4),
+    }
     first, metrics = step(state, batch, rng)
     second, other_metrics = step(state, other, rng)
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), first.params, second.params)
@@ -151,7 +155,9 @@ def test_wae_reads_the_prior_at_zk_and_subtracts_the_log_det(batch):
     var = np.exp(np.asarray(out.log_var, np.float64))
     log_q0 = -0.5 * (np.log(2 * np.pi * var) + (z0 - mean) ** 2 / var).sum(-1)
     log_prior = -0.5 * (np.log(2 * np.pi) + zk**2).sum(-1)
-    np.testing.assert_allclose(kl, log_q0 - np.asarray(out.log_det) - log_prior, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        kl, log_q0 - np.asarray(out.log_det) - log_prior, rtol=1e-4, atol=1e-4
+    )
     assert float(weight) == pytest.approx(0.3)
     assert float(terms["mmd"][0]) == pytest.approx(9.7)
 

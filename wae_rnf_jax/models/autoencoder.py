@@ -1,7 +1,7 @@
 """The text autoencoder: embedding, encoder, posterior, flow and decoder composed.
 
-Letters: B batch, L words, T = L + 1 predicted tokens, V vocabulary, E embedding, H hidden, Z latent,
-K flow steps, S samples.
+Letters: B batch, L words, T = L + 1 predicted tokens, V vocabulary, E embedding, H hidden,
+Z latent, K flow steps, S samples.
 
 A language model is the same module with an empty code (`latent_dim` 0): its encoder is not built,
 its codes have shape [B, 0], its Kullback-Leibler term is 0, and every estimator holds as it is.
@@ -40,7 +40,6 @@ class ForwardPass(NamedTuple):
     z0: jax.Array  # [B, Z] a draw from the posterior, before the flow
     points: jax.Array  # [K+1, B, Z] the flow's trajectory, z0 first
     log_dets: jax.Array  # [K, B] one a flow step
-    offset: jax.Array  # [] learned constant of the `match` regularisers
 
     @property
     def zk(self) -> jax.Array:
@@ -120,7 +119,7 @@ class TextAutoencoder(nn.Module):
           lengths: [B] words.
           keys: [B] random keys, one an example: every draw is keyed by its example, so that no
             layout of the batch over devices changes one.
-          where: [B] valid rows (batch normalisation counts no other).
+          where: [B] valid rows: batch normalisation counts no other, and the nll of others is 0.
           train: dropout on, batch statistics used and updated.
         """
         latent_keys, *dropout_keys = jax.vmap(lambda k: jax.random.split(k, 5))(keys).T
@@ -138,8 +137,8 @@ class TextAutoencoder(nn.Module):
             embedded = self.embedding[inputs]
         outputs = self.decoder(points[-1], example_dropout(dropout_keys[2], embedded, rate=rate))
         outputs = example_dropout(dropout_keys[3], outputs, rate=rate)
-        nll = self._sentence_nll(outputs, tokens, lengths)
-        return ForwardPass(nll, mean, log_var, z0, points, log_dets, self._offset())
+        nll = self._sentence_nll(outputs, tokens, lengths, where)
+        return ForwardPass(nll, mean, log_var, z0, points, log_dets)
 
     def encode(self, tokens: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Args: tokens [B, L]; lengths [B]. Returns mean [B, Z] and log_var [B, Z], no dropout."""
@@ -157,9 +156,7 @@ class TextAutoencoder(nn.Module):
             return zk, jnp.zeros(zk.shape[:-1], zk.dtype)
         return self.flow_stack.inverse(zk)
 
-    def reconstruction_nll(
-        self, zk: jax.Array, tokens: jax.Array, lengths: jax.Array
-    ) -> jax.Array:
+    def reconstruction_nll(self, zk: jax.Array, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
         """Scores sentences under given codes, without dropout.
 
         Args:
@@ -177,9 +174,7 @@ class TextAutoencoder(nn.Module):
         """Args: zk [B, Z]. Returns the decoder's carry before `<bos>`."""
         return self.decoder.initial_carry(zk)
 
-    def decode_step(
-        self, carry: Carry, token: jax.Array, zk: jax.Array
-    ) -> tuple[Carry, jax.Array]:
+    def decode_step(self, carry: Carry, token: jax.Array, zk: jax.Array) -> tuple[Carry, jax.Array]:
         """Args: carry; token [B], the last one; zk [B, Z]. Returns carry and logits [B, V]."""
         carry = self.decoder.step(carry, self.embedding[token], zk)
         kernel, bias = self.decoder.output_layer(self.embedding)
@@ -196,13 +191,11 @@ class TextAutoencoder(nn.Module):
             return z0[None], jnp.zeros((0, *z0.shape[:-1]), z0.dtype)
         return self.flow_stack.trajectory(z0)
 
-    def _offset(self) -> jax.Array:
-        has_flow = self.latent_dim and self.num_flow_steps
-        return self.flow_stack.offset if has_flow else jnp.zeros(())
-
-    def _sentence_nll(self, outputs: jax.Array, tokens: jax.Array, lengths: jax.Array):
+    def _sentence_nll(self, outputs, tokens, lengths, where=None):
         targets = jnp.broadcast_to(eos_targets(tokens, lengths), outputs.shape[:-1])
         counted = sequence_mask(lengths + 1, outputs.shape[-2])
+        if where is not None:  # all counted tokens then weigh alike: the fast gradient holds
+            counted = counted & where[:, None]
         kernel, bias = self.decoder.output_layer(self.embedding)
         nll = fused_linear_cross_entropy(
             outputs,

@@ -22,6 +22,8 @@ class LSTMEncoder(nn.Module):
     def __call__(self, embedded: jax.Array, lengths: jax.Array) -> jax.Array:
         """Args: embedded [B, T, E]; lengths [B] of valid steps, at least 1. Returns [B, 2H]."""
         zeros = jnp.zeros((embedded.shape[0], self.hidden_dim), embedded.dtype)
-        lstm = LSTM(self.hidden_dim, self.embedding_dim, initializers=self.initializers, name="lstm")
+        lstm = LSTM(
+            self.hidden_dim, self.embedding_dim, initializers=self.initializers, name="lstm"
+        )
         (h, c), _ = lstm((zeros, zeros), embedded, lengths=lengths)
         return jnp.concatenate([h, c], axis=-1)

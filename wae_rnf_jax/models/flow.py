@@ -26,8 +26,6 @@ class FlowStack(nn.Module):
     def setup(self) -> None:
         if self.num_steps:
             self.steps = self.param("steps", self._init)
-            # The constant that the `match` regularisers leave free (SPEC: learned in both).
-            self.offset = self.param("offset", nn.initializers.zeros, ())
 
     def _init(self, key: jax.Array) -> dict[str, jax.Array]:
         keys = jax.random.split(key, self.num_steps)

@@ -1,4 +1,4 @@
-"""Weight initialisers by family: this project's defaults, and PyTorch's for the paper's settings."""
+"""Weight initialisers by family: the defaults, and PyTorch's for the paper's settings."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -60,7 +60,9 @@ class LSTM(nn.Module):
     def step(self, carry: Carry, x: jax.Array, context: jax.Array | None = None) -> Carry:
         """One time step: carry, x [B, E], context [B, Z] -> carry, whose h is the output."""
         gates = x @ self.kernel
-        return self._update(carry, gates + jnp.broadcast_to(self._constant_gates(context), gates.shape))
+        return self._update(
+            carry, gates + jnp.broadcast_to(self._constant_gates(context), gates.shape)
+        )
 
     def __call__(
         self,

@@ -1,28 +1,15 @@
-"""Checkpoints and the workdir: what a run leaves on disk and how it is read back.
-
-    workdir/config.json          the resolved configuration
-    workdir/corpus/              vocabulary, validation and test splits
-    workdir/checkpoints/latest/  the two newest states
-    workdir/checkpoints/best/    the state with the best validation bound
-    workdir/metrics.jsonl        one line a logging interval or validation
-    workdir/results.json         what `evaluate` found
+"""Checkpoints: the latest ones, to resume from, and the best one, to use.
 
 A checkpoint is the whole training state with the run's key; the step in it is the position in the
 data, so that a resumed run is the run that never stopped.
 """
 
-import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import orbax.checkpoint as ocp
-from ml_collections import ConfigDict
 
-from wae_rnf_jax.data.corpora import Corpus, load_evaluation_corpus
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.models.autoencoder import TextAutoencoder
 from wae_rnf_jax.training.step import TrainState
 
 
@@ -38,6 +25,8 @@ class Checkpoints:
     """The latest and the best checkpoints of one run."""
 
     def __init__(self, workdir: Path) -> None:
+        import orbax.checkpoint as ocp
+
         self.directory = (workdir / "checkpoints").absolute()
         self._managers = {
             name: ocp.CheckpointManager(
@@ -53,6 +42,8 @@ class Checkpoints:
 
     def save(self, state: TrainState, rng: jax.Array, progress: Progress, *, best: bool) -> None:
         """Saves the state as the latest, and as the best where `best`."""
+        import orbax.checkpoint as ocp
+
         step = int(state.step)
         for name in ("latest", "best") if best else ("latest",):
             manager = self._managers[name]
@@ -68,6 +59,8 @@ class Checkpoints:
 
     def restore(self, abstract: TrainState, rng: jax.Array, step: int):
         """Returns (state, rng, progress) of a latest checkpoint, laid out as `abstract`."""
+        import orbax.checkpoint as ocp
+
         target = {"state": abstract, "rng": jax.random.key_data(rng)}
         restored = self._managers["latest"].restore(
             step,
@@ -89,57 +82,22 @@ class Checkpoints:
             manager.close()
 
 
-class Run(NamedTuple):
-    """A trained model and what it needs to be used."""
+def restored_variables(directory: Path, select: str) -> tuple[dict[str, Any], int]:
+    """Returns a run's model variables and their step.
 
-    config: ConfigDict
-    corpus: Corpus  # vocabulary, valid, test
-    model: TextAutoencoder
-    variables: dict[str, Any]
-    step: int
+    Args:
+      directory: the run's checkpoints.
+      select: "best" on validation, or "last"; the last also serves where none is the best yet.
 
+    Raises:
+      InputError: there is no checkpoint.
+    """
+    import orbax.checkpoint as ocp
 
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON in one move: a reader finds the old file or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2, default=float) + "\n")
-    os.replace(temporary, path)
-
-
-def read_config(workdir: Path) -> ConfigDict:
-    """Returns the configuration a workdir was trained with; InputError where there is none."""
-    path = workdir / "config.json"
-    try:
-        return ConfigDict(json.loads(path.read_text()))
-    except FileNotFoundError:
-        raise InputError(
-            f"--workdir: {workdir} holds no run (no config.json): name the workdir of a "
-            "`wae-rnf train`"
-        ) from None
-    except (ValueError, OSError) as error:
-        raise InputError(f"--workdir: {path} cannot be read: {error}") from error
-
-
-def load_run(workdir: Path) -> Run:
-    """Returns the model that the workdir's configuration selects, with its corpus."""
-    # Only the builders of training/state.py read the configuration; imported here, because they
-    # in turn need nothing of this file and the step does not need Orbax.
-    from wae_rnf_jax.training.state import build_model
-
-    config = read_config(workdir)
-    corpus = load_evaluation_corpus(workdir / "corpus")
-    model = build_model(config, corpus.vocabulary.size)
-    name = "best" if config.train.select == "best" else "latest"
-    variables, step = _restore_variables(workdir / "checkpoints", name)
-    return Run(config, corpus, model, variables, step)
-
-
-def _restore_variables(directory: Path, name: str) -> tuple[dict[str, Any], int]:
-    choices = [name, "latest"]
-    for choice in choices:
-        if not (directory / choice).is_dir():
+    for name in ("best", "latest") if select == "best" else ("latest",):
+        if not (directory / name).is_dir():
             continue
-        with ocp.CheckpointManager((directory / choice).absolute()) as manager:
+        with ocp.CheckpointManager((directory / name).absolute()) as manager:
             step = manager.latest_step()
             if step is None:
                 continue
@@ -147,6 +105,6 @@ def _restore_variables(directory: Path, name: str) -> tuple[dict[str, Any], int]
                 step, args=ocp.args.Composite(state=ocp.args.StandardRestore())
             )
         state = restored["state"]["state"]
-        variables = {"params": state["params"], "batch_stats": state.get("batch_stats") or {}}
+        variables = {"params": state["params"], "batch_stats": state["batch_stats"] or {}}
         return jax.device_put(variables, jax.local_devices()[0]), step
     raise InputError(f"--workdir: {directory} holds no checkpoint yet: train for longer")

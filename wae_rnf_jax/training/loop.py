@@ -15,7 +15,7 @@ from wae_rnf_jax.data.batches import num_batches_per_epoch, split_batches, train
 from wae_rnf_jax.data.corpora import Corpus, load_corpus, save_evaluation_corpus
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.functional.estimators import active_units, gaussian_mutual_information
-from wae_rnf_jax.training.checkpoint import Checkpoints, Progress, read_config, write_json
+from wae_rnf_jax.training.checkpoint import Checkpoints, Progress
 from wae_rnf_jax.training.metrics import MetricsLog, NonFiniteLoss
 from wae_rnf_jax.training.parallel import (
     AXIS,
@@ -27,6 +27,7 @@ from wae_rnf_jax.training.parallel import (
 )
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import Recipe, TrainState
+from wae_rnf_jax.training.workdir import read_config, write_json
 
 
 class Interrupted(Exception):
@@ -87,7 +88,7 @@ def _open_workdir(config: ConfigDict, corpus: Corpus, workdir: Path) -> None:
     resolved = json.loads(config.to_json_best_effort())
     resolved["data_fingerprint"] = corpus.fingerprint
     if (workdir / "config.json").exists():
-        present = read_config(workdir).to_dict()
+        present = read_config(workdir)
         differing = sorted(_differences(present, resolved))
         if differing:
             raise InputError(
@@ -228,7 +229,7 @@ class _Trainer:
         return is_best
 
     def validation_metrics(self) -> dict[str, float]:
-        """Returns the bound and its parts (nats a sentence), ppl, mi and au on the validation split."""
+        """Returns bound and parts (nats a sentence), ppl, mi and au on the validation split."""
         sums: dict[str, float] = {}
         codes: list[dict[str, np.ndarray]] = []
         rng = jax.random.fold_in(self.rng, 0)
@@ -241,9 +242,7 @@ class _Trainer:
             for name, value in totals.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
             valid = batch["where"]
-            codes.append(
-                {k: v.reshape(len(valid), v.shape[-1])[valid] for k, v in of_rows.items()}
-            )
+            codes.append({k: v.reshape(len(valid), v.shape[-1])[valid] for k, v in of_rows.items()})
         sentences, tokens = sums.pop("num_sentences"), sums.pop("num_tokens")
         values = {name: total / sentences for name, total in sums.items()}
         values["ppl"] = float(np.exp(sums["neg_elbo"] / tokens))

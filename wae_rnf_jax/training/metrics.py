@@ -44,7 +44,7 @@ class MetricsLog:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what is pending; raises NonFiniteLoss at the first step whose loss is not finite."""
+        """Writes what is pending; raises NonFiniteLoss at the first loss that is not finite."""
         if not self._pending:
             return
         rows = [(step, jax.device_get(metrics)) for step, metrics in self._pending]

@@ -35,6 +35,14 @@ class Context(NamedTuple):
     codebook: Codebook | None  # centres and bandwidth, where the system has them
     axis_name: str | None  # mapped axis of the batch
 
+    def mean(self, values: jax.Array) -> jax.Array:
+        """Returns the mean over the valid rows of the global batch; values [B]."""
+        total = jnp.where(self.where, values, 0).sum()
+        count = self.where.sum()
+        if self.axis_name is not None:
+            total, count = jax.lax.psum((total, count), self.axis_name)
+        return total / jnp.maximum(count, 1)
+
     def prior_draws(self, dim: int) -> jax.Array:
         """Returns draws from the prior, [B, Z]."""
         return example_normal(_branch(self.keys, 0), (dim,))
@@ -86,10 +94,17 @@ def wae(out: ForwardPass, ctx: Context, *, mmd_weight: float) -> Terms:
 
 
 def wae_rnf(out: ForwardPass, ctx: Context, *, mmd_weight: float, rnf_weight: float) -> Terms:
-    """`wae` with a flow whose volume change follows the RBF metric of the codes (`match`)."""
+    """`wae` with a flow whose volume change follows the RBF metric of the codes (`match`).
+
+    The magnification is a target: it carries no gradient, for else the codes would move to where
+    the metric is flat, which is easier than bending the flow. The regulariser's free constant is
+    its own minimiser, the mean over the batch: as a parameter, it would take the optimiser
+    thousands of steps to travel the tens of nats to it, and the gradient would be its own alone.
+    """
     dim = out.z0.shape[-1]
-    magnification = codebook_log_magnification(out.z0, ctx.codebook)
-    rnf = match_regularizer(out.log_det, magnification, out.offset, dim=dim)
+    magnification = jax.lax.stop_gradient(codebook_log_magnification(out.z0, ctx.codebook))
+    offset = jax.lax.stop_gradient(ctx.mean(out.log_det - magnification))
+    rnf = match_regularizer(out.log_det, magnification, offset, dim=dim)
     # Before the first refresh there is no metric to match.
     active = rnf_weight * ctx.codebook.ready.astype(rnf.dtype)
     return {**wae(out, ctx, mmd_weight=mmd_weight), "rnf": (active, rnf)}

@@ -46,6 +46,6 @@ def mapped_train_step(recipe: Recipe) -> Callable:
 
 
 def mapped_eval_step(recipe: Recipe) -> Callable:
-    """Returns (state, batch [D, B/D, ...], rng) -> (sums over the global batch, codes [D, B/D, Z])."""
+    """Returns (state, batch [D, B/D, ...], rng) -> (sums over it all, codes [D, B/D, Z])."""
     step = partial(eval_step, recipe=recipe, axis_name=AXIS)
     return jax.pmap(step, AXIS, in_axes=(None, 0, None), out_axes=(None, 0))

@@ -71,8 +71,8 @@ def check_config(config: ConfigDict) -> None:
         value = config[section][name]
         if not test(value):
             raise InputError(f"--config.{key} is {value!r}: it must be {rule}")
-    maximum = config.kl_weight.get("maximum")
-    if maximum is not None and not 0 <= maximum <= 1:
+    if "maximum" in config.kl_weight and not 0 <= config.kl_weight.maximum <= 1:
+        maximum = config.kl_weight.maximum
         raise InputError(f"--config.kl_weight.maximum is {maximum!r}: it must lie in [0, 1]")
     model, needs_code = config.model, config.objective.name != "lm"
     if needs_code != bool(model.latent_dim):
@@ -86,11 +86,6 @@ def check_config(config: ConfigDict) -> None:
             f"--config.model.tied_output needs embedding_dim ({model.embedding_dim}) and "
             f"hidden_dim ({model.hidden_dim}) to be equal"
         )
-
-
-def build_model(config: ConfigDict, vocab_size: int, axis_name: str | None = None):
-    """Returns the module that `config.model` describes."""
-    return TextAutoencoder(vocab_size=vocab_size, axis_name=axis_name, **config.model.to_dict())
 
 
 def build_recipe(
@@ -107,7 +102,7 @@ def build_recipe(
     objective_arguments = config.objective.to_dict()
     objective = OBJECTIVES[objective_arguments.pop("name")]
     return Recipe(
-        model=build_model(config, vocab_size, axis_name),
+        model=TextAutoencoder(vocab_size=vocab_size, axis_name=axis_name, **config.model.to_dict()),
         objective=partial(objective, **objective_arguments),
         kl_weight=_kl_schedule(config, steps_per_epoch),
         optimizer=_optimizer(config, config.train.num_epochs * steps_per_epoch),

@@ -139,7 +139,7 @@ def train_step(
         "grad_norm": optax.tree.norm(grads),
         "num_sentences": axis.sum(where.sum()),
         "num_tokens": axis.sum(jnp.where(where, batch["lengths"] + 1, 0).sum()),
-        **_codebook_metrics(out, ctx, axis),
+        **_codebook_metrics(out, ctx),
     }
     next_state = state.replace(
         step=state.step + 1,
@@ -151,13 +151,12 @@ def train_step(
     return next_state, metrics
 
 
-def _codebook_metrics(out: ForwardPass, ctx: Context, axis: _Axis) -> Metrics:
+def _codebook_metrics(out: ForwardPass, ctx: Context) -> Metrics:
     """The spread sd(m) of the RBF log-magnification over the batch's codes; 0 before a refresh."""
     if ctx.codebook is None or ctx.codebook.codes is None:
         return {}
     magnification = codebook_log_magnification(out.z0, ctx.codebook)
-    mean = axis.mean(_rows_mean(magnification, ctx.where, axis))
-    variance = axis.mean(_rows_mean(jnp.square(magnification - mean), ctx.where, axis))
+    variance = ctx.mean(jnp.square(magnification - ctx.mean(magnification)))
     return {"sd_m": jnp.sqrt(variance) * ctx.codebook.ready}
 
 
