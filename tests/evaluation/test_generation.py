@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import jax
@@ -23,7 +24,7 @@ def tiny(make_tiny_model):
 
 @pytest.fixture(scope="module")
 def codes():
-    return jax.random.normal(jax.random.key(3), (7, 3))
+    return jax.random.normal(jax.random.key(3), (40, 3))
 
 
 @pytest.fixture(scope="module")
@@ -197,10 +198,10 @@ def test_wide_beam_finds_the_best_of_all_sentences(
     assert bool(generation.finished.all())
 
 
-def reference_beam(tree, row, width):
-    """The best sentence of a plain beam search over the tree, ranked by probability alone."""
+def reference_beam(tree, row, width, length_penalty):
+    """The best sentence of a plain beam search over the tree, carried on to the last step."""
     live, best = [(0.0, ())], (-np.inf, None)
-    for _ in range(LENGTH):
+    for step in range(LENGTH):
         candidates = sorted(
             (
                 (score + tree[words][row, word], words, word)
@@ -210,30 +211,79 @@ def reference_beam(tree, row, width):
             reverse=True,
         )
         for score, words, word in candidates[:width]:
-            if word == EOS_ID and score > best[0]:
-                best = (score, words)
+            normalised = score / ((5 + step + 1) / 6) ** length_penalty
+            if word == EOS_ID and normalised > best[0]:
+                best = (normalised, words)
         unended = [(score, (*words, word)) for score, words, word in candidates if word != EOS_ID]
         live = unended[:width]
     return best[1] if best[1] is not None else live[0][1]
 
 
-@pytest.mark.parametrize("width", [2, 3])
-def test_narrow_beam_is_the_plain_beam_search(tiny, codes, tree, width):
-    generation = beam_search(*tiny, codes, max_length=LENGTH, beam_width=width)
+@pytest.mark.parametrize("width, length_penalty", [(2, 0.0), (2, 3.0), (3, 3.0)])
+def test_narrow_beam_is_the_plain_beam_search(tiny, codes, tree, width, length_penalty):
+    generation = beam_search(
+        *tiny, codes, max_length=LENGTH, beam_width=width, length_penalty=length_penalty
+    )
     assert_well_formed(generation, tree)
     for row, found in enumerate(rows_of(generation)):
-        assert found == reference_beam(tree, row, width)
+        assert found == reference_beam(tree, row, width, length_penalty)
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+    """A decoder whose next word depends on the last one alone."""
+
+    probabilities: tuple
+    vocab_size: int = 8
+
+    def apply(self, variables, *args, method):
+        return getattr(self, method)(*args)
+
+    def initial_carry(self, zk):
+        return zk
+
+    def decode_step(self, carry, token, zk):
+        table = np.full((8, 8), 1e-9)
+        for previous, following, probability in self.probabilities:
+            table[previous, following] = probability
+        return carry, jnp.log(jnp.asarray(table, jnp.float32))[token]
+
+
+def test_ends_among_the_candidates_do_not_narrow_the_beam():
+    """Two ends head the second step; `5 7`, behind three others, has to be carried on."""
+    steps = (
+        (BOS_ID, 4, 0.50),
+        (BOS_ID, 5, 0.49),
+        (BOS_ID, 6, 0.01),
+        (4, EOS_ID, 0.5),  # 0.25, the most probable sentence
+        (4, 6, 0.3),  # 0.15
+        (4, UNK_ID, 0.2),
+        (5, EOS_ID, 0.5),  # 0.245
+        (5, 7, 0.3),  # 0.147
+        (5, UNK_ID, 0.2),
+        (6, UNK_ID, 0.98),  # 0.147, and then no likely end
+        (6, EOS_ID, 0.02),
+        (7, EOS_ID, 0.99),  # 0.1455, best by length
+        (7, UNK_ID, 0.01),
+        (UNK_ID, UNK_ID, 0.99),
+        (UNK_ID, EOS_ID, 0.01),
+    )
+    model, code = Chain(steps), jnp.zeros((1, 0))
+    probable = beam_search(model, {}, code, max_length=4, beam_width=2)
+    assert rows_of(probable) == [(4,)]
+    long = beam_search(model, {}, code, max_length=4, beam_width=2, length_penalty=5.0)
+    assert rows_of(long) == [(5, 7)]
+    np.testing.assert_allclose(np.exp(long.log_probs), 0.49 * 0.3 * 0.99, rtol=1e-5)
 
 
 def test_the_codes_are_a_fair_test_of_the_beam(tiny, codes):
-    """Best sentences have words; greedy search misses some; the penalty changes some."""
+    """Many best sentences have words; greedy search misses some; the penalty changes some."""
     greedy = rows_of(greedy_search(*tiny, codes, max_length=LENGTH))
     beam = rows_of(beam_search(*tiny, codes, max_length=LENGTH, beam_width=125))
     penalised = rows_of(
         beam_search(*tiny, codes, max_length=LENGTH, beam_width=125, length_penalty=2.0)
     )
-    assert min(map(len, beam)) > 0
-    assert max(map(len, beam)) == LENGTH - 1
+    assert np.mean([len(sentence) == LENGTH - 1 for sentence in beam]) > 0.3
     assert beam != greedy
     assert penalised != beam
 
@@ -284,7 +334,7 @@ def test_settings_out_of_range_are_refused(tiny, codes):
 )
 def test_text_does_not_depend_on_the_batch_size(tiny, vocabulary, codes, decoding):
     together = decoded_sentences(*tiny, vocabulary, codes, decoding=decoding)
-    parts = decoded_sentences(*tiny, vocabulary, codes, decoding=decoding, batch_size=4)
+    parts = decoded_sentences(*tiny, vocabulary, codes, decoding=decoding, batch_size=32)
     assert len(together) == len(codes)
     assert len(set(together)) > 2
     assert parts == together
