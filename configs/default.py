@@ -30,6 +30,7 @@ def get_config() -> ConfigDict:
     config.model.flow = "planar"  # "planar", "planar_paper" or "radial"
     config.model.num_flow_steps = 3  # 0 is no flow
     config.model.batch_norm = False  # normalise the posterior's mean and log_var over the batch
+    config.model.initial_log_var = 0.0  # of the posterior; below 0, codes start informative
     config.model.z_every_step = False  # feed the code at every decoder step
     config.model.tied_output = False  # the output layer shares the embedding
     config.model.dropout = 0.2  # on encoder embeddings, decoder embeddings, decoder outputs

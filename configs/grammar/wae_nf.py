@@ -12,6 +12,8 @@ def get_config() -> ConfigDict:
     """Returns the configuration of `wae_nf`."""
     config = base.get_config()
     config.system = "wae_nf"
+    config.model.batch_norm = True  # with the next line: the codes start informative
+    config.model.initial_log_var = -2.0
     config.objective = ConfigDict({"name": "wae", "mmd_weight": 10.0})
     config.codebook.num_centers = 0
     return config

@@ -59,6 +59,7 @@ class TextAutoencoder(nn.Module):
       vocab_size: V.  embedding_dim: E.  hidden_dim: H.  latent_dim: Z; 0 is a language model.
       flow: kind of flow step.  num_flow_steps: K; 0 for none.
       batch_norm: normalise the posterior's mean and log_var over the batch.
+      initial_log_var: where the posterior's log_var starts.
       z_every_step: feed zk at every decoder step.  tied_output: tie output to embedding.
       dropout: rate on encoder embeddings, decoder embeddings and decoder outputs.
       word_dropout: rate at which decoder inputs become `<unk>`.
@@ -74,6 +75,7 @@ class TextAutoencoder(nn.Module):
     flow: str = "planar"
     num_flow_steps: int = 0
     batch_norm: bool = False
+    initial_log_var: float = 0.0
     z_every_step: bool = False
     tied_output: bool = False
     dropout: float = 0.0
@@ -90,7 +92,12 @@ class TextAutoencoder(nn.Module):
         if self.latent_dim:
             self.encoder = LSTMEncoder(self.embedding_dim, self.hidden_dim, family)
             self.posterior = GaussianPosterior(
-                self.latent_dim, 2 * self.hidden_dim, self.batch_norm, self.axis_name, family
+                self.latent_dim,
+                2 * self.hidden_dim,
+                self.batch_norm,
+                self.initial_log_var,
+                self.axis_name,
+                family,
             )
             self.flow_stack = FlowStack(self.flow, self.num_flow_steps, self.latent_dim)
         self.decoder = LSTMDecoder(

@@ -65,6 +65,8 @@ class GaussianPosterior(nn.Module):
       latent_dim: Z.
       input_dim: F, the size of the encoder's summary.
       batch_norm: normalise both heads over the batch; itself a device against collapse.
+      initial_log_var: where log_var starts. Well below 0, the codes start apart and informative;
+        at 0, they start as noise that the decoder learns to ignore.
       axis_name: mapped axis of the batch, or None.
       initializers: the family of initialisers.
     """
@@ -72,6 +74,7 @@ class GaussianPosterior(nn.Module):
     latent_dim: int
     input_dim: int
     batch_norm: bool = False
+    initial_log_var: float = 0.0
     axis_name: str | None = None
     initializers: Initializers = DEFAULT
 
@@ -92,4 +95,5 @@ class GaussianPosterior(nn.Module):
                 norm = MaskedBatchNorm(axis_name=self.axis_name, name=f"{name}_norm")
                 head = norm(head, where=where, train=train)
             outputs.append(head)
-        return outputs[0], outputs[1]
+        mean, log_var = outputs
+        return mean, log_var + self.initial_log_var
