@@ -49,7 +49,7 @@ def get_config() -> ConfigDict:
     config.kl_weight.schedule = "linear"  # "linear", "cyclical", "paper" or "constant"
     config.kl_weight.start = 6_000  # step at which λ leaves 0
     config.kl_weight.length = 40_000  # steps to rise by 1
-    config.kl_weight.maximum = 0.6  # cap of λ; the paper's .8 lets the posterior collapse
+    config.kl_weight.maximum = 0.8  # cap of λ
 
     config.codebook = ConfigDict()  # centres and bandwidth of the RBF metric
     config.codebook.num_centers = 20  # 0: none

@@ -18,8 +18,11 @@ def get_config() -> ConfigDict:
     config.model.batch_norm = True
     config.model.initializer = "pytorch"
     config.train.clip_norm = 0.0
+    config.train.learning_rate = 1e-3
     config.train.learning_rate_decay = "none"
     config.train.select = "last"
-    config.kl_weight.schedule = "paper"
+    config.kl_weight.schedule = "paper"  # it counts 2,000 steps an epoch
+    config.kl_weight.start = 1_000
+    config.kl_weight.length = 7_000
     config.kl_weight.maximum = 0.8
     return config

@@ -10,4 +10,5 @@ def get_config() -> ConfigDict:
     config = default.get_config()
     config.data.source = "text"
     config.data.path = "$WAE_RNF_DATA_DIR/ptb"
+    config.train.learning_rate = 2e-3
     return config
