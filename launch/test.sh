@@ -4,4 +4,5 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set_up
-exec "$VENV/bin/python" -m pytest "$@"
+# One process a core; a file stays in one process, which shares what its tests prepare.
+exec "$VENV/bin/python" -m pytest -n auto --dist loadfile "$@"
