@@ -21,6 +21,14 @@ def test_cyclical_annealing_repeats_its_rise():
     np.testing.assert_allclose(jax.jit(schedule)(steps), expected, rtol=1e-6)
 
 
+def test_paper_annealing_counts_two_thousand_steps_an_epoch():
+    epochs, position = np.divmod(np.arange(0, 60 * 1_315, 97), 1_315)
+    schedule = wae.paper_annealing(steps_per_epoch=1_315, start=6_000, length=40_000, maximum=0.8)
+    expected = np.clip((2_000 * epochs + position - 6_000) / 40_000, 0, 0.8)
+    actual = jax.jit(schedule)(1_315 * epochs + position)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-7)
+
+
 def test_unsigned_counters_do_not_wrap():
     schedule = wae.linear_annealing(start=10, length=10, maximum=1.0)
     assert schedule(jnp.uint32(5)) == 0
@@ -43,6 +51,10 @@ def test_optax_takes_them_as_schedules():
     [
         (lambda: wae.linear_annealing(start=0, length=0, maximum=1.0), "length must be positive"),
         (lambda: wae.linear_annealing(start=0, length=1, maximum=-1.0), "must not be negative"),
+        (
+            lambda: wae.paper_annealing(steps_per_epoch=0, start=0, length=1, maximum=1.0),
+            "steps_per_epoch must be positive",
+        ),
         (lambda: wae.cyclical_annealing(period=0, rise=0.5, maximum=1.0), "period must be"),
         (lambda: wae.cyclical_annealing(period=9, rise=0.0, maximum=1.0), "rise must be in"),
         (lambda: wae.cyclical_annealing(period=9, rise=1.1, maximum=1.0), "rise must be in"),
