@@ -1,4 +1,7 @@
-"""What all systems share on the Penn Treebank: the paper's sizes, batch 32, 48 epochs."""
+"""What all systems share on the Penn Treebank: the paper's sizes, batch 32, 48 epochs.
+
+Learning rate and dropout are this project's; the `*_paper` configs set the paper's.
+"""
 
 from ml_collections import ConfigDict
 
@@ -10,5 +13,6 @@ def get_config() -> ConfigDict:
     config = default.get_config()
     config.data.source = "text"
     config.data.path = "$WAE_RNF_DATA_DIR/ptb"
+    config.model.dropout = 0.5
     config.train.learning_rate = 2e-3
     return config

@@ -16,6 +16,7 @@ def get_config() -> ConfigDict:
     config.objective = ConfigDict({"name": "wae_paper", "mmd_weight": 10.0})
     config.codebook.num_centers = 0
     config.model.batch_norm = True
+    config.model.dropout = 0.2
     config.model.initializer = "pytorch"
     config.train.clip_norm = 0.0
     config.train.learning_rate = 1e-3

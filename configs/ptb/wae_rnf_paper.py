@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     )
     config.codebook.refresh_every = 0  # fixed centres
     config.model.batch_norm = True
+    config.model.dropout = 0.2
     config.model.initializer = "pytorch"
     config.train.clip_norm = 0.0
     config.train.learning_rate = 1e-3
