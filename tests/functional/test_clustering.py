@@ -56,6 +56,14 @@ def test_padded_points_are_never_chosen_and_never_counted(key, points):
         np.testing.assert_allclose(centers[cluster], members.mean(0), rtol=1e-5, atol=1e-6)
 
 
+def test_seeds_of_equal_points_are_still_valid_points(key):
+    """No distance is left to draw in proportion to, and the padding comes first."""
+    points = jnp.array([[0.0, 0.0], [0.0, 0.0], [5.0, 5.0], [5.0, 5.0], [5.0, 5.0]])
+    where = jnp.arange(5) >= 2
+    centers, _ = wae.kmeans(key, points, where=where, num_clusters=3, num_iterations=1)
+    np.testing.assert_array_equal(centers, np.full((3, 2), 5.0))
+
+
 def test_an_empty_cluster_keeps_its_center(key):
     """Two distinct points and three clusters: ties go to the first, so one cluster is empty."""
     points = jnp.array([[0.0], [0.0], [1.0], [1.0]])

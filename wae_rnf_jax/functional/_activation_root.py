@@ -3,8 +3,6 @@
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import match_varying
-
 # From the monotone side Newton's method needs at most 16 steps for wᵀu up to 1e6, as measured.
 _NEWTON_STEPS = 24
 
@@ -33,7 +31,6 @@ def activation_root(slope: jax.Array, slope_plus_one: jax.Array, target: jax.Arr
         excess = a + slope * jnp.tanh(a) - goal
         return jnp.maximum(a - excess / _root_slope(slope_plus_one, a), 0.0)
 
-    start = match_varying(start, slope, slope_plus_one, target)
     return jnp.sign(target) * jax.lax.fori_loop(0, _NEWTON_STEPS, newton, start)
 
 
