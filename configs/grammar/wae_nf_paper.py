@@ -1,28 +1,14 @@
-"""What the paper's code trains as WAE-NF, switch for switch, on the built-in corpus.
+"""The paper's WAE-NF, switch for switch, on the built-in corpus.
 
 wae-rnf train --config=configs/grammar/wae_nf_paper.py --workdir=runs/grammar/wae_nf_paper
 """
 
-from ml_collections import ConfigDict
-
+from configs import systems
 from configs.grammar import base
 
 
-def get_config() -> ConfigDict:
-    """Returns the configuration of `wae_nf_paper`."""
-    config = base.get_config()
-    config.system = "wae_nf_paper"
-    config.model.flow = "planar_paper"
-    config.objective = ConfigDict({"name": "wae_nf_paper", "mmd_weight": 10.0})
-    config.codebook.num_centers = 0
-    config.model.batch_norm = True
-    config.model.initializer = "pytorch"
-    config.train.clip_norm = 0.0
-    config.train.learning_rate = 1e-3
-    config.train.learning_rate_decay = "none"
-    config.train.select = "last"
-    config.kl_weight.schedule = "paper"  # it counts 2,000 steps an epoch
-    config.kl_weight.start = 1_000
-    config.kl_weight.length = 7_000
-    config.kl_weight.maximum = 0.8
+def get_config():
+    """Returns the configuration."""
+    config = systems.wae_nf_paper(base.get_config())
+    config.kl_weight.update(start=1_000, length=7_000, maximum=0.8)
     return config

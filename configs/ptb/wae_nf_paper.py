@@ -1,26 +1,12 @@
-"""What the paper's code trains as WAE-NF, switch for switch, on Penn Treebank.
+"""The paper's WAE-NF, switch for switch, on the Penn Treebank.
 
 wae-rnf train --config=configs/ptb/wae_nf_paper.py --workdir=runs/ptb/wae_nf_paper
 """
 
-from ml_collections import ConfigDict
-
+from configs import systems
 from configs.ptb import base
 
 
-def get_config() -> ConfigDict:
-    """Returns the configuration of `wae_nf_paper`."""
-    config = base.get_config()
-    config.system = "wae_nf_paper"
-    config.model.flow = "planar_paper"
-    config.objective = ConfigDict({"name": "wae_nf_paper", "mmd_weight": 10.0})
-    config.codebook.num_centers = 0
-    config.model.batch_norm = True
-    config.model.dropout = 0.2
-    config.model.initializer = "pytorch"
-    config.train.clip_norm = 0.0
-    config.train.learning_rate = 1e-3
-    config.train.learning_rate_decay = "none"
-    config.train.select = "last"
-    config.kl_weight.schedule = "paper"
-    return config
+def get_config():
+    """Returns the configuration."""
+    return systems.wae_nf_paper(base.get_config())

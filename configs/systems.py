@@ -1,0 +1,93 @@
+"""What makes each system: functions that turn a corpus' settings into the system's.
+
+A corpus' folder has one small file a system, which calls one of these.
+"""
+
+from ml_collections import ConfigDict
+
+
+def lm(config: ConfigDict) -> ConfigDict:
+    """LSTM language model: no latent code, the yardstick."""
+    config.model.latent_dim = 0
+    config.objective = ConfigDict({"name": "lm"})
+    config.kl_weight = ConfigDict({"schedule": "constant", "value": 0.0})
+    return _without_flow(config, "lm")
+
+
+def vae(config: ConfigDict) -> ConfigDict:
+    """Text VAE, annealed linearly to the full bound, with word dropout (Bowman et al. 2015)."""
+    config.model.word_dropout = 0.25
+    config.objective = ConfigDict({"name": "vae"})
+    config.kl_weight.maximum = 1.0
+    return _without_flow(config, "vae")
+
+
+def wae(config: ConfigDict) -> ConfigDict:
+    """Wasserstein autoencoder with a capped KL term, no flow."""
+    config.objective = ConfigDict({"name": "wae", "mmd_weight": 10.0})
+    return _without_flow(_informative_start(config), "wae")
+
+
+def wae_nf(config: ConfigDict) -> ConfigDict:
+    """`wae` with three planar flow steps."""
+    config.objective = ConfigDict({"name": "wae", "mmd_weight": 10.0})
+    return _without_codebook(_informative_start(config), "wae_nf")
+
+
+def wae_rnf(config: ConfigDict) -> ConfigDict:
+    """`wae_nf` whose flow follows the RBF metric of the codes: the defaults."""
+    config.system = "wae_rnf"
+    return _informative_start(config)
+
+
+def wae_paper(config: ConfigDict) -> ConfigDict:
+    """What the paper's code trains as WAE, switch for switch."""
+    config.objective = ConfigDict({"name": "wae_paper", "mmd_weight": 10.0})
+    return _without_flow(_paper_training(config), "wae_paper")
+
+
+def wae_nf_paper(config: ConfigDict) -> ConfigDict:
+    """What the paper's code trains as WAE-NF, switch for switch."""
+    config.objective = ConfigDict({"name": "wae_nf_paper", "mmd_weight": 10.0})
+    return _without_codebook(_paper_training(config), "wae_nf_paper")
+
+
+def wae_rnf_paper(config: ConfigDict) -> ConfigDict:
+    """What the paper's code trains as WAE-RNF, switch for switch."""
+    config.system = "wae_rnf_paper"
+    config.objective = ConfigDict(
+        {"name": "wae_rnf_paper", "mmd_weight": 10.0, "rnf_weight": 1.0, "sharpness": 0.5}
+    )
+    config.codebook.refresh_every = 0  # fixed centres
+    return _paper_training(config)
+
+
+def _without_flow(config: ConfigDict, system: str) -> ConfigDict:
+    config.model.num_flow_steps = 0
+    return _without_codebook(config, system)
+
+
+def _without_codebook(config: ConfigDict, system: str) -> ConfigDict:
+    config.system = system
+    config.codebook.num_centers = 0
+    return config
+
+
+def _informative_start(config: ConfigDict) -> ConfigDict:
+    """Means of unit variance and small posterior variances.
+
+    From means near 0 and variances near 1, which already satisfy the MMD, the decoder learns to
+    ignore the code before the encoder has put anything into it.
+    """
+    config.model.batch_norm = True
+    config.model.initial_log_var = -2.0
+    return config
+
+
+def _paper_training(config: ConfigDict) -> ConfigDict:
+    config.model.update(batch_norm=True, dropout=0.2, flow="planar_paper", initializer="pytorch")
+    config.kl_weight.schedule = "paper"  # it counts 2,000 steps an epoch
+    config.train.update(
+        clip_norm=0.0, learning_rate=1e-3, learning_rate_decay="none", select="last"
+    )
+    return config
