@@ -1,6 +1,8 @@
 """LSTM language model, the yardstick, on the built-in corpus.
 
 wae-rnf train --config=configs/grammar/lm.py --workdir=runs/grammar/lm
+
+Test, S = 100: nll_iw 23.80 (the exact mean is 23.125).
 """
 
 from configs import systems
