@@ -40,6 +40,34 @@ def wae_rnf(config: ConfigDict) -> ConfigDict:
     return _informative_start(config)
 
 
+def wae_rnf_attract(config: ConfigDict) -> ConfigDict:
+    """`wae_rnf` with the regulariser that draws the flow's inputs to the centres."""
+    config.system = "wae_rnf_attract"
+    config.objective = ConfigDict(
+        {"name": "wae_rnf_attract", "mmd_weight": 10.0, "rnf_weight": 1.0, "sharpness": 0.5}
+    )
+    return _informative_start(config)
+
+
+def wae_rnf_repel(config: ConfigDict) -> ConfigDict:
+    """`wae_rnf` with the regulariser that drives the flow's inputs from the centres."""
+    config.system = "wae_rnf_repel"
+    config.objective = ConfigDict(
+        {"name": "wae_rnf_repel", "mmd_weight": 10.0, "rnf_weight": 1.0, "sharpness": 0.5}
+    )
+    return _informative_start(config)
+
+
+def wae_rnf_state(config: ConfigDict) -> ConfigDict:
+    """`wae_rnf` that follows the metric pulled back from the decoder's initial state."""
+    return _pullback(config, "state")
+
+
+def wae_rnf_fisher(config: ConfigDict) -> ConfigDict:
+    """`wae_rnf` that follows the Fisher–Rao metric of the sentence, pulled back."""
+    return _pullback(config, "fisher")
+
+
 def wae_paper(config: ConfigDict) -> ConfigDict:
     """What the paper's code trains as WAE, switch for switch."""
     config.objective = ConfigDict({"name": "wae_paper", "mmd_weight": 10.0})
@@ -60,6 +88,18 @@ def wae_rnf_paper(config: ConfigDict) -> ConfigDict:
     )
     config.codebook.refresh_every = 0  # fixed centres
     return _paper_training(config)
+
+
+def _pullback(config: ConfigDict, features: str) -> ConfigDict:
+    config.objective = ConfigDict(
+        {
+            "name": "wae_rnf_pullback",
+            "mmd_weight": 10.0,
+            "rnf_weight": 10.0,
+            "features": features,  # what the metric is pulled back from: "fisher" or "state"
+        }
+    )
+    return _without_codebook(_informative_start(config), f"wae_rnf_{features}")
 
 
 def _without_flow(config: ConfigDict, system: str) -> ConfigDict:

@@ -77,6 +77,8 @@ CASES = {
     "chain_trajectory": Case(
         partial(wae.chain_trajectory, wae.radial_forward_and_log_det), (radial(STEPS), ROWS)
     ),
+    "curve_energy": Case(partial(wae.curve_energy, jnp.sin, refinement=2), (ROWS,)),
+    "curve_length": Case(partial(wae.curve_length, jnp.sin, refinement=2), (ROWS,)),
     "cyclical_annealing": Case(
         wae.cyclical_annealing(period=7, rise=0.5, maximum=0.9), (integers(90, BATCH),)
     ),
@@ -94,6 +96,7 @@ CASES = {
     "example_normal": Case(
         lambda keys: wae.example_normal(keys, (TIME,)), (key(BATCH),), keyed=True
     ),
+    "fisher_features": Case(wae.fisher_features, (floats(BATCH, VOCABULARY),)),
     "flow_kl": Case(wae.flow_kl, (ROWS, *POSTERIOR, floats(BATCH))),
     "fused_linear_cross_entropy": Case(
         partial(wae.fused_linear_cross_entropy, block_size=2),
@@ -110,6 +113,12 @@ CASES = {
     ),
     "gaussian_sample": Case(wae.gaussian_sample, POSTERIOR),
     "importance_weighted_nll": Case(wae.importance_weighted_nll, (floats(6, BATCH),)),
+    "geodesic": Case(
+        lambda start, end: tuple(
+            wae.geodesic(jnp.exp, start, end, num_points=3, num_steps=2, refinement=2)[:2]
+        ),
+        (floats(DIM), floats(DIM)),
+    ),
     "imq_kernel": Case(partial(wae.imq_kernel, constant=0.8), (ROWS, floats(CENTERS, DIM))),
     "kmeans": Case(
         lambda key, points, where: wae.kmeans(
@@ -123,6 +132,10 @@ CASES = {
     ),
     "match_regularizer": Case(
         partial(wae.match_regularizer, dim=DIM), (floats(BATCH), floats(BATCH), floats())
+    ),
+    "metric_log_magnification": Case(
+        lambda factor: wae.metric_log_magnification(factor @ factor.T + jnp.eye(DIM)),
+        (floats(DIM, DIM),),
     ),
     "mmd_squared_biased": Case(
         with_kernel(wae.mmd_squared_biased), (floats(6, DIM), ROWS, mask(6))
@@ -149,6 +162,20 @@ CASES = {
         wae.planar_paper_inverse_and_log_det, (planar(), ROWS)
     ),
     "planar_paper_params": Case(partial(wae.planar_paper_params, dim=3), (key(),), True),
+    "pullback_log_magnification": Case(
+        partial(wae.pullback_log_magnification, jnp.sin), (floats(DIM),)
+    ),
+    "pullback_log_magnification_estimate": Case(
+        lambda key, z: wae.pullback_log_magnification_estimate(
+            key, jnp.sin, z, num_probes=2, num_iterations=2
+        ),
+        (key(), floats(DIM)),
+        keyed=True,
+    ),
+    "pullback_metric": Case(partial(wae.pullback_metric, jnp.sin), (floats(DIM),)),
+    "pullback_metric_product": Case(
+        partial(wae.pullback_metric_product, jnp.sin), (floats(DIM), floats(DIM))
+    ),
     "radial_forward_and_log_det": Case(wae.radial_forward_and_log_det, (radial(), ROWS)),
     "radial_identity_params": Case(
         partial(wae.radial_identity_params, dim=3), (key(),), keyed=True
@@ -164,6 +191,7 @@ CASES = {
         partial(wae.repel_regularizer, sharpness=0.5),
         (floats(STEPS, BATCH, DIM), floats(CENTERS, DIM)),
     ),
+    "resampled_curve": Case(partial(wae.resampled_curve, num_points=5), (ROWS,)),
     "sequence_mask": Case(
         lambda lengths: wae.sequence_mask(lengths, TIME), (integers(TIME + 1, BATCH),)
     ),
@@ -176,7 +204,8 @@ CASES = {
 }
 # Integer arguments or results, parameters drawn by a key, or no use for a derivative.
 NOT_DIFFERENTIABLE = {
-    *("active_units", "bos_inputs", "eos_targets", "example_keys", "example_normal", "kmeans"),
+    *("active_units", "bos_inputs", "eos_targets", "example_keys", "example_normal", "geodesic"),
+    "kmeans",
     *("linear_annealing", "cyclical_annealing", "paper_annealing"),
     *("planar_identity_params", "planar_paper_params", "radial_identity_params"),
     *("sequence_mask", "word_dropout"),

@@ -5,6 +5,13 @@ Importing this package loads jax and chex, and no library of models, data or pic
 
 from wae_rnf_jax.functional.clustering import kmeans
 from wae_rnf_jax.functional.cross_entropy import fused_linear_cross_entropy
+from wae_rnf_jax.functional.curves import (
+    Geodesic,
+    curve_energy,
+    curve_length,
+    geodesic,
+    resampled_curve,
+)
 from wae_rnf_jax.functional.estimators import (
     active_units,
     gaussian_mutual_information,
@@ -42,6 +49,14 @@ from wae_rnf_jax.functional.losses import (
     repel_regularizer,
 )
 from wae_rnf_jax.functional.mmd import mmd_squared_biased, mmd_squared_unbiased
+from wae_rnf_jax.functional.pullback import (
+    fisher_features,
+    metric_log_magnification,
+    pullback_log_magnification,
+    pullback_log_magnification_estimate,
+    pullback_metric,
+    pullback_metric_product,
+)
 from wae_rnf_jax.functional.riemannian import (
     rbf_bandwidth,
     rbf_log_magnification,
@@ -68,17 +83,21 @@ __version__ = "0.1.0"
 __all__ = (
     "FLOWS",
     "Flow",
+    "Geodesic",
     "active_units",
     "attract_regularizer",
     "bos_inputs",
     "chain_forward_and_log_det",
     "chain_inverse_and_log_det",
     "chain_trajectory",
+    "curve_energy",
+    "curve_length",
     "cyclical_annealing",
     "eos_targets",
     "example_dropout",
     "example_keys",
     "example_normal",
+    "fisher_features",
     "flow_kl",
     "fused_linear_cross_entropy",
     "gaussian_entropy",
@@ -86,11 +105,13 @@ __all__ = (
     "gaussian_log_prob",
     "gaussian_mutual_information",
     "gaussian_sample",
+    "geodesic",
     "importance_weighted_nll",
     "imq_kernel",
     "kmeans",
     "linear_annealing",
     "match_regularizer",
+    "metric_log_magnification",
     "mmd_squared_biased",
     "mmd_squared_unbiased",
     "multi_scale_imq_kernel",
@@ -103,6 +124,10 @@ __all__ = (
     "planar_paper_forward_and_log_det",
     "planar_paper_inverse_and_log_det",
     "planar_paper_params",
+    "pullback_log_magnification",
+    "pullback_log_magnification_estimate",
+    "pullback_metric",
+    "pullback_metric_product",
     "radial_forward_and_log_det",
     "radial_identity_params",
     "radial_inverse_and_log_det",
@@ -111,6 +136,7 @@ __all__ = (
     "rbf_log_magnification",
     "rbf_precision",
     "repel_regularizer",
+    "resampled_curve",
     "sequence_mask",
     "sum_over_tokens",
     "word_dropout",

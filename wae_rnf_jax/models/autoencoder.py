@@ -177,6 +177,16 @@ class TextAutoencoder(nn.Module):
         outputs = self.decoder(zk, self.embedding[bos_inputs(tokens)])
         return self._sentence_nll(outputs, tokens, lengths)
 
+    def token_logits(self, zk: jax.Array, tokens: jax.Array) -> jax.Array:
+        """What is predicted at every position, teacher-forced, without dropout.
+
+        Args: zk [..., B, Z]; tokens [B, L]. Returns logits [..., B, T, V].
+        """
+        outputs = self.decoder(zk, self.embedding[bos_inputs(tokens)])
+        kernel, bias = self.decoder.output_layer(self.embedding)
+        logits = outputs @ kernel
+        return logits + jnp.broadcast_to(bias, logits.shape)
+
     def initial_carry(self, zk: jax.Array) -> Carry:
         """Args: zk [B, Z]. Returns the decoder's carry before `<bos>`."""
         return self.decoder.initial_carry(zk)

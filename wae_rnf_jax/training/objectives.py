@@ -16,7 +16,12 @@ import jax.numpy as jnp
 
 from wae_rnf_jax.functional.gaussian import gaussian_kl, gaussian_log_prob, gaussian_sample
 from wae_rnf_jax.functional.kernels import multi_scale_imq_kernel
-from wae_rnf_jax.functional.losses import flow_kl, match_regularizer, repel_regularizer
+from wae_rnf_jax.functional.losses import (
+    attract_regularizer,
+    flow_kl,
+    match_regularizer,
+    repel_regularizer,
+)
 from wae_rnf_jax.functional.mmd import mmd_squared_unbiased
 from wae_rnf_jax.functional.riemannian import rbf_log_magnification
 from wae_rnf_jax.functional.sequences import example_normal
@@ -34,6 +39,8 @@ class Context(NamedTuple):
     kl_weight: jax.Array  # [] λ(t)
     codebook: Codebook | None  # centres and bandwidth, where the system has them
     axis_name: str | None  # mapped axis of the batch
+    # ½ log|G| of each code zk [B, Z], pulled back from the named features of its own sentence: [B]
+    pullback_log_magnification: Callable[[jax.Array, str], jax.Array]
 
     def mean(self, values: jax.Array) -> jax.Array:
         """Returns the mean over the valid rows of the global batch; values [B]."""
@@ -94,18 +101,65 @@ def wae(out: ForwardPass, ctx: Context, *, mmd_weight: float) -> Terms:
 
 
 def wae_rnf(out: ForwardPass, ctx: Context, *, mmd_weight: float, rnf_weight: float) -> Terms:
-    """`wae` with a flow whose volume change follows the RBF metric of the codes (`match`).
+    """`wae` with a flow whose volume change follows the RBF metric of the codes (`match`)."""
+    # Before the first refresh there is no metric to match.
+    active = ctx.codebook.ready.astype(out.z0.dtype)
+    magnification = active * codebook_log_magnification(out.z0, ctx.codebook)
+    return {
+        **wae(out, ctx, mmd_weight=mmd_weight),
+        **_match(out, ctx, magnification, weight=rnf_weight * active),
+    }
+
+
+def wae_rnf_pullback(
+    out: ForwardPass, ctx: Context, *, mmd_weight: float, rnf_weight: float, features: str
+) -> Terms:
+    """`wae` with a flow that evens out the magnification of the whole map from z0 to text.
+
+    `match` with the pullback metric, read at zk: |det J|·√|G(zk)| is to be the same everywhere.
+    Where the metric has not full rank in single precision, the batch's mean stands for it; the
+    share of such codes is reported as `degenerate`.
+    """
+    magnification = ctx.pullback_log_magnification(out.zk, features)
+    known = jnp.isfinite(magnification)
+    share = ctx.mean(known.astype(out.zk.dtype))
+    mean = ctx.mean(jnp.where(known, magnification, 0.0)) / jnp.maximum(share, 1e-6)
+    return {
+        **wae(out, ctx, mmd_weight=mmd_weight),
+        **_match(out, ctx, -jnp.where(known, magnification, mean), weight=rnf_weight),
+        "degenerate": (0.0, 1.0 - share),
+    }
+
+
+def _match(out: ForwardPass, ctx: Context, magnification: jax.Array, *, weight) -> Terms:
+    """The regulariser `match` and the spread sd(m) of what it matches, which has no weight.
 
     The magnification is a target: it carries no gradient, for else the codes would move to where
     the metric is flat, which is easier than bending the flow. The regulariser's free constant is
     its own minimiser, the mean over the batch: as a parameter, it would take the optimiser
     thousands of steps to travel the tens of nats to it, and the gradient would be its own alone.
     """
-    dim = out.z0.shape[-1]
-    magnification = jax.lax.stop_gradient(codebook_log_magnification(out.z0, ctx.codebook))
+    magnification = jax.lax.stop_gradient(magnification)
     offset = jax.lax.stop_gradient(ctx.mean(out.log_det - magnification))
-    rnf = match_regularizer(out.log_det, magnification, offset, dim=dim)
-    # Before the first refresh there is no metric to match.
+    rnf = match_regularizer(out.log_det, magnification, offset, dim=out.z0.shape[-1])
+    deviation = magnification - ctx.mean(magnification)
+    return {"rnf": (weight, rnf), "sd_m": (0.0, jnp.sqrt(ctx.mean(jnp.square(deviation))))}
+
+
+def wae_rnf_attract(
+    out: ForwardPass, ctx: Context, *, mmd_weight: float, rnf_weight: float, sharpness: float
+) -> Terms:
+    """`wae` with a flow whose inputs are drawn to the centres of the codes."""
+    rnf = attract_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
+    active = rnf_weight * ctx.codebook.ready.astype(rnf.dtype)
+    return {**wae(out, ctx, mmd_weight=mmd_weight), "rnf": (active, rnf)}
+
+
+def wae_rnf_repel(
+    out: ForwardPass, ctx: Context, *, mmd_weight: float, rnf_weight: float, sharpness: float
+) -> Terms:
+    """`wae` with a flow whose inputs are driven from the centres of the codes."""
+    rnf = repel_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
     active = rnf_weight * ctx.codebook.ready.astype(rnf.dtype)
     return {**wae(out, ctx, mmd_weight=mmd_weight), "rnf": (active, rnf)}
 
@@ -144,5 +198,17 @@ def codebook_log_magnification(z: jax.Array, codebook: Codebook) -> jax.Array:
 
 Objective = Callable[..., Terms]
 OBJECTIVES: dict[str, Objective] = {
-    f.__name__: f for f in (lm, vae, wae, wae_rnf, wae_paper, wae_nf_paper, wae_rnf_paper)
+    function.__name__: function
+    for function in (
+        lm,
+        vae,
+        wae,
+        wae_rnf,
+        wae_rnf_pullback,
+        wae_rnf_attract,
+        wae_rnf_repel,
+        wae_paper,
+        wae_nf_paper,
+        wae_rnf_paper,
+    )
 }

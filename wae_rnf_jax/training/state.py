@@ -20,6 +20,7 @@ from wae_rnf_jax.functional.schedules import (
     paper_annealing,
 )
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
+from wae_rnf_jax.models.features import FEATURES
 from wae_rnf_jax.models.initializers import INITIALIZERS
 from wae_rnf_jax.training.codebook import CodebookSettings, initial_codebook
 from wae_rnf_jax.training.objectives import OBJECTIVES
@@ -74,6 +75,11 @@ def check_config(config: ConfigDict) -> None:
     if "maximum" in config.kl_weight and not 0 <= config.kl_weight.maximum <= 1:
         maximum = config.kl_weight.maximum
         raise InputError(f"--config.kl_weight.maximum is {maximum!r}: it must lie in [0, 1]")
+    if "features" in config.objective and config.objective.features not in FEATURES:
+        raise InputError(
+            f"--config.objective.features is {config.objective.features!r}: it must be one of "
+            f"{', '.join(FEATURES)}"
+        )
     model, needs_code = config.model, config.objective.name != "lm"
     if needs_code != bool(model.latent_dim):
         rule = "at least 1" if needs_code else "0"

@@ -7,6 +7,7 @@ device's share of a mapped step. Means are the local sum times D over the global
 mean over devices is the mean over sentences, whatever rows a device holds.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,13 +17,14 @@ import jax.numpy as jnp
 import optax
 
 from wae_rnf_jax.functional.gaussian import gaussian_kl
+from wae_rnf_jax.functional.pullback import pullback_log_magnification
 from wae_rnf_jax.functional.sequences import example_keys
-from wae_rnf_jax.models.autoencoder import ForwardPass, TextAutoencoder
+from wae_rnf_jax.models.autoencoder import TextAutoencoder
+from wae_rnf_jax.models.features import code_features
 from wae_rnf_jax.training.codebook import Codebook, CodebookSettings, updated_codebook
 from wae_rnf_jax.training.objectives import (
     Context,
     Objective,
-    codebook_log_magnification,
     kl_divergence,
 )
 
@@ -86,6 +88,26 @@ def _forward(recipe: Recipe, params: dict, state: TrainState, batch: Batch, keys
     )
 
 
+def _log_magnification(
+    model: TextAutoencoder, state: TrainState, batch: Batch, zk: jax.Array, features: str
+) -> jax.Array:
+    """½ log|G| at codes [B, Z], each teacher-forced on its own sentence; no gradient: [B]."""
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+
+    def of_example(example: tuple[jax.Array, ...]) -> jax.Array:
+        z, tokens, length = example
+        return pullback_log_magnification(
+            lambda z: code_features(
+                model, variables, z, tokens[None], length[None], features=features
+            ),
+            z,
+        )
+
+    # One at a time: the Jacobian of a sentence's features holds T·V·Z numbers.
+    codes = jax.lax.stop_gradient(zk)
+    return jax.lax.map(of_example, (codes, batch["tokens"], batch["lengths"]))
+
+
 def train_step(
     state: TrainState, batch: Batch, rng: jax.Array, *, recipe: Recipe, axis_name: str | None = None
 ) -> tuple[TrainState, Metrics]:
@@ -106,7 +128,14 @@ def train_step(
     example_root, codebook_key = jax.random.split(jax.random.fold_in(rng, state.step))
     keys = jax.vmap(jax.random.split)(example_keys(example_root, batch["index"]))
     kl_weight = jnp.asarray(recipe.kl_weight(state.step), jnp.float32)
-    ctx = Context(keys[:, 1], where, kl_weight, state.codebook, axis_name)
+    ctx = Context(
+        keys[:, 1],
+        where,
+        kl_weight,
+        state.codebook,
+        axis_name,
+        functools.partial(_log_magnification, recipe.model, state, batch),
+    )
 
     def loss_function(params: dict):
         out, updates = _forward(recipe, params, state, batch, keys[:, 0], train=True)
@@ -139,7 +168,6 @@ def train_step(
         "grad_norm": optax.tree.norm(grads),
         "num_sentences": axis.sum(where.sum()),
         "num_tokens": axis.sum(jnp.where(where, batch["lengths"] + 1, 0).sum()),
-        **_codebook_metrics(out, ctx),
     }
     next_state = state.replace(
         step=state.step + 1,
@@ -149,15 +177,6 @@ def train_step(
         codebook=codebook,
     )
     return next_state, metrics
-
-
-def _codebook_metrics(out: ForwardPass, ctx: Context) -> Metrics:
-    """The spread sd(m) of the RBF log-magnification over the batch's codes; 0 before a refresh."""
-    if ctx.codebook is None or ctx.codebook.codes is None:
-        return {}
-    magnification = codebook_log_magnification(out.z0, ctx.codebook)
-    variance = ctx.mean(jnp.square(magnification - ctx.mean(magnification)))
-    return {"sd_m": jnp.sqrt(variance) * ctx.codebook.ready}
 
 
 def eval_step(

@@ -1,0 +1,12 @@
+"""WAE whose flow is driven from the centres of the codes, on the Penn Treebank.
+
+wae-rnf train --config=configs/ptb/wae_rnf_repel.py --workdir=runs/ptb/wae_rnf_repel
+"""
+
+from configs import systems
+from configs.ptb import base
+
+
+def get_config():
+    """Returns the configuration."""
+    return systems.wae_rnf_repel(base.get_config())

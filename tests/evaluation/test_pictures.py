@@ -1,0 +1,71 @@
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from wae_rnf_jax.evaluation import pictures
+
+
+def assert_written(files):
+    png, svg = files
+    assert png.read_bytes().startswith(b"\x89PNG")
+    text = "".join(ElementTree.parse(svg).getroot().itertext())
+    assert not list(png.parent.glob(".*"))
+    return text
+
+
+@pytest.fixture
+def plane():
+    x, y = np.linspace(-1, 1, 5), np.linspace(-2, 2, 4)
+    path = np.linspace([-0.5, -1.0], [0.5, 1.0], 6)
+    return pictures.PlanePicture(
+        x=x,
+        y=y,
+        log_magnification=np.add.outer(y, x),
+        codes=np.zeros([3, 2]),
+        centers=np.ones([2, 2]),
+        straight=path,
+        geodesic=path**2,
+        title="the title",
+        magnification_label="log-magnification (nats)",
+        axis_labels=("first axis", "second axis"),
+    )
+
+
+def test_plane_shows_every_part_and_is_the_same_each_time(plane, tmp_path, monkeypatch):
+    monkeypatch.setitem(pictures._STYLE, "svg.fonttype", "none")  # text as text
+    files = pictures.save_plane(plane, tmp_path / "plane")
+    text = assert_written(files)
+    for part in ("the title", "first axis", "second axis", "(nats)", "geodesic", "centres"):
+        assert part in text
+    before = files[1].read_bytes()
+    assert pictures.save_plane(plane, tmp_path / "plane")[1].read_bytes() == before
+
+
+def test_plane_without_centres_names_none(plane, tmp_path, monkeypatch):
+    monkeypatch.setitem(pictures._STYLE, "svg.fonttype", "none")
+    files = pictures.save_plane(plane._replace(centers=np.zeros([0, 2])), tmp_path / "plane")
+    assert "centres" not in assert_written(files)
+
+
+def test_training_curves_name_runs_and_quantities(tmp_path, monkeypatch):
+    monkeypatch.setitem(pictures._STYLE, "svg.fonttype", "none")
+    lines = [
+        {"step": step, "split": "valid", "neg_elbo": 9.0 - step, "rec": 8.0, "kl": 1.0}
+        for step in (1, 2)
+    ]
+    runs = {"first run": lines, "second run": [{"step": 1, "split": "train", "kl_weight": 0.5}]}
+    text = assert_written(pictures.save_training_curves(runs, tmp_path / "curves"))
+    for part in ("first run", "second run", "negative ELBO", "λ", "step", "not measured"):
+        assert part in text
+
+
+def test_systems_show_each_value_once(tmp_path, monkeypatch):
+    monkeypatch.setitem(pictures._STYLE, "svg.fonttype", "none")
+    figures = {
+        "lm": {"neg_elbo": 23.68, "kl": 0.0},
+        "wae_rnf": {"neg_elbo": 23.86, "kl": 2.62, "mi": 2.58},
+    }
+    text = assert_written(pictures.save_systems(figures, tmp_path / "systems"))
+    for part in ("23.68", "23.86", "2.62", "2.58", "none", "lm", "wae_rnf"):
+        assert part in text

@@ -1,0 +1,41 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.evaluation.conftest import tiny_model
+from wae_rnf_jax.models.features import code_features
+
+TOKENS = jnp.array([[4, 5, 6, 0], [7, 4, 0, 0]])
+LENGTHS = jnp.array([3, 2])
+CODE = jnp.array([0.3, -0.2, 1.0])
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return tiny_model(latent_dim=3, num_flow_steps=2)
+
+
+def test_fisher_features_are_those_of_step_by_step_decoding(tiny):
+    """2·√p of each next word, as `decode_step` predicts it, and nothing past the end."""
+    model, variables = tiny
+    actual = code_features(*tiny, CODE, TOKENS, LENGTHS, features="fisher")
+    codes = jnp.broadcast_to(CODE, (2, 3))
+    carry = model.apply(variables, codes, method="initial_carry")
+    inputs = jnp.concatenate([jnp.full((2, 1), 2), TOKENS], axis=1)  # <bos> first
+    for t in range(inputs.shape[1]):
+        carry, logits = model.apply(variables, carry, inputs[:, t], codes, method="decode_step")
+        expected = 2 * np.sqrt(jax.nn.softmax(logits)) * np.asarray(t <= LENGTHS)[:, None]
+        np.testing.assert_allclose(actual[:, t], expected, atol=1e-5)
+
+
+def test_state_features_are_the_initial_state(tiny):
+    model, variables = tiny
+    actual = code_features(*tiny, CODE, TOKENS, LENGTHS, features="state")
+    h, c = model.apply(variables, CODE[None], method="initial_carry")
+    np.testing.assert_allclose(actual, np.concatenate([h[0], c[0]]), atol=1e-6)
+
+
+def test_other_features_are_refused(tiny):
+    with pytest.raises(ValueError, match="features must be one of"):
+        code_features(*tiny, CODE, TOKENS, LENGTHS, features="hidden")

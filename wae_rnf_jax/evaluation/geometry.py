@@ -1,0 +1,229 @@
+"""The curved latent space of a trained model: its metric, its shortest paths, a plane of it.
+
+Letters: B sentences, L words, T = L + 1 positions, V vocabulary, Z latent, P points, G grid.
+
+All codes here are zk, which the decoder reads. Their metric is pulled back from what they decode
+to, the features of `models/features.py`.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.functional.curves import Geodesic, curve_length, geodesic
+from wae_rnf_jax.functional.pullback import metric_log_magnification, pullback_metric
+from wae_rnf_jax.models.features import code_features
+
+_STRAIGHT_REFINEMENT = 100  # pieces of a straight line when its length is measured
+
+
+class Paths(NamedTuple):
+    """The straight and the geodesic path between two codes.
+
+    Attributes:
+        straight_length: [] Fisher–Rao (or state) length of the image of the straight line.
+        straight_error: [] its change when it is measured twice as finely.
+        geodesic: the geodesic, its length and error among the rest.
+    """
+
+    straight_length: jax.Array
+    straight_error: jax.Array
+    geodesic: Geodesic
+
+
+class Plane(NamedTuple):
+    """A plane of the latent space.
+
+    Attributes:
+        origin: [Z].
+        axes: [2, Z], orthonormal.
+    """
+
+    origin: np.ndarray
+    axes: np.ndarray
+
+    def coordinates(self, points: np.ndarray) -> np.ndarray:
+        """Projects points [..., Z] onto the plane: [..., 2]."""
+        return (np.asarray(points) - self.origin) @ self.axes.T
+
+    def points(self, coordinates: np.ndarray) -> np.ndarray:
+        """Places coordinates [..., 2] in the latent space: [..., Z]."""
+        return self.origin + np.asarray(coordinates) @ self.axes
+
+
+@functools.partial(jax.jit, static_argnames=("model", "features", "num_points", "num_steps"))
+def compared_paths(
+    model: Any,
+    variables: Mapping[str, Any],
+    start: jax.Array,
+    end: jax.Array,
+    tokens: jax.Array,
+    lengths: jax.Array,
+    *,
+    features: str = "fisher",
+    num_points: int = 8,
+    num_steps: int = 100,
+) -> Paths:
+    """The straight and the geodesic path between two codes.
+
+    Args:
+        model: a `TextAutoencoder` with a latent code.
+        variables: its parameters and running statistics.
+        start: [Z], a code zk.
+        end: [Z].
+        tokens: [B, L], the sentences whose words the decoder is forced to.
+        lengths: [B], words of each.
+        features: "fisher" or "state".
+        num_points: P, knots of the geodesic's spline.
+        num_steps: most iterations of the optimiser.
+
+    Returns:
+        Both paths' lengths and the geodesic's curve [P, Z].
+    """
+    decode = functools.partial(_decode, model, variables, tokens, lengths, features)
+    ends = jnp.stack([start, end])
+    straight, finer = (
+        curve_length(decode, ends, refinement=times * _STRAIGHT_REFINEMENT) for times in (1, 2)
+    )
+    found = geodesic(decode, start, end, num_points=num_points, num_steps=num_steps)
+    return Paths(straight, jnp.abs(finer - straight), found)
+
+
+def pair_ratios(
+    paths: Callable[[int, int], Paths],
+    num_sentences: int,
+    *,
+    num_pairs: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """How much shorter geodesics are than straight lines, over random pairs of sentences.
+
+    Args:
+        paths: the paths between the codes of two sentences, given by their numbers.
+        num_sentences: how many there are.
+        num_pairs: pairs drawn, each of two different sentences.
+        seed: of the draw.
+        progress: called with (pairs done, pairs in all) after each.
+
+    Returns:
+        `ratio`: geodesic over straight length, its `median` and `quartiles`; `share_shorter`: of
+        pairs whose geodesic is shorter by more than both lengths' discretisation errors;
+        `share_converged`; `num_pairs`; and `pairs`: the sentences' numbers with both lengths.
+
+    Raises:
+        InputError: fewer than 2 sentences.
+    """
+    if num_sentences < 2:
+        raise InputError(f"a pair needs 2 sentences, and there are {num_sentences}")
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for number in range(num_pairs):
+        i, j = (int(k) for k in rng.choice(num_sentences, 2, replace=False))
+        found = jax.device_get(paths(i, j))
+        pairs.append(
+            {
+                "sentences": [i, j],
+                "straight": float(found.straight_length),
+                "geodesic": float(found.geodesic.length),
+                "error": float(found.straight_error + found.geodesic.length_error),
+                "converged": bool(found.geodesic.converged),
+            }
+        )
+        if progress is not None:
+            progress(number + 1, num_pairs)
+    straight, shortest, error = (
+        np.array([pair[name] for pair in pairs]) for name in ("straight", "geodesic", "error")
+    )
+    lower, median, upper = np.percentile(shortest / straight, (25, 50, 75))
+    return {
+        "ratio": {"median": float(median), "quartiles": [float(lower), float(upper)]},
+        "share_shorter": float(np.mean(straight - shortest > error)),
+        "share_converged": float(np.mean([pair["converged"] for pair in pairs])),
+        "num_pairs": num_pairs,
+        "pairs": pairs,
+    }
+
+
+def principal_plane(codes: np.ndarray) -> Plane:
+    """The plane of the two directions in which codes vary most; through three codes, theirs.
+
+    Args:
+        codes: [N, Z].
+
+    Returns:
+        The plane; its origin is the codes' mean, either axis' largest entry is positive.
+
+    Raises:
+        InputError: fewer than two latent dimensions, or codes that do not span a plane.
+    """
+    codes = np.asarray(codes, np.float64)
+    origin = codes.mean(0)
+    _, spread, directions = np.linalg.svd(codes - origin, full_matrices=False)
+    if codes.shape[1] < 2:
+        raise InputError("a plane needs at least 2 latent dimensions, and this model has 1")
+    if spread[1] <= 1e-6 * spread[0] or spread[0] == 0:
+        raise InputError("these codes lie on one line: they do not span a plane")
+    axes = directions[:2]
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1)
+    return Plane(origin, axes * np.sign(largest))
+
+
+def magnification_map(
+    model: Any,
+    variables: Mapping[str, Any],
+    points: np.ndarray,
+    tokens: jax.Array,
+    lengths: jax.Array,
+    *,
+    features: str = "fisher",
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """The log-magnification ½·log|G(zk)| of the pullback metric over a grid.
+
+    Args:
+        model: a `TextAutoencoder` with a latent code.
+        variables: its parameters and running statistics.
+        points: [G, G', Z] codes.
+        tokens: [B, L], the sentences whose words the decoder is forced to.
+        lengths: [B], words of each.
+        features: "fisher" or "state".
+        progress: called with (points done, points in all) after each row.
+
+    Returns:
+        [G, G'] nats; NaN where the metric has not full rank in single precision.
+
+    Raises:
+        InputError: the metric is degenerate at every point.
+    """
+    rows = []
+    for number, row in enumerate(jnp.asarray(points, jnp.float32), start=1):
+        rows.append(
+            np.asarray(
+                _log_magnifications(model, variables, row, tokens, lengths, features=features)
+            )
+        )
+        if progress is not None:
+            progress(number * points.shape[1], points.shape[0] * points.shape[1])
+    found = np.stack(rows)
+    if not np.isfinite(found).any():
+        raise InputError(
+            "the metric is degenerate everywhere on this plane: some latent dimensions change "
+            "nothing of what is decoded, as where the posterior has collapsed"
+        )
+    return found
+
+
+@functools.partial(jax.jit, static_argnames=("model", "features"))
+def _log_magnifications(model, variables, codes, tokens, lengths, *, features):
+    decode = functools.partial(_decode, model, variables, tokens, lengths, features)
+    return jax.lax.map(lambda z: metric_log_magnification(pullback_metric(decode, z)), codes)
+
+
+def _decode(model, variables, tokens, lengths, features, z):
+    return code_features(model, variables, z, tokens, lengths, features=features)

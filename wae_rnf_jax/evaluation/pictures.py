@@ -1,0 +1,213 @@
+"""Pictures: the latent plane, training curves, systems side by side.
+
+One look throughout: the Okabe–Ito colours, which colour-blind eyes tell apart, each with a marker
+or a dash of its own; axes labelled with units; PNG and SVG of the same figure.
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+DASHES = ("-", "--", "-.", ":")
+_STYLE = {
+    "figure.dpi": 150,
+    "figure.constrained_layout.use": True,
+    "font.size": 9,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.hashsalt": "wae_rnf_jax",  # the same figure gives the same file
+}
+
+# Name in the metrics, title with unit; read from the validations but for λ.
+CURVES = (
+    ("neg_elbo", "negative ELBO (nats a sentence)"),
+    ("rec", "reconstruction (nats a sentence)"),
+    ("kl", "KL (nats)"),
+    ("mi", "mutual information (nats)"),
+    ("au", "active units"),
+    ("kl_weight", "λ, the weight of the KL"),
+)
+BARS = (
+    ("kl", "KL (nats)"),
+    ("neg_elbo", "NLL, the bound −ELBO (nats)"),
+    ("mi", "mutual information (nats)"),
+)
+
+
+class PlanePicture(NamedTuple):
+    """What the picture of a latent plane shows; coordinates are in the plane.
+
+    Attributes:
+        x: [G] of the grid's columns.
+        y: [G'] of the grid's rows.
+        log_magnification: [G', G] nats, NaN where degenerate.
+        codes: [N, 2] of sentences.
+        centers: [C, 2] of the codebook, or none.
+        straight: [P, 2] path.
+        geodesic: [P', 2] path, projected onto the plane.
+        title: above the picture.
+        magnification_label: beside the colour bar.
+        axis_labels: of x and y.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    log_magnification: np.ndarray
+    codes: np.ndarray
+    centers: np.ndarray
+    straight: np.ndarray
+    geodesic: np.ndarray
+    title: str
+    magnification_label: str
+    axis_labels: tuple[str, str]
+
+
+def save_plane(picture: PlanePicture, stem: Path) -> list[Path]:
+    """Draws a latent plane coloured by log-magnification, with codes, centres and two paths.
+
+    Args:
+        picture: what it shows.
+        stem: path without suffix.
+
+    Returns:
+        The files written, PNG first.
+    """
+    with _figure(6.4, 5.0) as figure:
+        axes = figure.subplots()
+        mesh = axes.pcolormesh(
+            picture.x, picture.y, picture.log_magnification, cmap="cividis", rasterized=True
+        )
+        figure.colorbar(mesh, ax=axes, label=picture.magnification_label)
+        axes.plot(
+            *picture.codes.T, ".", ms=3, color="white", mec="black", mew=0.3, label="sentences"
+        )
+        if len(picture.centers):
+            axes.plot(
+                *picture.centers.T,
+                "^",
+                ms=6,
+                color=COLORS[4],
+                mec="black",
+                mew=0.6,
+                label="centres",
+            )
+        axes.plot(*picture.straight.T, "--", lw=1.8, color="white", label="straight path")
+        axes.plot(*picture.geodesic.T, "-", lw=2.2, color=COLORS[1], label="geodesic")
+        axes.plot(*picture.straight[[0, -1]].T, "o", ms=7, color=COLORS[1], mec="white", mew=1.2)
+        axes.set(
+            title=picture.title,
+            xlabel=picture.axis_labels[0],
+            ylabel=picture.axis_labels[1],
+            xlim=(picture.x[0], picture.x[-1]),
+            ylim=(picture.y[0], picture.y[-1]),
+            aspect="equal",
+        )
+        axes.grid(visible=False)
+        legend = axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=True)
+        legend.get_frame().set(facecolor="#888888", edgecolor="none")
+        return _saved(figure, stem)
+
+
+def save_training_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], stem: Path) -> list[Path]:
+    """Draws bound, rec, KL, MI, AU and λ over the steps, one line a run.
+
+    Args:
+        runs: the lines of `metrics.jsonl` by the run's name.
+        stem: path without suffix.
+
+    Returns:
+        The files written, PNG first.
+    """
+    with _figure(9.0, 5.0) as figure:
+        panels = figure.subplots(2, 3).ravel()
+        for panel, (name, title) in zip(panels, CURVES, strict=True):
+            for number, (run, lines) in enumerate(runs.items()):
+                split = "train" if name == "kl_weight" else "valid"
+                found = [
+                    (line["step"], line[name])
+                    for line in lines
+                    if line["split"] == split and name in line
+                ]
+                if found:
+                    panel.plot(
+                        *np.array(found, float).T,
+                        color=COLORS[number % len(COLORS)],
+                        ls=DASHES[number % len(DASHES)],
+                        marker="o" if len(found) < 20 else None,
+                        ms=3,
+                        label=run,
+                    )
+            panel.set(title=title, xlabel="step")
+            if not panel.lines:
+                panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes)
+        handles = {
+            label: handle
+            for panel in panels
+            for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=6)
+        return _saved(figure, stem)
+
+
+def save_systems(figures: Mapping[str, Mapping[str, float]], stem: Path) -> list[Path]:
+    """Draws KL, NLL and MI by system, the three figures of the paper.
+
+    Args:
+        figures: by the system's name, its last validation's or its evaluation's.
+        stem: path without suffix.
+
+    Returns:
+        The files written, PNG first.
+    """
+    with _figure(9.0, 3.0) as figure:
+        for panel, (name, title) in zip(figure.subplots(1, 3), BARS, strict=True):
+            values = np.array([of_system.get(name, np.nan) for of_system in figures.values()])
+            places = np.arange(len(values))
+            known = values[np.isfinite(values)]
+            if known.size and known.min() > 0.5 * known.max():
+                # Near each other and far from 0: points, as bars would need the 0.
+                panel.plot(places, values, "o", ms=7, color=COLORS[0])
+                panel.margins(y=0.3)
+            else:
+                panel.bar(places, values, color=COLORS[0], width=0.65)
+            for place, value in zip(places, values, strict=True):
+                text = f"{np.round(value, 2) + 0.0:.2f}" if np.isfinite(value) else "none"
+                at = (place, value if np.isfinite(value) else 0.0)
+                panel.annotate(
+                    text, at, xytext=(0, 5), textcoords="offset points", ha="center", fontsize=7
+                )
+            panel.set_xticks(places, list(figures), rotation=30, ha="right")
+            panel.set(title=title, xlim=(-0.6, len(values) - 0.4))
+            panel.grid(visible=False, axis="x")
+        return _saved(figure, stem)
+
+
+@contextlib.contextmanager
+def _figure(width: float, height: float):
+    """A matplotlib figure in the look of these pictures."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        yield Figure(figsize=(width, height))
+
+
+def _saved(figure, stem: Path) -> list[Path]:
+    """Writes PNG and SVG, each in one move."""
+    files = []
+    for suffix in (".png", ".svg"):
+        path = stem.with_name(stem.name + suffix)
+        temporary = stem.with_name(f".{stem.name}.part{suffix}")
+        figure.savefig(temporary, metadata={"Date": None} if suffix == ".svg" else None)
+        temporary.replace(path)
+        files.append(path)
+    return files

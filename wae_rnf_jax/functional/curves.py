@@ -1,0 +1,280 @@
+"""Lengths, energies and geodesics of curves in the latent space.
+
+Shapes: P points of a curve, Z latent dimensions, M features. A curve [P, Z] stands for the natural
+cubic spline through its points, spaced evenly in the curve's parameter; through two points that
+is the straight line. What is measured is the image of the curve under a decoder, in the Euclidean
+metric of its features or in one that is given.
+"""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wae_rnf_jax.functional._arrays import match_varying
+from wae_rnf_jax.functional.pullback import Decode, Metric
+
+# Points between two knots at which the optimised energy reads the decoder.
+_ENERGY_REFINEMENT = 4
+_START_BEND = 0.02  # of the chord
+_LEAST_STEP = 1e-6  # of a search direction
+
+
+class Geodesic(NamedTuple):
+    """A locally shortest curve between two codes.
+
+    Attributes:
+      curve: [P, Z] knots of its spline, both ends included.
+      length: [] of its image, in units of the features.
+      energy: [] of its image; at least length²/2, and equal to it at constant speed.
+      length_error: [] change of the length when it is measured twice as finely.
+      num_iterations: [] integer, of the optimiser.
+      converged: [] bool, whether the energy's gradient fell below the tolerance.
+    """
+
+    curve: jax.Array
+    length: jax.Array
+    energy: jax.Array
+    length_error: jax.Array
+    num_iterations: jax.Array
+    converged: jax.Array
+
+
+def resampled_curve(curve: jax.Array, *, num_points: int) -> jax.Array:
+    """Evenly spaced parameter values of the natural cubic spline through a curve's points.
+
+    Args:
+      curve: [P, Z] knots.
+      num_points: how many points, both ends included.
+
+    Returns:
+      [num_points, Z].
+
+    Raises:
+      ValueError: fewer than 2 points before or after.
+      AssertionError: wrong rank or dtype.
+
+    >>> resampled_curve(jnp.array([[0.0], [4.0]]), num_points=5)[:, 0].tolist()
+    [0.0, 1.0, 2.0, 3.0, 4.0]
+    """
+    chex.assert_type(curve, float)
+    chex.assert_rank(curve, 2)
+    for count in (curve.shape[0], num_points):
+        if count < 2:
+            raise ValueError(f"a curve has at least 2 points, got {count}")
+    matrix = jnp.asarray(_spline_matrix(curve.shape[0], num_points), curve.dtype)
+    return jnp.matmul(matrix, curve, precision=jax.lax.Precision.HIGHEST)
+
+
+def curve_length(
+    decode: Decode, curve: jax.Array, *, refinement: int = 10, metric: Metric | None = None
+) -> jax.Array:
+    """Length ∫ √(γ̇ᵀ G(γ) γ̇) dt of a curve's image, G the pullback metric.
+
+    The decoder is read at `refinement` times the curve's points, and the distances between
+    neighbours are added: the error falls with the square of the refinement.
+
+    Args:
+      decode: maps a code [Z] to features; with ``metric``, to features [M].
+      curve: [P, Z] knots of a spline.
+      refinement: points a knot interval is divided into.
+      metric: maps features [M] to their own metric [M, M]; Euclidean if None.
+
+    Returns:
+      [] in units of the features.
+
+    Raises:
+      ValueError: fewer than 2 points, or a refinement below 1.
+      AssertionError: wrong rank or dtype.
+
+    >>> print(f"{curve_length(lambda z: 3.0 * z, jnp.array([[0.0], [2.0]])):.4f}")
+    6.0000
+    """
+    squared = _squared_segments(decode, curve, refinement, metric)
+    # A piece of no length adds none; the square root has no gradient there.
+    moves = squared > 0
+    return jnp.sum(jnp.where(moves, jnp.sqrt(jnp.where(moves, squared, 1.0)), 0.0))
+
+
+def curve_energy(
+    decode: Decode, curve: jax.Array, *, refinement: int = 10, metric: Metric | None = None
+) -> jax.Array:
+    """Energy ½ ∫ γ̇ᵀ G(γ) γ̇ dt of a curve's image, its parameter running from 0 to 1.
+
+    Args:
+      decode: as for `curve_length`.
+      curve: [P, Z] knots of a spline.
+      refinement: points a knot interval is divided into.
+      metric: as for `curve_length`.
+
+    Returns:
+      [] in squared units of the features; at least length²/2, equal to it at constant speed.
+
+    Raises:
+      ValueError: fewer than 2 points, or a refinement below 1.
+      AssertionError: wrong rank or dtype.
+
+    >>> print(f"{curve_energy(lambda z: 3.0 * z, jnp.array([[0.0], [2.0]])):.4f}")
+    18.0000
+    """
+    squared = _squared_segments(decode, curve, refinement, metric)
+    return 0.5 * squared.size * jnp.sum(squared)
+
+
+def geodesic(
+    decode: Decode,
+    start: jax.Array,
+    end: jax.Array,
+    *,
+    num_points: int = 12,
+    num_steps: int = 200,
+    tolerance: float = 1e-3,
+    refinement: int = 10,
+    metric: Metric | None = None,
+) -> Geodesic:
+    """A locally shortest curve between two codes, by minimising the energy of a spline.
+
+    L-BFGS on the inner knots, from the straight line with a slight bend to one side: where the
+    straight line is a saddle of the energy, as over the top of a hill, it would never leave it.
+
+    Args:
+      decode: maps a code [Z] to features; with ``metric``, to features [M].
+      start: [Z] code.
+      end: [Z] code.
+      num_points: knots of the spline, both ends included.
+      num_steps: most iterations of the optimiser.
+      tolerance: of the gradient: converged means ‖∂energy/∂knots‖·‖end − start‖ at most
+        tolerance times the energy, whose own relative error is then about tolerance².
+      refinement: points a knot interval is divided into when the length is measured.
+      metric: maps features [M] to their own metric [M, M]; Euclidean if None.
+
+    Returns:
+      The curve, its length and energy, and how the optimisation ended.
+
+    Raises:
+      ValueError: fewer than 2 points, or a refinement below 1.
+      AssertionError: the ends differ in shape, wrong ranks or dtypes.
+
+    >>> found = geodesic(lambda z: 3.0 * z, jnp.zeros([2]), jnp.ones([2]), num_points=4)
+    >>> print(f"{found.length:.3f}", bool(found.converged))
+    4.243 True
+    """
+    chex.assert_type([start, end], float)
+    chex.assert_rank([start, end], 1)
+    chex.assert_equal_shape([start, end])
+    knots = resampled_curve(jnp.stack([start, end]), num_points=num_points)
+    chord = jnp.linalg.norm(end - start)
+    unit = curve_energy(decode, knots, refinement=_ENERGY_REFINEMENT, metric=metric)
+    unit = jnp.where(unit > 0, unit, 1.0)
+
+    def curve(inner: jax.Array) -> jax.Array:
+        return knots.at[1:-1].add(chord * inner)
+
+    def energy(inner: jax.Array) -> jax.Array:  # in units of the straight line's
+        found = curve_energy(decode, curve(inner), refinement=_ENERGY_REFINEMENT, metric=metric)
+        return found / unit
+
+    inner, num_iterations, converged = _minimum(
+        energy, _bend(end - start, num_points), num_steps=num_steps, tolerance=tolerance
+    )
+    found = curve(inner)
+    length = curve_length(decode, found, refinement=refinement, metric=metric)
+    finer = curve_length(decode, found, refinement=2 * refinement, metric=metric)
+    return Geodesic(
+        curve=found,
+        length=length,
+        energy=curve_energy(decode, found, refinement=refinement, metric=metric),
+        length_error=jnp.abs(finer - length),
+        num_iterations=num_iterations,
+        converged=converged,
+    )
+
+
+class _Iterate(NamedTuple):
+    point: jax.Array
+    value: jax.Array
+    gradient: jax.Array
+
+
+def _minimum(function, start: jax.Array, *, num_steps: int, tolerance: float):
+    """L-BFGS until ‖gradient‖ ≤ tolerance·value: the minimiser, the iterations, and whether."""
+    import optax
+
+    optimizer = optax.scale_by_lbfgs()
+
+    def at(point: jax.Array) -> _Iterate:
+        return _Iterate(point, *jax.value_and_grad(function)(point))
+
+    def is_flat(iterate: _Iterate) -> jax.Array:
+        return jnp.linalg.norm(iterate.gradient) <= tolerance * jnp.abs(iterate.value)
+
+    def goes_on(carry) -> jax.Array:
+        iterate, _, iteration = carry
+        return (iteration < num_steps) & ~is_flat(iterate)
+
+    def step(carry):
+        iterate, state, iteration = carry
+        direction, state = optimizer.update(iterate.gradient, state, iterate.point)
+        # Past a saddle the remembered curvature may point uphill: then go down the gradient.
+        uphill = jnp.vdot(direction, iterate.gradient) <= 0
+        direction = jnp.where(uphill, iterate.gradient, direction)
+        return _descended(at, iterate, -direction), state, iteration + 1
+
+    carry = (at(start), optimizer.init(start), jnp.array(0))
+    carry = jax.tree.map(lambda leaf: match_varying(leaf, *jax.tree.leaves(carry[0])), carry)
+    iterate, _, iteration = jax.lax.while_loop(goes_on, step, carry)
+    return iterate.point, iteration, is_flat(iterate)
+
+
+def _descended(at, iterate: _Iterate, direction: jax.Array) -> _Iterate:
+    """The first of the steps 1, ½, ¼, … that lowers the value enough (Armijo 1966)."""
+    slope = jnp.vdot(direction, iterate.gradient)
+
+    def too_far(carry) -> jax.Array:
+        trial, size = carry
+        bound = iterate.value + 1e-4 * size * slope
+        return ~(trial.value <= bound) & (size > _LEAST_STEP)
+
+    def shorter(carry):
+        _, size = carry
+        return at(iterate.point + 0.5 * size * direction), 0.5 * size
+
+    size = jnp.ones_like(slope)
+    return jax.lax.while_loop(too_far, shorter, (at(iterate.point + direction), size))[0]
+
+
+def _bend(chord: jax.Array, num_points: int) -> jax.Array:
+    """A slight bow to one side of a chord [Z], in units of it: [P − 2, Z]."""
+    side = jnp.sin(1.0 + jnp.arange(chord.shape[0], dtype=chord.dtype))
+    squared = jnp.maximum(jnp.vdot(chord, chord), jnp.finfo(chord.dtype).tiny)
+    side = side - chord * (jnp.vdot(chord, side) / squared)
+    size = jnp.linalg.norm(side)
+    side = jnp.where(size > 1e-3, side / jnp.maximum(size, 1e-3), 0.0)
+    share = jnp.linspace(0.0, 1.0, num_points, dtype=chord.dtype)[1:-1]
+    return _START_BEND * jnp.sin(jnp.pi * share)[:, None] * side[None, :]
+
+
+def _squared_segments(
+    decode: Decode, curve: jax.Array, refinement: int, metric: Metric | None
+) -> jax.Array:
+    """Squared lengths of the pieces of a resampled curve's image."""
+    if refinement < 1:
+        raise ValueError(f"refinement must be at least 1, got {refinement}")
+    points = resampled_curve(curve, num_points=refinement * (curve.shape[0] - 1) + 1)
+    features = jax.vmap(decode)(points)
+    steps = features[1:] - features[:-1]
+    if metric is None:
+        return jnp.square(steps).sum(range(1, steps.ndim))
+    chex.assert_rank(features, 2)
+    middle = 0.5 * (features[1:] + features[:-1])
+    return jax.vmap(lambda step, at: step @ metric(at) @ step)(steps, middle)
+
+
+def _spline_matrix(num_knots: int, num_points: int) -> np.ndarray:
+    """The linear map [num_points, num_knots] from a natural cubic spline's knots to its points."""
+    from scipy.interpolate import CubicSpline
+
+    spline = CubicSpline(np.linspace(0, 1, num_knots), np.eye(num_knots), bc_type="natural")
+    return spline(np.linspace(0, 1, num_points))
