@@ -227,3 +227,37 @@ def _log_magnifications(model, variables, codes, tokens, lengths, *, features):
 
 def _decode(model, variables, tokens, lengths, features, z):
     return code_features(model, variables, z, tokens, lengths, features=features)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "features"))
+def volume_changes(
+    model: Any,
+    variables: Mapping[str, Any],
+    z0: jax.Array,
+    tokens: jax.Array,
+    lengths: jax.Array,
+    *,
+    features: str = "fisher",
+) -> tuple[jax.Array, jax.Array]:
+    """What the flow does to the volume at codes, and the magnification of what they decode to.
+
+    Args:
+        model: a `TextAutoencoder` with a latent code.
+        variables: its parameters and running statistics.
+        z0: [B, Z], codes before the flow, one a sentence.
+        tokens: [B, L].
+        lengths: [B], words of each.
+        features: "fisher" or "state".
+
+    Returns:
+        Σ log|det J| of the flow [B], and ½·log|G(zk)| of each code, teacher-forced on its own
+        sentence [B]; nats.
+    """
+    zk, log_det = model.apply(variables, z0, method="flow_forward")
+
+    def magnification(example: tuple[jax.Array, ...]) -> jax.Array:
+        z, tokens, length = example
+        decode = functools.partial(_decode, model, variables, tokens[None], length[None], features)
+        return metric_log_magnification(pullback_metric(decode, z))
+
+    return log_det, jax.lax.map(magnification, (zk, tokens, lengths))

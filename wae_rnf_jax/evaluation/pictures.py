@@ -180,10 +180,15 @@ def save_systems(figures: Mapping[str, Mapping[str, float]], stem: Path) -> list
             else:
                 panel.bar(places, values, color=COLORS[0], width=0.65)
             for place, value in zip(places, values, strict=True):
-                text = f"{np.round(value, 2) + 0.0:.2f}" if np.isfinite(value) else "none"
-                at = (place, value if np.isfinite(value) else 0.0)
+                is_known = np.isfinite(value)
                 panel.annotate(
-                    text, at, xytext=(0, 5), textcoords="offset points", ha="center", fontsize=7
+                    f"{np.round(value, 2) + 0.0:.2f}" if is_known else "none",
+                    (place, value if is_known else 0.0),
+                    xycoords="data" if is_known else ("data", "axes fraction"),
+                    xytext=(0, 5),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=7,
                 )
             panel.set_xticks(places, list(figures), rotation=30, ha="right")
             panel.set(title=title, xlim=(-0.6, len(values) - 0.4))

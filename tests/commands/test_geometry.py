@@ -1,0 +1,63 @@
+import json
+
+import pytest
+from command_runs import train_arguments
+
+from wae_rnf_jax import cli
+
+START, END = "--start=the cat sat", "--end=a dog ran far away"
+SMALL = ("--grid=3", "--num_codes=4", "--num_points=3", "--num_knots=3")
+
+
+def test_geometry_draws_measures_and_shows_both_paths(workdir, tmp_path, capsys):
+    stem = tmp_path / "plane"
+    arguments = [f"--workdir={workdir}", f"--output={stem}", START, END, *SMALL, "--num_pairs=2"]
+    assert cli.main(["geometry", *arguments]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert "straight path, Fisher–Rao length" in rows[0]
+    assert "geodesic, Fisher–Rao length" in rows[0]
+    assert all("|" in row for row in rows[:4])
+    assert rows[-1] == f"written to {stem}.json"
+    assert (tmp_path / "plane.png").stat().st_size > 1000
+    assert (tmp_path / "plane.svg").stat().st_size > 1000
+    figures = json.loads((tmp_path / "plane.json").read_text())
+    paths = figures["paths"]
+    assert 0 < paths["geodesic"]["length"] <= paths["straight"]["length"] * 1.001
+    assert len(paths["straight"]["sentences"]) == 3
+    assert figures["correlation"] is None  # a model without a flow changes no volume
+    assert figures["pairs"]["num_pairs"] == len(figures["pairs"]["pairs"]) == 2
+
+
+def test_plane_goes_through_a_third_sentence(workdir, tmp_path, capsys):
+    arguments = [f"--workdir={workdir}", f"--output={tmp_path / 'plane'}", START, END, *SMALL]
+    third = ["--through=birds sing", "--features=state"]
+    assert cli.main(["geometry", *arguments, *third]) == 0
+    assert "decoder state length" in capsys.readouterr().out
+
+
+def test_geodesic_interpolation_keeps_the_ends(workdir, capsys):
+    arguments = [f"--workdir={workdir}", START, END, "--num_points=3"]
+    texts = []
+    for path in ("straight", "geodesic"):
+        assert cli.main(["interpolate", *arguments, f"--path={path}"]) == 0
+        texts.append(capsys.readouterr().out.splitlines())
+    straight, geodesic = texts
+    assert len(straight) == len(geodesic) == 3
+    assert (straight[0], straight[-1]) == (geodesic[0], geodesic[-1])
+
+
+@pytest.fixture(scope="module")
+def one_dimension(text_folder, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "one"
+    changes = {"model.latent_dim": 1, "train.num_epochs": 1}
+    assert cli.main(train_arguments(text_folder, workdir, **changes)) == 0
+    return workdir
+
+
+def test_what_has_no_plane_is_refused(workdir, lm_workdir, one_dimension, refusal):
+    geometry = ("geometry", START, END, *SMALL)
+    assert "has no latent code" in refusal(*geometry, f"--workdir={lm_workdir}")
+    assert "at least 2 latent dimensions" in refusal(*geometry, f"--workdir={one_dimension}")
+    same = ("geometry", START, "--end=the  cat sat", f"--workdir={workdir}")
+    assert "are the same sentence" in refusal(*same)
+    assert "--end is missing" in refusal("geometry", START, f"--workdir={workdir}")

@@ -1,0 +1,98 @@
+"""`wae-rnf geometry`: a picture of the curved latent space, and two paths through it."""
+
+import functools
+
+from absl import flags
+
+from wae_rnf_jax.commands import options
+from wae_rnf_jax.commands.command import Command
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    from wae_rnf_jax.models.features import FEATURES
+
+    options.define_workdir(values)
+    flags.DEFINE_string("start", None, "the first sentence of the paths", flag_values=values)
+    flags.DEFINE_string("end", None, "the last sentence of the paths", flag_values=values)
+    flags.DEFINE_string(
+        "through",
+        None,
+        "a third sentence: the plane then goes through all three, not along the principal axes",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "features",
+        "fisher",
+        FEATURES,
+        "what the metric is pulled back from: Fisher–Rao distances of every next word, or the "
+        "decoder's initial state",
+        flag_values=values,
+    )
+    for name, default, least, text in (
+        ("grid", 32, 2, "points of the map along either axis"),
+        ("num_codes", 300, 2, "validation sentences whose codes are shown and measured"),
+        ("num_points", 7, 2, "sentences decoded along each path, the ends included"),
+        ("num_knots", 8, 2, "knots of the geodesic's spline"),
+        ("num_pairs", 0, 0, "random pairs of test sentences whose two lengths are compared"),
+    ):
+        flags.DEFINE_integer(name, default, text, lower_bound=least, flag_values=values)
+    flags.DEFINE_integer("seed", 0, "of the pairs and the codes", flag_values=values)
+    flags.DEFINE_string(
+        "output", None, "files without suffix; WORKDIR/geometry if not given", flag_values=values
+    )
+
+
+def _run(values: flags.FlagValues) -> None:
+    from pathlib import Path
+
+    from tqdm import tqdm
+
+    from wae_rnf_jax.evaluation.geometry_report import geometry_report, side_by_side
+    from wae_rnf_jax.evaluation.pictures import save_plane
+    from wae_rnf_jax.training.workdir import write_json
+
+    start, end = (
+        options.required(values, name, f'give a sentence, --{name}="…"')
+        for name in ("start", "end")
+    )
+    run = options.trained_run(values)
+    stem = Path(values["output"].value or options.workdir_path(values) / "geometry").expanduser()
+    names = ("features", "grid", "num_codes", "num_points", "num_knots", "num_pairs", "seed")
+    with tqdm(unit="point", dynamic_ncols=True) as bar:
+        report = geometry_report(
+            run.model,
+            run.variables,
+            run.corpus,
+            start,
+            end,
+            through=values["through"].value,
+            centers=run.centers,
+            system=run.config["system"],
+            progress=functools.partial(_show, bar),
+            **{name: values[name].value for name in names},
+        )
+    options.report_unknown(report.unknown)
+    print(side_by_side(report))
+    files = save_plane(report.picture, stem)
+    figures = stem.with_name(stem.name + ".json")
+    write_json(figures, report.figures)
+    for path in (*files, figures):
+        print(f"written to {path}")
+
+
+def _show(bar, stage: str, done: int, total: int) -> None:
+    if bar.desc != f"{stage}: ":
+        bar.reset(total)
+        bar.set_description(stage)
+    bar.update(done - bar.n)
+
+
+COMMAND = Command(
+    summary="Draw the curved latent space, with a straight and a geodesic path.",
+    examples=(
+        'wae-rnf geometry --workdir=runs/grammar/wae_rnf --start="the singers play the song" '
+        '--end="these sailors do not launch the boat"',
+    ),
+    run=_run,
+    define_flags=_define_flags,
+)

@@ -1,0 +1,251 @@
+"""The report of `wae-rnf geometry`: paths, picture and figures of one trained model."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wae_rnf_jax.data.corpora import Corpus
+from wae_rnf_jax.data.vocabulary import Vocabulary
+from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.evaluation.decoding import decoded_sentences
+from wae_rnf_jax.evaluation.geometry import (
+    Paths,
+    Plane,
+    compared_paths,
+    magnification_map,
+    pair_ratios,
+    principal_plane,
+    volume_changes,
+)
+from wae_rnf_jax.evaluation.latent_space import (
+    encode_sentences,
+    interpolate,
+    sentence_arrays,
+)
+from wae_rnf_jax.evaluation.pictures import PlanePicture
+from wae_rnf_jax.functional.curves import resampled_curve
+from wae_rnf_jax.functional.gaussian import gaussian_sample
+
+UNITS = {"fisher": "Fisher–Rao", "state": "decoder state"}
+Progress = Callable[[str, int, int], None]  # stage, done, in all
+
+
+class Report(NamedTuple):
+    """What is said of a model's latent space.
+
+    Attributes:
+        straight: sentences along the straight path.
+        geodesic: sentences along the geodesic.
+        picture: of the latent plane.
+        figures: lengths, correlations and, where asked for, the statistics over pairs.
+        unknown: for each given sentence, the words read as `<unk>`.
+    """
+
+    straight: tuple[str, ...]
+    geodesic: tuple[str, ...]
+    picture: PlanePicture
+    figures: dict[str, Any]
+    unknown: tuple[tuple[str, ...], ...]
+
+
+def geometry_report(
+    model: Any,
+    variables: Mapping[str, Any],
+    corpus: Corpus,
+    start: str,
+    end: str,
+    *,
+    through: str | None = None,
+    centers: np.ndarray | None = None,
+    system: str,
+    features: str = "fisher",
+    grid: int = 32,
+    num_codes: int = 300,
+    num_points: int = 7,
+    num_knots: int = 8,
+    num_pairs: int = 0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+    """Measures and draws the latent space between two sentences.
+
+    Args:
+        model: a `TextAutoencoder` with at least two latent dimensions.
+        variables: its parameters and running statistics.
+        corpus: vocabulary, validation and test splits.
+        start: words parted by blanks.
+        end: words parted by blanks.
+        through: a third sentence for the plane to go through; the principal axes if None.
+        centers: [C, Z] centres of the codebook, before the flow; none if None.
+        system: name of the model, for the title.
+        features: "fisher" or "state", what the metric is pulled back from.
+        grid: points of the map along either axis.
+        num_codes: validation sentences whose codes are shown and measured.
+        num_points: sentences decoded along each path.
+        num_knots: of the geodesic's spline.
+        num_pairs: random pairs of test sentences; 0 for none.
+        seed: of pairs and codes.
+        progress: called with (stage, done, in all).
+
+    Returns:
+        The report; nothing is written.
+
+    Raises:
+        InputError: as `encode_sentences`, for one latent dimension, equal sentences, or a metric
+            that is degenerate everywhere.
+    """
+    if model.latent_dim == 1:
+        raise InputError("a plane needs at least 2 latent dimensions, and this model has 1")
+    if start.split() == end.split():
+        raise InputError("--start and --end are the same sentence: there is no path between them")
+    tell = progress or (lambda stage, done, total: None)
+    given = [start, end, *([through] if through else [])]
+    encoded = encode_sentences(model, variables, corpus.vocabulary, given)
+    shown = _split_sentences(corpus.valid, corpus.vocabulary, num_codes, seed)
+    codes = encode_sentences(model, variables, corpus.vocabulary, shown)
+    ends = sentence_arrays(corpus.vocabulary, given[:2])
+    find = functools.partial(
+        compared_paths, model, variables, features=features, num_points=num_knots
+    )
+    tell("geodesic", 0, 1)
+    paths = jax.device_get(find(*encoded.codes[:2], *ends))
+    tell("geodesic", 1, 1)
+    lines = {
+        "straight": interpolate(*encoded.codes[:2], num_points=num_points),
+        "geodesic": resampled_curve(jnp.asarray(paths.geodesic.curve), num_points=num_points),
+    }
+    texts = {
+        name: decoded_sentences(model, variables, corpus.vocabulary, line, batch_size=num_points)
+        for name, line in lines.items()
+    }
+    figures = {
+        "system": system,
+        "features": features,
+        "paths": _path_figures(paths, lines, texts),
+        "correlation": _correlation(model, variables, corpus, shown, codes, features, seed),
+    }
+    plane = principal_plane(encoded.codes if through else codes.codes)
+    picture = _picture(
+        model, variables, plane, codes.codes, centers, paths, ends, grid, features, tell
+    )
+    if num_pairs:
+        figures["pairs"] = _pairs(model, variables, corpus, find, num_pairs, seed, tell)
+    axes = ("plane through the three sentences" if through else "plane of the principal axes",)
+    title = f"{system}: {axes[0]}"
+    return Report(
+        texts["straight"],
+        texts["geodesic"],
+        picture._replace(title=title),
+        figures,
+        encoded.unknown,
+    )
+
+
+def side_by_side(report: Report) -> str:
+    """Both decoded paths in two columns, headed by their lengths."""
+    paths = report.figures["paths"]
+    unit = UNITS[report.figures["features"]]
+    heads = [
+        f"straight path, {unit} length {paths['straight']['length']:.3f}",
+        f"geodesic, {unit} length {paths['geodesic']['length']:.3f}",
+    ]
+    rows = [heads, *zip(report.straight, report.geodesic, strict=True)]
+    width = max(len(left) for left, _ in rows)
+    return "\n".join(f"{left.ljust(width)}  |  {right}".rstrip() for left, right in rows)
+
+
+def _split_sentences(split, vocabulary: Vocabulary, count: int, seed: int) -> list[str]:
+    """Sentences of a split, chosen at random, in the split's order."""
+    count = min(count, len(split))
+    chosen = np.sort(np.random.default_rng(seed).choice(len(split), count, replace=False))
+    return [vocabulary.decode(split.sentence(int(number))) for number in chosen]
+
+
+def _path_figures(paths: Paths, lines, texts) -> dict[str, Any]:
+    return {
+        "straight": {
+            "length": float(paths.straight_length),
+            "error": float(paths.straight_error),
+            "sentences": list(texts["straight"]),
+        },
+        "geodesic": {
+            "length": float(paths.geodesic.length),
+            "error": float(paths.geodesic.length_error),
+            "energy": float(paths.geodesic.energy),
+            "iterations": int(paths.geodesic.num_iterations),
+            "converged": bool(paths.geodesic.converged),
+            "sentences": list(texts["geodesic"]),
+        },
+    }
+
+
+def _correlation(model, variables, corpus, sentences, codes, features, seed) -> float | None:
+    """Of the flow's Σ log|det J| with ½·log|G(zk)|; None where one of them does not vary."""
+    tokens, lengths = sentence_arrays(corpus.vocabulary, sentences)
+    noise = jax.random.normal(jax.random.key(seed), codes.mean.shape)
+    z0 = gaussian_sample(codes.mean, codes.log_var, noise)
+    log_det, magnification = (
+        np.asarray(values, np.float64)
+        for values in volume_changes(model, variables, z0, tokens, lengths, features=features)
+    )
+    known = np.isfinite(magnification)
+    if known.sum() < 3 or log_det[known].std() < 1e-6 or magnification[known].std() < 1e-6:
+        return None
+    return float(np.corrcoef(log_det[known], magnification[known])[0, 1])
+
+
+def _picture(
+    model, variables, plane: Plane, codes, centers, paths: Paths, ends, grid, features, tell
+) -> PlanePicture:
+    shown = plane.coordinates(codes)
+    geodesic = np.asarray(resampled_curve(jnp.asarray(paths.geodesic.curve), num_points=100))
+    curves = {
+        "straight": plane.coordinates(np.linspace(geodesic[0], geodesic[-1], 100)),
+        "geodesic": plane.coordinates(geodesic),
+    }
+    inside = np.concatenate([np.percentile(shown, (1, 99), axis=0), *curves.values()])
+    low, high = inside.min(0), inside.max(0)
+    margin = 0.1 * (high - low).max()
+    x, y = (np.linspace(low[i] - margin, high[i] + margin, grid) for i in (0, 1))
+    points = plane.points(np.stack(np.meshgrid(x, y), -1))
+    magnification = magnification_map(
+        model,
+        variables,
+        points,
+        *ends,
+        features=features,
+        progress=functools.partial(tell, "map"),
+    )
+    if centers is not None:
+        centers, _ = model.apply(variables, jnp.asarray(centers), method="flow_forward")
+    return PlanePicture(
+        x=x,
+        y=y,
+        log_magnification=magnification,
+        codes=shown,
+        centers=np.zeros((0, 2)) if centers is None else plane.coordinates(centers),
+        geodesic=curves["geodesic"],
+        straight=curves["straight"],
+        title="",
+        magnification_label=f"log-magnification ½ log|G| ({UNITS[features]}, nats)",
+        axis_labels=("first axis of the plane", "second axis of the plane"),
+    )
+
+
+def _pairs(model, variables, corpus: Corpus, find, num_pairs, seed, tell) -> dict[str, Any]:
+    def paths(i: int, j: int) -> Paths:
+        texts = [corpus.vocabulary.decode(corpus.test.sentence(k)) for k in (i, j)]
+        codes = encode_sentences(model, variables, corpus.vocabulary, texts, batch_size=2).codes
+        return find(*codes, *sentence_arrays(corpus.vocabulary, texts))
+
+    return pair_ratios(
+        paths,
+        len(corpus.test),
+        num_pairs=num_pairs,
+        seed=seed,
+        progress=functools.partial(tell, "pairs"),
+    )
