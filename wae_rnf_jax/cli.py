@@ -12,7 +12,8 @@ from absl import flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.errors import InputError, TrainingFailed
+from wae_rnf_jax.training.compilation import enable_compilation_cache
 
 USAGE_ERROR = 2
 _DECODING_FLAGS = {"strategy", "max_length", "temperature", "top_p", "beam_width", "length_penalty"}
@@ -50,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
             print(_command_help(name, values))
             return 0
         _parse(name, values, rest)
+        enable_compilation_cache()
         return COMMANDS[name].run(values) or 0
     except InputError as error:
         print(f"wae-rnf: {error}", file=sys.stderr)
@@ -221,14 +223,13 @@ def _prepare(values: flags.FlagValues) -> None:
 
 def _train(values: flags.FlagValues) -> int:
     from wae_rnf_jax.training.loop import Interrupted, train
-    from wae_rnf_jax.training.metrics import NonFiniteLoss
 
     try:
         train(_checked_config(values), _required_path(values, "workdir"))
     except Interrupted as stop:
         print(f"wae-rnf: {stop}", file=sys.stderr)
         return 128 + stop.signum if stop.signum == signal.SIGINT else 0
-    except NonFiniteLoss as failure:
+    except TrainingFailed as failure:
         print(f"wae-rnf: {failure}", file=sys.stderr)
         return 1
     return 0

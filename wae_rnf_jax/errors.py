@@ -1,6 +1,11 @@
-"""The error that means: the program works, its input does not."""
+"""What goes wrong, and how the user is told."""
 
-__all__ = ["InputError"]
+import sys
+from contextlib import suppress
+
+from tqdm import tqdm
+
+__all__ = ["InputError", "TrainingFailed", "warn"]
 
 
 class InputError(ValueError):
@@ -9,3 +14,17 @@ class InputError(ValueError):
     The message is one clear sentence saying what is wrong, where, and what would be right. The
     command line prints it to standard error and exits with code 2, without a traceback.
     """
+
+
+class TrainingFailed(RuntimeError):
+    """Training could not reach its end; what is on disk is whole.
+
+    The message is one clear sentence. The command line prints it to standard error and exits with
+    code 1, without a traceback.
+    """
+
+
+def warn(message: str) -> None:
+    """Prints one sentence on standard error, above a progress bar; work goes on after it."""
+    with suppress(OSError):  # standard error may be a file on the disk that is full
+        tqdm.write(f"wae-rnf: {message}", file=sys.stderr)

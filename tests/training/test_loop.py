@@ -90,10 +90,13 @@ def test_a_workdir_is_self_contained_and_refuses_another_configuration(
     config.train.num_epochs = 1
     config.kl_weight.length = 1  # λ is at its maximum from the first validation on
     workdir = loop.train(config, tmp_path / "run")
+    config.train.log_every = 5
     loop.train(config, workdir)
     assert "trained already" in capsys.readouterr().out
     config.model.hidden_dim = 7
-    with pytest.raises(InputError, match=r"another configuration \(differing: model.hidden_dim\)"):
+    with pytest.raises(
+        InputError, match=r"another configuration \(model.hidden_dim is 6 there and 7"
+    ):
         loop.train(config, workdir)
     for name in ("train", "valid", "test"):
         (text_folder / f"{name}.txt").unlink()
@@ -101,6 +104,7 @@ def test_a_workdir_is_self_contained_and_refuses_another_configuration(
     assert len(run.corpus.valid) == 11
     assert run.step == 5
     assert run.config["model"]["hidden_dim"] == 6
+    assert run.config["train"]["log_every"] == 5
 
 
 def test_early_stopping_counts_only_once_the_weight_is_at_its_maximum(config, tmp_path, capsys):

@@ -45,9 +45,23 @@ def test_first_loss_that_is_no_number_is_named(tmp_path):
 
 def test_a_resumed_run_writes_its_later_lines_again(tmp_path):
     path = tmp_path / "metrics.jsonl"
+    keep_lines_to(path, 3)
+    assert not path.exists()
     path.write_text('{"step": 2, "a": 1}\n{"step": 4, "a": 2}\n{"step": 6, "a"')
     keep_lines_to(path, 3)
     assert path.read_text() == '{"step": 2, "a": 1}\n'
-    path.write_text('{"step": 2, "a": 1}\n{"step": 6, "a"')
+    path.write_text('{"step": 2, "a": 1}\n{"step": 3, "a\n7\n{"step": 5, "a": 1}\n{"step": 6, "a"')
     keep_lines_to(path, 9)
-    assert path.read_text() == '{"step": 2, "a": 1}\n'
+    assert path.read_text() == '{"step": 2, "a": 1}\n{"step": 5, "a": 1}\n'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_lines_that_cannot_be_dropped_are_said(tmp_path, capsys):
+    (tmp_path / "metrics.jsonl").mkdir()  # reading it is an error of the system
+    log = MetricsLog(tmp_path, first_step=3, num_steps=4, interval=1)
+    log.add(4, row(1.0))
+    log.close()
+    said = [line for line in capsys.readouterr().err.splitlines() if "metrics.jsonl" in line]
+    assert len(said) == 2
+    assert "still holds lines of steps after 3 (Is a directory)" in said[0]
+    assert "cannot be written (Is a directory); training goes on" in said[1]

@@ -1,16 +1,35 @@
-"""Checkpoints: the latest ones, to resume from, and the best one, to use.
+"""Checkpoints: the latest ones, to resume from, and the best ones, to use.
 
 A checkpoint is the whole training state with the run's key; the step in it is the position in the
 data, so that a resumed run is the run that never stopped.
+
+It is made in `checkpoints/.unfinished` and moved to its place when it is whole, so that neither a
+full disk nor a kill leaves a part of one. Two of each kind are kept: where the newest was damaged
+later, the one before serves.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.errors import InputError, TrainingFailed, warn
+from wae_rnf_jax.training.snapshots import (
+    Damaged,
+    check_snapshot,
+    read_snapshot,
+    reason,
+    write_snapshot,
+)
 from wae_rnf_jax.training.step import TrainState
+
+KINDS = ("best", "latest")
+KEPT = 2  # of each kind
+
+
+class NotSaved(TrainingFailed):
+    """A checkpoint could not be written; those before it are untouched."""
 
 
 class Progress(NamedTuple):
@@ -22,89 +41,167 @@ class Progress(NamedTuple):
 
 
 class Checkpoints:
-    """The latest and the best checkpoints of one run."""
+    """The latest and the best checkpoints of one run, which alone may write to its workdir."""
 
-    def __init__(self, workdir: Path) -> None:
-        import orbax.checkpoint as ocp
-
+    def __init__(self, workdir: Path, *, run: str) -> None:
         self.directory = (workdir / "checkpoints").absolute()
-        self._managers = {
-            name: ocp.CheckpointManager(
-                self.directory / name,
-                options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
-            )
-            for name, keep in (("latest", 2), ("best", 1))
-        }
+        self._run = run
+        self._unfinished = self.directory / ".unfinished"
+        # What a kill left; earlier versions let Orbax write in place, under names of its own.
+        for left in (self._unfinished, *self.directory.glob("*/*.orbax-checkpoint-tmp*")):
+            shutil.rmtree(left, ignore_errors=True)
 
     def latest_step(self) -> int | None:
         """Returns the newest saved step, or None."""
-        return self._managers["latest"].latest_step()
+        newest = _newest_first(self.directory)
+        return int(newest[0].name) if newest else None
 
     def save(self, state: TrainState, rng: jax.Array, progress: Progress, *, best: bool) -> None:
-        """Saves the state as the latest, and as the best where `best`."""
-        import orbax.checkpoint as ocp
+        """Saves the state as the latest, and as the best where `best`; returns when it is on disk.
 
+        Raises:
+          NotSaved: the disk is full or cannot be written; what was saved before is untouched.
+        """
+        jax.block_until_ready(state)  # so that an error of the computation is not taken for one
         step = int(state.step)
-        for name in ("latest", "best") if best else ("latest",):
-            manager = self._managers[name]
-            if step in manager.all_steps():
-                continue
-            manager.save(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave({"state": state, "rng": jax.random.key_data(rng)}),
-                    progress=ocp.args.JsonSave(progress._asdict()),
-                ),
-            )
+        made = self._unfinished / "latest"
+        content = {"state": state, "rng": jax.random.key_data(rng)}
+        try:
+            made.parent.mkdir(parents=True, exist_ok=True)
+            write_snapshot(made, content, progress._asdict(), run=self._run)
+            if best:  # first, as the latest counts on it
+                self._publish(shutil.copytree(made, self._unfinished / "best"), step)
+            self._publish(made, step)
+        except Exception as error:  # TensorStore's errors come as any kind
+            raise NotSaved(f"step {step} could not be saved ({reason(error)})") from error
+        finally:
+            shutil.rmtree(self._unfinished, ignore_errors=True)
 
-    def restore(self, abstract: TrainState, rng: jax.Array, step: int):
-        """Returns (state, rng, progress) of a latest checkpoint, laid out as `abstract`."""
-        import orbax.checkpoint as ocp
+    def _publish(self, made: Path, step: int) -> None:
+        """Moves a whole checkpoint to the folder of its kind, and removes the oldest there."""
+        folder = self.directory / made.name
+        folder.mkdir(exist_ok=True)
+        shutil.rmtree(folder / str(step), ignore_errors=True)
+        made.rename(folder / str(step))
+        for old in _newest_first(self.directory, made.name)[KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
 
-        target = {"state": abstract, "rng": jax.random.key_data(rng)}
-        restored = self._managers["latest"].restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(target), progress=ocp.args.JsonRestore()
-            ),
+    def restore(
+        self, like: TrainState, rng: jax.Array
+    ) -> tuple[TrainState, jax.Array, Progress] | None:
+        """Returns (state, rng, progress) of the newest whole checkpoint; None where there is none.
+
+        Those newer than it are damaged; they are named and removed, as the run makes them again,
+        number for number.
+
+        Args:
+          like: a state of this run, laid out over the devices as the restored one shall be.
+          rng: a key of this run.
+
+        Raises:
+          InputError: there are checkpoints, and none is whole, or one is of another run.
+        """
+        content = {"state": like, "rng": jax.random.key_data(rng)}
+        found = _first_whole(
+            _newest_first(self.directory), self._run, "going on from {}", like=content
         )
-        rng = jax.random.wrap_key_data(restored["state"]["rng"])
-        return restored["state"]["state"], rng, Progress(**restored["progress"])
+        if found is None:
+            return None
+        (content, progress), _, damaged = found
+        for path in damaged:
+            shutil.rmtree(path, ignore_errors=True)
+        rng = jax.random.wrap_key_data(content["rng"])
+        return content["state"], rng, self._with_whole_best(Progress(**progress))
 
-    def wait(self) -> None:
-        """Returns when everything saved is on disk."""
-        for manager in self._managers.values():
-            manager.wait_until_finished()
+    def _with_whole_best(self, progress: Progress) -> Progress:
+        """Returns the progress, its best step set back to one whose checkpoint is whole."""
+        step = progress.best_step
+        if step is None or self._is_whole("best", step):
+            return progress
+        if self._is_whole("latest", step):  # the same state
+            copy = self._unfinished / "best"
+            shutil.copytree(self.directory / "latest" / str(step), copy)
+            self._publish(copy, step)
+            warn(f"the best checkpoint, step {step}, is missing or damaged: copied from the latest")
+            return progress
+        shutil.rmtree(self.directory / "best" / str(step), ignore_errors=True)
+        earlier = self._newest_best()
+        now = "the next one measured" if earlier.best_step is None else f"step {earlier.best_step}"
+        warn(f"the best checkpoint, step {step}, is missing or damaged: the best is now {now}")
+        return earlier._replace(without_gain=progress.without_gain)
 
-    def close(self) -> None:
-        """Waits and releases the managers."""
-        for manager in self._managers.values():
-            manager.close()
+    def _newest_best(self) -> Progress:
+        for path in _newest_first(self.directory, "best"):
+            try:
+                return Progress(**read_snapshot(path, run=self._run)[1])
+            except Damaged:
+                continue
+        return Progress()
+
+    def _is_whole(self, kind: str, step: int) -> bool:
+        try:
+            check_snapshot(self.directory / kind / str(step), run=self._run)
+        except Damaged:
+            return False
+        return True
 
 
-def restored_variables(directory: Path, select: str) -> tuple[dict[str, Any], int]:
+def restored_variables(directory: Path, select: str, *, run: str) -> tuple[dict[str, Any], int]:
     """Returns a run's model variables and their step.
 
     Args:
       directory: the run's checkpoints.
       select: "best" on validation, or "last"; the last also serves where none is the best yet.
+        Where the wanted one is damaged, the next best or the one before serves, and is named.
+      run: fingerprint of the run's configuration.
 
     Raises:
-      InputError: there is no checkpoint.
+      InputError: there is no checkpoint, or none is whole.
     """
-    import orbax.checkpoint as ocp
+    paths = _newest_first(directory.absolute())
+    if select == "best":
+        best = _newest_first(directory.absolute(), "best")
+        copies = [directory.absolute() / "latest" / path.name for path in best]  # the same states
+        in_turn = [path for pair in zip(best, copies, strict=True) for path in pair]
+        paths = [path for path in dict.fromkeys([*in_turn, *paths]) if path.is_dir()]
+    found = _first_whole(paths, run, "using {}")
+    if found is None:
+        raise InputError(f"--workdir: {directory} holds no checkpoint yet: train for longer")
+    (content, _), path, _ = found
+    state = content["state"]
+    variables = {"params": state["params"], "batch_stats": state["batch_stats"] or {}}
+    return jax.device_put(variables, jax.local_devices()[0]), int(path.name)
 
-    for name in ("best", "latest") if select == "best" else ("latest",):
-        if not (directory / name).is_dir():
+
+def _newest_first(directory: Path, *kinds: str) -> list[Path]:
+    """The checkpoints of some kinds, or of all, those of the highest step first."""
+    paths = [
+        path
+        for kind in kinds or KINDS
+        for path in (directory / kind).glob("*")
+        if path.name.isdecimal() and path.is_dir()
+    ]
+    return sorted(paths, key=lambda path: (int(path.name), path.parent.name), reverse=True)
+
+
+def _first_whole(
+    paths: list[Path], run: str, consequence: str, *, like: Any = None
+) -> tuple[tuple[Any, dict[str, Any]], Path, list[Path]] | None:
+    """Reads the first whole checkpoint: (content, its path, the damaged ones before it).
+
+    Each damaged one is named, with the consequence; where no path is given, the result is None.
+    """
+    damaged: dict[Path, Damaged] = {}
+    for path in paths:
+        try:
+            content = read_snapshot(path, run=run, like=like)
+        except Damaged as error:
+            damaged[path] = error
             continue
-        with ocp.CheckpointManager((directory / name).absolute()) as manager:
-            step = manager.latest_step()
-            if step is None:
-                continue
-            restored = manager.restore(
-                step, args=ocp.args.Composite(state=ocp.args.StandardRestore())
-            )
-        state = restored["state"]["state"]
-        variables = {"params": state["params"], "batch_stats": state["batch_stats"] or {}}
-        return jax.device_put(variables, jax.local_devices()[0]), step
-    raise InputError(f"--workdir: {directory} holds no checkpoint yet: train for longer")
+        for error in damaged.values():
+            warn(f"{error}: {consequence.format(path)}")
+        return content, path, list(damaged)
+    if damaged:
+        reasons = "; ".join(str(error) for error in damaged.values())
+        raise InputError(f"--workdir: no checkpoint is whole: {reasons}; name another workdir")
+    return None

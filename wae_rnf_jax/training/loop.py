@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -12,11 +11,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from wae_rnf_jax.data.batches import num_batches_per_epoch, split_batches, training_batches
-from wae_rnf_jax.data.corpora import Corpus, load_corpus, save_evaluation_corpus
-from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.data.corpora import Corpus, load_corpus
+from wae_rnf_jax.errors import InputError, TrainingFailed, warn
 from wae_rnf_jax.functional.estimators import active_units, gaussian_mutual_information
-from wae_rnf_jax.training.checkpoint import Checkpoints, Progress
-from wae_rnf_jax.training.metrics import MetricsLog, NonFiniteLoss
+from wae_rnf_jax.training.checkpoint import Checkpoints, NotSaved, Progress
+from wae_rnf_jax.training.lock import sole_use
+from wae_rnf_jax.training.metrics import MetricsLog
 from wae_rnf_jax.training.parallel import (
     AXIS,
     check_batch_size,
@@ -27,7 +27,7 @@ from wae_rnf_jax.training.parallel import (
 )
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import Recipe, TrainState
-from wae_rnf_jax.training.workdir import read_config, write_json
+from wae_rnf_jax.training.workdir import fingerprint, open_workdir
 
 
 class Interrupted(Exception):
@@ -63,51 +63,26 @@ def train(config: ConfigDict, workdir: Path) -> Path:
       The workdir.
 
     Raises:
-      InputError: the workdir holds a run of another configuration, or the devices do not divide
-        the batch.
+      InputError: the workdir is in use, holds a run of another configuration, or no whole
+        checkpoint; or the devices do not divide the batch.
       Interrupted: after SIGINT or SIGTERM, the state saved.
-      NonFiniteLoss: the loss is no number; the last good checkpoint is kept.
+      TrainingFailed: the loss is no number, or the last state could not be saved; the last good
+        checkpoint is kept.
     """
     check_batch_size(config.train.batch_size)
     corpus = open_corpus(config)
-    _open_workdir(config, corpus, workdir)
-    checkpoints = Checkpoints(workdir)
-    try:
-        _Trainer(config, corpus, workdir, checkpoints).run()
-    except NonFiniteLoss as error:
-        good = checkpoints.latest_step()
-        where = "none was saved yet" if good is None else f"step {good}, in {checkpoints.directory}"
-        raise NonFiniteLoss(f"{error}; last good checkpoint: {where}") from error
-    finally:
-        checkpoints.close()
-    return workdir
-
-
-def _open_workdir(config: ConfigDict, corpus: Corpus, workdir: Path) -> None:
-    """Makes the workdir, or checks that the run in it has this configuration."""
     resolved = json.loads(config.to_json_best_effort())
     resolved["data_fingerprint"] = corpus.fingerprint
-    if (workdir / "config.json").exists():
-        present = read_config(workdir)
-        differing = sorted(_differences(present, resolved))
-        if differing:
-            raise InputError(
-                f"--workdir: {workdir} holds a run of another configuration (differing: "
-                f"{', '.join(differing)}): name another workdir, or train with the same values"
-            )
-        return
-    workdir.mkdir(parents=True, exist_ok=True)
-    save_evaluation_corpus(corpus, workdir / "corpus")
-    write_json(workdir / "config.json", resolved)
-
-
-def _differences(a: dict, b: dict, prefix: str = "") -> Iterator[str]:
-    for key in a.keys() | b.keys():
-        left, right = a.get(key), b.get(key)
-        if isinstance(left, dict) and isinstance(right, dict):
-            yield from _differences(left, right, f"{prefix}{key}.")
-        elif left != right:
-            yield f"{prefix}{key}"
+    with sole_use(workdir):
+        open_workdir(workdir, resolved, corpus)
+        checkpoints = Checkpoints(workdir, run=fingerprint(resolved))
+        try:
+            _Trainer(config, corpus, workdir, checkpoints).run()
+        except TrainingFailed as error:
+            good = checkpoints.latest_step()
+            where = "none" if good is None else f"step {good}, in {checkpoints.directory}"
+            raise type(error)(f"{error}; last good checkpoint: {where}") from error
+    return workdir
 
 
 class _Trainer:
@@ -132,17 +107,17 @@ class _Trainer:
         self.train_step = mapped_train_step(self.recipe)
         self.eval_step = mapped_eval_step(self.recipe)
         self.signal: int | None = None
+        self.unsaved: NotSaved | None = None  # why the newest state is not on disk
         self.state, self.rng, self.progress = self._first_state()
 
     def _first_state(self) -> tuple[TrainState, jax.Array, Progress]:
         rng = jax.random.key(self.config.train.seed)
         state = replicate(initial_state(self.config, self.recipe, jax.random.fold_in(rng, 0)))
         rng, progress = jax.random.fold_in(rng, 1), Progress()
-        step = self.checkpoints.latest_step()
-        if step is not None:
-            state, rng, progress = self.checkpoints.restore(state, rng, step)
-            state = replicate(state)
-        return state, replicate(rng), progress
+        restored = self.checkpoints.restore(state, rng)
+        if restored is not None:
+            state, rng, progress = restored
+        return replicate(state), replicate(rng), progress
 
     def run(self) -> None:
         """Steps until the end, the patience or a signal."""
@@ -188,17 +163,35 @@ class _Trainer:
             evaluate = last or step % self.eval_every == 0
             if evaluate or step % self.save_every == 0:
                 log.flush()
-                best = self._validate(step, log) if evaluate else False
-                self.checkpoints.save(self.state, self.rng, self.progress, best=best)
+                self._validate_and_save(step, log, evaluate=evaluate)
                 if self._out_of_patience():
                     log.say(f"step {step}: no better bound in {self.progress.without_gain} rounds")
                     break
-        self.checkpoints.wait()
+                if self.unsaved and not last:
+                    warn(f"{self.unsaved}; training goes on, and the next checkpoint is tried")
+        if self.unsaved:
+            raise NotSaved(f"{self.unsaved}: make room, and the same command goes on")
+
+    def _validate_and_save(self, step: int, log: MetricsLog, *, evaluate: bool) -> None:
+        before = self.progress
+        best = evaluate and self._validate(step, log)
+        self._save(log, best=best)
+        if best and self.unsaved:  # on disk, the best is the one before
+            self.progress = before._replace(without_gain=0)
+
+    def _save(self, log: MetricsLog, *, best: bool = False) -> None:
+        log.wait()  # a resumed run does not write these lines again
+        try:
+            self.checkpoints.save(self.state, self.rng, self.progress, best=best)
+            self.unsaved = None
+        except NotSaved as error:
+            self.unsaved = error
 
     def _stop_on_signal(self, step: int, log: MetricsLog) -> None:
         log.flush()
-        self.checkpoints.save(self.state, self.rng, self.progress, best=False)
-        self.checkpoints.wait()
+        self._save(log)
+        if self.unsaved:
+            raise NotSaved(f"stopped at step {step} of {self.num_steps}, but {self.unsaved}")
         raise Interrupted(
             self.signal,
             f"stopped and saved at step {step} of {self.num_steps}; the same command resumes it",

@@ -1,40 +1,47 @@
 """Where a run's numbers go: `metrics.jsonl`, TensorBoard and the progress bar."""
 
 import json
-import math
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import jax
 import numpy as np
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
+
+from wae_rnf_jax.errors import TrainingFailed, warn
+from wae_rnf_jax.training.sinks import JsonLines, Line, Screen, Sink, TensorBoard
 
 SHOWN = ("loss", "rec", "kl", "mmd", "rnf", "kl_weight", "sd_m")
 COUNTS = ("num_sentences", "num_tokens")
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLoss(TrainingFailed):
     """The loss became infinite or not a number; the message says where."""
 
 
 class MetricsLog:
     """Gathers the steps' metrics and writes one line an interval.
 
-    Metrics stay on the device until an interval ends, so that logging never waits for a step.
+    Metrics stay on the device until an interval ends, so that logging never waits for a step. No
+    failure of a file, or of the terminal, reaches the caller.
     """
 
     def __init__(self, workdir: Path, *, first_step: int, num_steps: int, interval: int) -> None:
-        self._path = workdir / "metrics.jsonl"
         self._interval = interval
         self._pending: list[tuple[int, dict[str, jax.Array]]] = []
         self._since = time.monotonic()
         self.last_good_step = first_step
-        keep_lines_to(self._path, first_step)
-        self._file = self._path.open("a", buffering=1)
-        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first_step)
-        self._bar = tqdm(total=num_steps, initial=first_step, unit="step", dynamic_ncols=True)
+        lines, board = workdir / "metrics.jsonl", workdir / "tensorboard"
+        keep_lines_to(lines, first_step)
+        self._sinks = (
+            Sink(str(lines), JsonLines(lines)),
+            Sink(str(board), TensorBoard(board, first_step=first_step)),
+        )
+        self._bar = tqdm(
+            total=num_steps, initial=first_step, unit="step", dynamic_ncols=True, file=Screen()
+        )
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
         """Takes one step's metrics; `step` counts the steps taken."""
@@ -64,11 +71,13 @@ class MetricsLog:
 
     def write(self, split: str, step: int, values: dict[str, float]) -> None:
         """Appends one line to `metrics.jsonl` and the same to TensorBoard."""
-        line = {"step": step, "split": split, **{k: float(v) for k, v in values.items()}}
-        self._file.write(json.dumps(line) + "\n")
-        for name, value in values.items():
-            if math.isfinite(value):
-                self._board.add_scalar(f"{split}/{name}", float(value), step)
+        for sink in self._sinks:
+            sink.put(Line(split, step, dict(values)))
+
+    def wait(self) -> None:
+        """Waits, not for long, until the lines are written."""
+        for sink in self._sinks:
+            sink.wait()
 
     def restart_clock(self) -> None:
         """Leaves the time since the last line, spent on validation, out of the rate."""
@@ -76,29 +85,33 @@ class MetricsLog:
 
     def say(self, text: str) -> None:
         """Prints a line above the progress bar."""
-        self._bar.write(text)
+        with suppress(OSError):
+            self._bar.write(text)
 
     def close(self) -> None:
-        """Closes file, board and bar."""
+        """Closes files and bar."""
         self._bar.close()
-        self._board.close()
-        self._file.close()
+        for sink in self._sinks:
+            sink.close()
 
 
 def keep_lines_to(path: Path, step: int) -> None:
-    """Drops the lines of steps after `step`: a resumed run writes them again."""
-    if not path.exists():
-        return
+    """Drops the lines of steps after `step`, which a resumed run writes again, and half lines."""
+    temporary = path.with_name(f".{path.name}.unfinished")
     kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line)
-        except (ValueError, KeyError):
-            break  # a line cut short by a kill, and what may follow it
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("".join(line + "\n" for line in kept))
-    os.replace(temporary, path)
+    try:
+        for line in path.read_text(errors="replace").splitlines():
+            with suppress(ValueError, KeyError, TypeError):  # cut short by a kill or a full disk
+                if json.loads(line)["step"] <= step:
+                    kept.append(line)
+        temporary.write_text("".join(line + "\n" for line in kept))
+        os.replace(temporary, path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        warn(f"{path} still holds lines of steps after {step} ({error.strerror})")
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _weighted_means(rows: list[dict[str, np.ndarray]]) -> dict[str, float]:

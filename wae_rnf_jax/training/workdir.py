@@ -3,21 +3,36 @@
 workdir/config.json          the resolved configuration
 workdir/corpus/              vocabulary, validation and test splits
 workdir/checkpoints/latest/  the two newest states
-workdir/checkpoints/best/    the state with the best validation bound
+workdir/checkpoints/best/    the state with the best validation bound, and the best before it
 workdir/metrics.jsonl        one line a logging interval or validation
 workdir/tensorboard/         the same for TensorBoard
 workdir/results.json         what `evaluate` found
+workdir/lock                 held while a run trains; see `lock`
 """
 
+import hashlib
 import json
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wae_rnf_jax.data.corpora import Corpus, load_evaluation_corpus
+from wae_rnf_jax.data.corpora import Corpus, load_evaluation_corpus, save_evaluation_corpus
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
 from wae_rnf_jax.training.checkpoint import restored_variables
+
+# Keys that a run may be resumed with other values of, because no number of it depends on them:
+# where the text and its tokens lie (`data_fingerprint`, which is compared, says what they are) and
+# how often something is written. Not among them, though they might seem to be: `num_epochs`, over
+# which the learning rate decays and up to whose end λ is followed for the best checkpoint;
+# `patience`, which ends the run; `select`, which decides what is reported; `num_buckets` and
+# `cross_entropy_block`, which change batches or the order of sums.
+HARMLESS = {"data.cache_dir", "data.path", "train.checkpoint_every", "train.log_every"}
+# Validation draws from a key of its own and changes no parameter; it only decides which checkpoint
+# is the best and when patience ends. Where neither is used, its interval is harmless too.
+VALIDATION = "train.eval_every"
 
 
 class Run(NamedTuple):
@@ -35,8 +50,72 @@ def load_run(workdir: Path) -> Run:
     config = read_config(workdir)
     corpus = load_evaluation_corpus(workdir / "corpus")
     model = TextAutoencoder(vocab_size=corpus.vocabulary.size, **config["model"])
-    variables, step = restored_variables(workdir / "checkpoints", config["train"]["select"])
+    variables, step = restored_variables(
+        workdir / "checkpoints", config["train"]["select"], run=fingerprint(config)
+    )
     return Run(config, corpus, model, variables, step)
+
+
+def open_workdir(workdir: Path, config: dict[str, Any], corpus: Corpus) -> None:
+    """Fills a new workdir, or checks that the run in it has this configuration.
+
+    The caller has the sole use of the workdir.
+
+    Args:
+      workdir: an existing folder.
+      config: the resolved configuration, with the corpus's `data_fingerprint`.
+      corpus: whose validation and test splits are kept.
+
+    Raises:
+      InputError: the workdir holds a run of another configuration, or cannot be written.
+    """
+    for left in workdir.glob(".preparing-*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    if not (workdir / "config.json").exists():
+        save_evaluation_corpus(corpus, workdir / "corpus")
+        write_json(workdir / "config.json", config)
+        return
+    changed = list(_differences(read_config(workdir), config))
+    unused = not config["train"]["patience"] and config["train"]["select"] == "last"
+    harmless = HARMLESS | {VALIDATION} if unused else HARMLESS
+    refused = [
+        f"{key} is {old} there and {new} here" for key, old, new in changed if key not in harmless
+    ]
+    if refused:
+        raise InputError(
+            f"--workdir: {workdir} holds a run of another configuration ({'; '.join(refused)}): "
+            "name another workdir, or train with the same values"
+        )
+    if changed:
+        write_json(workdir / "config.json", config)
+
+
+def fingerprint(config: dict[str, Any]) -> str:
+    """Returns a digest of the keys that a run's checkpoints depend on.
+
+    Args:
+      config: the resolved configuration, with the corpus's `data_fingerprint`.
+    """
+    others = {*HARMLESS, VALIDATION, "train.select", "system"}
+    kept = sorted((key, value) for key, value in _leaves(config) if key not in others)
+    return hashlib.sha256(json.dumps(kept).encode()).hexdigest()
+
+
+def _leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _differences(present: dict[str, Any], wanted: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The keys whose values differ, each with both as JSON."""
+    left, right = dict(_leaves(present)), dict(_leaves(wanted))
+    for key in sorted(left.keys() | right.keys()):
+        old, new = (json.dumps(x[key]) if key in x else "absent" for x in (left, right))
+        if old != new:
+            yield key, old, new
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
@@ -54,7 +133,15 @@ def read_config(workdir: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes JSON in one move: a reader finds the old file or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(temporary, path)
+    """Writes JSON in one move: a reader finds the old file or the new one, never a part.
+
+    Raises:
+      InputError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.unfinished")
+    try:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"--workdir: {path} cannot be written ({error.strerror})") from error

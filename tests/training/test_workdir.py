@@ -1,0 +1,106 @@
+"""Which values a run may be resumed with."""
+
+import json
+
+import pytest
+
+from configs import default
+from wae_rnf_jax.data.corpora import load_corpus
+from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.training.workdir import fingerprint, open_workdir, read_config, write_json
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    return load_corpus("grammar", cache_dir=str(cache), num_sentences=(20, 5, 5))
+
+
+def resolved(corpus, **changes):
+    config = default.get_config()
+    config.update_from_flattened_dict(changes)
+    content = json.loads(config.to_json_best_effort())
+    return {**content, "data_fingerprint": corpus.fingerprint}
+
+
+@pytest.fixture
+def workdir(tmp_path, corpus):
+    open_workdir(tmp_path, resolved(corpus), corpus)
+    return tmp_path
+
+
+HARMLESS = {
+    "data.cache_dir": "/elsewhere",
+    "data.path": "/moved",
+    "train.checkpoint_every": 7,
+    "train.log_every": 3,
+}
+OTHERS = {
+    "data.num_buckets": 3,
+    "model.dropout": 0.1,
+    "model.cross_entropy_block": 64,
+    "kl_weight.length": 5,
+    "train.seed": 1,
+    "train.num_epochs": 99,
+    "train.eval_every": 10,
+    "train.patience": 2,
+    "train.select": "last",
+}
+
+
+def test_values_that_change_no_number_are_taken_over(workdir, corpus):
+    before = read_config(workdir)
+    open_workdir(workdir, resolved(corpus, **HARMLESS), corpus)
+    assert read_config(workdir) == resolved(corpus, **HARMLESS) != before
+    assert fingerprint(read_config(workdir)) == fingerprint(before)
+
+
+@pytest.mark.parametrize("key", OTHERS)
+def test_another_value_is_refused_with_both_named(workdir, corpus, key):
+    section, name = key.split(".")
+    old = json.dumps(resolved(corpus)[section][name])
+    before = (workdir / "config.json").read_bytes()
+    with pytest.raises(InputError) as refusal:
+        open_workdir(workdir, resolved(corpus, **{key: OTHERS[key], **HARMLESS}), corpus)
+    message = str(refusal.value)
+    assert f"({key} is {old} there and {json.dumps(OTHERS[key])} here): name another" in message
+    assert (workdir / "config.json").read_bytes() == before
+
+
+def test_every_refused_key_is_named_absent_ones_too(workdir, corpus):
+    config = resolved(corpus, **{"train.seed": 5, "model.latent_dim": 8})
+    config["model"]["new"] = True
+    with pytest.raises(InputError) as refusal:
+        open_workdir(workdir, config, corpus)
+    wanted = "model.latent_dim is 32 there and 8 here; model.new is absent there and true here; "
+    assert f"({wanted}train.seed is 0 there and 5 here)" in str(refusal.value)
+
+
+def test_validations_may_change_where_they_decide_nothing(tmp_path, corpus):
+    config = {"train.select": "last", "train.patience": 0}
+    open_workdir(tmp_path, resolved(corpus, **config), corpus)
+    config["train.eval_every"] = 10
+    open_workdir(tmp_path, resolved(corpus, **config), corpus)
+    assert read_config(tmp_path)["train"]["eval_every"] == 10
+
+
+def test_the_fingerprint_is_of_what_checkpoints_depend_on(corpus):
+    content = fingerprint(resolved(corpus))
+    same = {"train.select": "last", "train.eval_every": 10}
+    assert fingerprint(resolved(corpus, **same)) == content
+    for key in OTHERS.keys() - same.keys():
+        assert fingerprint(resolved(corpus, **{key: OTHERS[key]})) != content
+    assert fingerprint({**resolved(corpus), "data_fingerprint": "0"}) != content
+
+
+def test_what_a_killed_start_left_is_removed(tmp_path, corpus):
+    left = tmp_path / ".preparing-abc"
+    left.mkdir()
+    (left / "vocabulary.txt").touch()
+    open_workdir(tmp_path, resolved(corpus), corpus)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "corpus"]
+
+
+def test_a_file_that_cannot_be_written_is_bad_input(tmp_path):
+    with pytest.raises(InputError, match=r"config.json cannot be written \(No such file"):
+        write_json(tmp_path / "gone" / "config.json", {})
