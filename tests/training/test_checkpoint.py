@@ -14,7 +14,7 @@ import pytest
 
 from tests.training.test_sinks import files_of_at_most
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.training.checkpoint import Checkpoints, NotSaved, Progress, restored_variables
+from wae_rnf_jax.training.checkpoint import Checkpoints, NotSaved, Progress, restored_model
 from wae_rnf_jax.training.snapshots import MANIFEST
 from wae_rnf_jax.training.step import TrainState
 
@@ -138,7 +138,7 @@ def test_where_none_is_whole_nothing_is_removed(workdir):
     assert "\n" not in str(error.value)
     assert present(workdir) == before
     with pytest.raises(InputError, match=r"no checkpoint is whole: .*best/3 is damaged"):
-        restored_variables(workdir / "checkpoints", "best", run="a")
+        restored_model(workdir / "checkpoints", "best", run="a")
 
 
 def test_a_checkpoint_of_another_run_is_refused_in_one_sentence(workdir):
@@ -146,7 +146,7 @@ def test_a_checkpoint_of_another_run_is_refused_in_one_sentence(workdir):
     with pytest.raises(InputError, match=other):
         restored(workdir, run="b")
     with pytest.raises(InputError, match=other):
-        restored_variables(workdir / "checkpoints", "last", run="b")
+        restored_model(workdir / "checkpoints", "last", run="b")
     with pytest.raises(InputError, match="does not fit this version's model") as error:
         restored(workdir, size=5)
     assert "\n" not in str(error.value)
@@ -193,7 +193,7 @@ def test_training_does_not_rely_on_a_best_that_is_lost(workdir, lost, progress, 
 def test_evaluation_names_what_it_uses_instead(workdir, select, lost, step, used, capsys):
     for name in lost:
         cut(workdir / "checkpoints" / name)
-    variables, found = restored_variables(workdir / "checkpoints", select, run="a")
+    variables, found, _ = restored_model(workdir / "checkpoints", select, run="a")
     assert found == step
     np.testing.assert_array_equal(variables["params"]["w"], state_at(step).params["w"])
     said = capsys.readouterr().err.splitlines()
@@ -204,7 +204,7 @@ def test_evaluation_names_what_it_uses_instead(workdir, select, lost, step, used
 
 def test_evaluation_before_the_first_checkpoint_says_so(tmp_path):
     with pytest.raises(InputError, match="holds no checkpoint yet"):
-        restored_variables(tmp_path / "checkpoints", "best", run="a")
+        restored_model(tmp_path / "checkpoints", "best", run="a")
     assert restored(tmp_path) is None
 
 

@@ -146,8 +146,16 @@ class Checkpoints:
         return True
 
 
-def restored_variables(directory: Path, select: str, *, run: str) -> tuple[dict[str, Any], int]:
-    """Returns a run's model variables and their step.
+class RestoredModel(NamedTuple):
+    """What a checkpoint holds of the model."""
+
+    variables: dict[str, Any]
+    step: int
+    centers: jax.Array | None  # [C, Z] of the codebook, where the system has one
+
+
+def restored_model(directory: Path, select: str, *, run: str) -> RestoredModel:
+    """Returns a run's model variables, their step and the codebook's centres.
 
     Args:
       directory: the run's checkpoints.
@@ -170,7 +178,9 @@ def restored_variables(directory: Path, select: str, *, run: str) -> tuple[dict[
     (content, _), path, _ = found
     state = content["state"]
     variables = {"params": state["params"], "batch_stats": state["batch_stats"] or {}}
-    return jax.device_put(variables, jax.local_devices()[0]), int(path.name)
+    centers = state["codebook"]["centers"] if state["codebook"] else None
+    variables, centers = jax.device_put((variables, centers), jax.local_devices()[0])
+    return RestoredModel(variables, int(path.name), centers)
 
 
 def _newest_first(directory: Path, *kinds: str) -> list[Path]:

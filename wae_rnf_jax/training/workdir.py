@@ -18,10 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from wae_rnf_jax.data.corpora import Corpus, load_evaluation_corpus, save_evaluation_corpus
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
-from wae_rnf_jax.training.checkpoint import restored_variables
+from wae_rnf_jax.training.checkpoint import restored_model
 
 # Keys that a run may be resumed with other values of, because no number of it depends on them:
 # where the text and its tokens lie (`data_fingerprint`, which is compared, says what they are) and
@@ -43,6 +45,7 @@ class Run(NamedTuple):
     model: TextAutoencoder
     variables: dict[str, Any]
     step: int
+    centers: jax.Array | None  # [C, Z] of the codebook, before the flow
 
 
 def load_run(workdir: Path) -> Run:
@@ -50,10 +53,10 @@ def load_run(workdir: Path) -> Run:
     config = read_config(workdir)
     corpus = load_evaluation_corpus(workdir / "corpus")
     model = TextAutoencoder(vocab_size=corpus.vocabulary.size, **config["model"])
-    variables, step = restored_variables(
+    restored = restored_model(
         workdir / "checkpoints", config["train"]["select"], run=fingerprint(config)
     )
-    return Run(config, corpus, model, variables, step)
+    return Run(config, corpus, model, *restored)
 
 
 def open_workdir(workdir: Path, config: dict[str, Any], corpus: Corpus) -> None:
