@@ -49,6 +49,10 @@ def radial(*stack):
     }
 
 
+def unit(x):
+    return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+
+
 ROWS = floats(BATCH, DIM)
 POSTERIOR = (ROWS, ROWS, ROWS)
 RBF_METRIC = {"bandwidth": 0.7, "floor": 0.01}
@@ -196,6 +200,15 @@ CASES = {
         lambda lengths: wae.sequence_mask(lengths, TIME), (integers(TIME + 1, BATCH),)
     ),
     "sum_over_tokens": Case(wae.sum_over_tokens, (floats(BATCH, TIME), integers(TIME + 1, BATCH))),
+    "vmf_entropy": Case(lambda x: wae.vmf_entropy(jnp.exp(x), dim=DIM), (floats(BATCH),)),
+    "vmf_kl_to_uniform": Case(
+        lambda x: wae.vmf_kl_to_uniform(jnp.exp(x), dim=DIM), (floats(BATCH),)
+    ),
+    "vmf_log_prob": Case(
+        lambda z, x, y: wae.vmf_log_prob(unit(z), unit(x), jnp.exp(y)),
+        (ROWS, ROWS, floats(BATCH)),
+    ),
+    "vmf_sample": Case(lambda key, x: wae.vmf_sample(key, unit(x), 3.0), (key(), ROWS), keyed=True),
     "word_dropout": Case(
         partial(wae.word_dropout, rate=0.4),
         (key(BATCH), integers(VOCABULARY, BATCH, TIME)),

@@ -77,6 +77,12 @@ from wae_rnf_jax.functional.sequences import (
     sum_over_tokens,
     word_dropout,
 )
+from wae_rnf_jax.functional.von_mises_fisher import (
+    vmf_entropy,
+    vmf_kl_to_uniform,
+    vmf_log_prob,
+    vmf_sample,
+)
 
 __version__ = "0.1.0"
 
@@ -139,5 +145,9 @@ __all__ = (
     "resampled_curve",
     "sequence_mask",
     "sum_over_tokens",
+    "vmf_entropy",
+    "vmf_kl_to_uniform",
+    "vmf_log_prob",
+    "vmf_sample",
     "word_dropout",
 )

@@ -1,0 +1,146 @@
+"""The modified Bessel functions I_v as integrals over spheres need them, for any argument.
+
+With t one coordinate of a uniform point on the unit sphere of R^Z and v = Z/2 - 1,
+
+    E[exp(x·t)] = M_v(x) = Γ(v + 1)·(2/x)^v·I_v(x),    (log M_v)' = A_v = I_{v+1} / I_v.
+
+Tables of I_v underflow at large orders and overflow at large arguments; here neither is formed.
+At one large order Olver's expansion (DLMF 10.41), uniform in x ≥ 0, gives log M, A and A'. The
+terms come from the Riccati equation x·w' = x² + v² - w² of w = x·I_v' / I_v. From there orders are
+stepped down to the one asked for by recurrences that cancel nothing, 1/A_v = 2(v + 1)/x + A_{v+1}
+and what follows from it. There is no case of small or of large arguments to tell apart.
+"""
+
+import math
+from functools import lru_cache, partial, reduce
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from numpy.polynomial import Polynomial
+
+# From this order on, so many terms leave an error below 1e-15, whatever the argument.
+_LARGE_ORDER = 20
+_NUM_TERMS = 13
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def log_scaled_bessel(order: float, x: jax.Array) -> jax.Array:
+    """log(M_v(x)·exp(-x)), the logarithm of Γ(v + 1)·(2/x)^v·exp(-x)·I_v(x).
+
+    Args:
+      order: v ≥ 0.
+      x: [...] arguments, not negative.
+
+    Returns:
+      [...] logarithms, 0 at x = 0 and falling; their derivative is A_v - 1.
+    """
+    terms = _at_order(order, x)
+    return -(x * terms.complement + terms.divergence)
+
+
+@log_scaled_bessel.defjvp
+def _log_scaled_bessel_jvp(
+    order: float, primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    derivative = -_at_order(order, *primals).complement
+    return log_scaled_bessel(order, *primals), derivative * tangents[0]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def bessel_divergence(order: float, x: jax.Array) -> jax.Array:
+    """x·A_v(x) - log M_v(x), the divergence of the density M_v⁻¹·exp(x·t) from the uniform one.
+
+    Args:
+      order: v ≥ 0.
+      x: [...] arguments, not negative.
+
+    Returns:
+      [...] divergences, 0 at x = 0 and rising; their derivative is x·A_v'.
+    """
+    return _at_order(order, x).divergence
+
+
+@bessel_divergence.defjvp
+def _bessel_divergence_jvp(
+    order: float, primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    terms = _at_order(order, *primals)
+    return bessel_divergence(order, *primals), terms.ratio * terms.elasticity * tangents[0]
+
+
+class _Terms(NamedTuple):
+    """Four functions of x at one order, each accurate by itself where another one would cancel."""
+
+    ratio: jax.Array  # A
+    complement: jax.Array  # 1 - A
+    elasticity: jax.Array  # x·A' / A, from 1 at x = 0 down to 0
+    divergence: jax.Array  # x·A - log M
+
+
+def _at_order(order: float, x: jax.Array) -> _Terms:
+    num_steps = max(0, math.ceil(_LARGE_ORDER - order))
+    uppers = [order + step for step in range(num_steps, 0, -1)]
+
+    def step_down(above: _Terms, upper: jax.Array) -> tuple[_Terms, None]:
+        """From the order ``upper`` to the order below it."""
+        over_x = 1.0 / (2.0 * upper + x * above.ratio)
+        ratio = x * over_x
+        fall = ratio * above.ratio * (1.0 + above.elasticity)  # x·A_v - x·A_{v+1}
+        below = _Terms(
+            ratio,
+            over_x * (2.0 * upper - x * above.complement),
+            over_x * (2.0 * upper - x * above.ratio * above.elasticity),
+            above.divergence + fall - jnp.log1p(x * above.ratio / (2.0 * upper)),
+        )
+        return below, None
+
+    top = _at_large_order(order + num_steps, x)
+    return jax.lax.scan(step_down, top, jnp.asarray(uppers, x.dtype))[0]
+
+
+def _at_large_order(order: float, x: jax.Array) -> _Terms:
+    """Olver's expansion in t = v/p, where p² = v² + x²; differences such as p - v are expanded."""
+    correction, slope, constant = (partial(_horner, c) for c in _coefficients(order))
+    p = jnp.sqrt(jnp.square(x) + order**2)
+    t, sine = order / p, x / p
+    factor = 1.0 / (1.0 + t) + correction(t)
+    slope_of_factor = slope(t) - 1.0 / jnp.square(1.0 + t)
+    excess = sine * x / (order * (1.0 + t))  # p/v - 1
+    return _Terms(
+        ratio=sine * factor,
+        complement=(order + order**2 / (p + x)) / (p + order) - sine * correction(t),
+        elasticity=jnp.square(t) - t * jnp.square(sine) * slope_of_factor / factor,
+        divergence=order * jnp.log1p(0.5 * excess)
+        + 0.5 * jnp.log1p(excess)
+        + jnp.square(sine) / (1.0 + t) * constant(t),
+    )
+
+
+@lru_cache
+def _coefficients(order: float) -> tuple[list[float], ...]:
+    """Coefficients in t, constant first, of the three sums that the expansion at an order needs.
+
+    x·A = (p - v) + (1 - t²)·Σ_k e_k(t²)·p^(1-k): the Riccati equation gives each e_k from those
+    before. The sums are Σ_k e_k(t²)·p^(-k), its derivative in t, and what (1 - t) is multiplied by
+    in the divergence, which takes the integral of A as well.
+    """
+    u = t = Polynomial([0.0, 1.0])
+    terms = [Polynomial([-0.5])]
+    for k in range(2, _NUM_TERMS + 1):
+        last = terms[-1]
+        products = sum(left * right for left, right in zip(terms, terms[::-1], strict=True))
+        rest = products + (2 - k) * last - 2 * u * last.deriv()
+        terms.append(-0.5 * (1 - u) * rest - u * last)
+    in_t = [term(t**2) * (t / order) ** k for k, term in enumerate(terms)]
+    total = sum(in_t)  # Σ_k e_k(t²)·p^(1-k)
+    # The logarithm of Debye's series, from its derivative; term k = 1 is the logarithm of p.
+    log_series = -sum(term(t**2) * (t / order) ** k for k, term in enumerate(terms[1:])).integ()
+    log_series = log_series / order
+    constant = (1 + t) * total - (log_series - log_series(1.0)) // (1 - t)
+    correction = total * t / order
+    return tuple(sums.coef.tolist() for sums in (correction, correction.deriv(), constant))
+
+
+def _horner(coefficients: list[float], t: jax.Array) -> jax.Array:
+    return reduce(lambda total, coefficient: total * t + coefficient, coefficients[::-1], 0.0)

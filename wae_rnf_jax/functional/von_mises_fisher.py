@@ -1,0 +1,219 @@
+"""Von Mises–Fisher distributions, given by a mean direction and a concentration.
+
+The density on the unit sphere of R^Z is proportional to exp(κ·μᵀz): uniform as κ → 0, and about
+N(μ, I/κ) across the mean direction μ for large κ (Mardia & Jupp 2000, section 9.3.2). As posteriors
+of text autoencoders: Xu & Durrett 2018, arXiv:1808.10805.
+
+Shapes: ``...`` any batch dimensions, Z dimensions of the space around the sphere, at least 2.
+Densities are with respect to the sphere's surface measure; all results are in nats. Points and mean
+directions must be unit vectors, concentrations positive; as arrays, neither is looked into.
+
+Accuracy, measured against 50 digits for Z from 2 to 512 and κ from 1e-3 to 1e4: ACCURACY
+"""
+
+import math
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from wae_rnf_jax.functional.bessel import bessel_divergence, log_scaled_bessel
+
+# A proposal is accepted with a probability above 0.65, so that a point in 1e45 needs more.
+_MAX_PROPOSALS = 100
+
+
+def vmf_log_prob(
+    z: jax.Array, mean_direction: jax.Array, concentration: jax.Array | float
+) -> jax.Array:
+    """Log-density at z of the von Mises–Fisher distribution.
+
+    Leading dimensions broadcast, so that S draws [S, B, Z] can be read under one posterior [B, Z].
+
+    Args:
+      z: [..., Z] unit vectors.
+      mean_direction: [..., Z] unit vectors μ.
+      concentration: [...] or a number, κ > 0.
+
+    Returns:
+      [...] log-densities in nats with respect to the surface measure.
+
+    Raises:
+      AssertionError: wrong ranks, sizes or dtypes.
+      ValueError: ``concentration`` is a number and not positive, or leading dimensions differ.
+
+    On the sphere of R³ the density at the mean direction is κ·exp(κ) / (4π·sinh(κ)):
+
+    >>> north = jnp.array([0.0, 0.0, 1.0])
+    >>> print(f"{vmf_log_prob(north, north, 2.0):.4f}")
+    -1.1262
+    >>> print(f"{2.0 + math.log(2.0 / (4.0 * math.pi * math.sinh(2.0))):.4f}")
+    -1.1262
+    """
+    chex.assert_type([z, mean_direction], float)
+    dim = _sphere_dim(mean_direction)
+    chex.assert_equal_shape_suffix([z, mean_direction], 1)
+    concentration = _as_positive(concentration, mean_direction.dtype)
+    batch = jnp.broadcast_shapes(z.shape[:-1], mean_direction.shape[:-1], concentration.shape)
+    z, mean_direction = (jnp.broadcast_to(x, (*batch, dim)) for x in (z, mean_direction))
+    # exp(κ·(μᵀz - 1)) and its mean over the sphere: neither exponent grows at the mode.
+    log_mean = jnp.broadcast_to(log_scaled_bessel(_order(dim), concentration), batch)
+    exponent = jnp.broadcast_to(concentration, batch) * (jnp.sum(z * mean_direction, -1) - 1.0)
+    return exponent - log_mean - _log_surface(dim)
+
+
+def vmf_kl_to_uniform(concentration: jax.Array | float, *, dim: int) -> jax.Array:
+    """Kullback-Leibler divergence from the uniform distribution on the same sphere.
+
+    Args:
+      concentration: [...] or a number, κ > 0.
+      dim: Z, dimensions of the space around the sphere, at least 2.
+
+    Returns:
+      [...] divergences in nats, never negative; the mean direction has no part in them.
+
+    Raises:
+      AssertionError: wrong dtype.
+      ValueError: ``dim`` is below 2, or ``concentration`` is a number and not positive.
+
+    >>> print(f"{vmf_kl_to_uniform(80.0, dim=50):.4f}")
+    19.5152
+    """
+    return bessel_divergence(_order(dim), _as_positive(concentration))
+
+
+def vmf_entropy(concentration: jax.Array | float, *, dim: int) -> jax.Array:
+    """Differential entropy with respect to the surface measure.
+
+    Args:
+      concentration: [...] or a number, κ > 0.
+      dim: Z, dimensions of the space around the sphere, at least 2.
+
+    Returns:
+      [...] entropies in nats, below the logarithm of the sphere's surface.
+
+    Raises:
+      AssertionError: wrong dtype.
+      ValueError: ``dim`` is below 2, or ``concentration`` is a number and not positive.
+
+    Almost uniform on the circle, of length 2π:
+
+    >>> print(f"{vmf_entropy(1e-3, dim=2):.4f} {math.log(2.0 * math.pi):.4f}")
+    1.8379 1.8379
+    """
+    return _log_surface(dim) - vmf_kl_to_uniform(concentration, dim=dim)
+
+
+def vmf_sample(
+    key: jax.Array, mean_direction: jax.Array, concentration: jax.Array | float
+) -> jax.Array:
+    """Reparametrised draws, one for each mean direction.
+
+    The component along the mean direction is drawn by rejection (Wood 1994), the rest is uniform
+    around it, and a Householder reflection takes the first axis to the mean direction (Davidson et
+    al. 2018, arXiv:1804.00891). What is rejected does not depend on the mean direction: for a fixed
+    key the derivative of a draw in it is exact, and that of an expectation unbiased.
+
+    The concentration is a constant here: its gradient is stopped and therefore zero, not the
+    gradient of an expectation.
+
+    For one key per example, as ``example_keys`` makes them, map over the keys:
+    ``jax.vmap(vmf_sample, (0, 0, None))(keys, mean_direction, concentration)``.
+
+    Args:
+      key: one random key for all draws.
+      mean_direction: [..., Z] unit vectors μ.
+      concentration: [...] or a number, κ > 0; leading dimensions broadcast.
+
+    Returns:
+      [..., Z] unit vectors.
+
+    Raises:
+      AssertionError: wrong ranks, sizes or dtypes.
+      ValueError: ``concentration`` is a number and not positive, or leading dimensions differ.
+
+    >>> south = jnp.broadcast_to(jnp.array([0.0, 0.0, -1.0]), (1000, 3))
+    >>> draws = vmf_sample(jax.random.key(0), south, 10.0)
+    >>> [round(float(x), 1) + 0.0 for x in draws.mean(0)]
+    [0.0, 0.0, -0.9]
+    """
+    chex.assert_type(mean_direction, float)
+    dim = _sphere_dim(mean_direction)
+    concentration = _as_positive(concentration, mean_direction.dtype)
+    batch = jnp.broadcast_shapes(mean_direction.shape[:-1], concentration.shape)
+    mean_direction = jnp.broadcast_to(mean_direction, (*batch, dim))
+    concentration = jnp.broadcast_to(jax.lax.stop_gradient(concentration), batch)
+    keys = jax.random.split(key, math.prod(batch))
+    draws = jax.vmap(lambda key, kappa: _draw_around_first_axis(key, kappa, dim))(
+        keys, jnp.reshape(concentration, -1).astype(mean_direction.dtype)
+    )
+    return _turned_to(mean_direction, jnp.reshape(draws, mean_direction.shape))
+
+
+def _draw_around_first_axis(key: jax.Array, concentration: jax.Array, dim: int) -> jax.Array:
+    """One draw with the first axis as mean direction.
+
+    Wood's proposal, (1 - (1 + b)·β) / (1 - (1 - b)·β) with a symmetric Beta variable β, is the
+    first coordinate of a uniform point on the sphere after a conformal map of the sphere to itself
+    that pulls towards the first axis, by x = (1 - b) / (1 + b). It is made so: there are no Beta
+    draws, and the other coordinates come along without the square root of a difference.
+    """
+    n = dim - 1.0
+    root = n + jnp.hypot(n, 2.0 * concentration)
+    pull, shrink = 2.0 * concentration / root, jnp.sqrt(2.0 * n / root)  # shrink² = 1 - pull²
+
+    def proposal(attempt: int | jax.Array) -> tuple[jax.Array, jax.Array]:
+        normal_key, uniform_key = jax.random.split(jax.random.fold_in(key, attempt))
+        normal = jax.random.normal(normal_key, (dim,), concentration.dtype)
+        point = normal / jnp.linalg.norm(normal)
+        pulled = pull * point[0]
+        # The exponent κ·w + n·log(1 - x·w) of Wood's test, less its maximum, in the old coordinate.
+        threshold = n * (jnp.log1p(pulled) - pulled / (1.0 + pulled))
+        accepted = jax.random.exponential(uniform_key, (), concentration.dtype) >= threshold
+        return point, accepted
+
+    _, point, _ = jax.lax.while_loop(
+        lambda state: (state[0] < _MAX_PROPOSALS) & ~state[2],
+        lambda state: (state[0] + 1, *proposal(state[0])),
+        (1, *proposal(0)),
+    )
+    along, across = point[:1], point[1:]
+    return jnp.concatenate([pull + along, shrink * across]) / (1.0 + pull * along)
+
+
+def _turned_to(mean_direction: jax.Array, draws: jax.Array) -> jax.Array:
+    """An orthogonal map, smooth in μ almost everywhere, that takes the first axis to μ.
+
+    The reflection that exchanges μ and -e₁, or for μ₁ < 0 μ and e₁, is the one of the two that
+    divides by no difference: at μ = ±e₁ it and its derivative in μ are as accurate as elsewhere.
+    """
+    side = jnp.where(mean_direction[..., :1] < 0, -1.0, 1.0).astype(draws.dtype)
+    normal = jnp.concatenate([mean_direction[..., :1] + side, mean_direction[..., 1:]], axis=-1)
+    scale = 2.0 * jnp.sum(normal * draws, -1, keepdims=True) / jnp.sum(normal**2, -1, keepdims=True)
+    return side * (scale * normal - draws)
+
+
+def _as_positive(concentration: jax.Array | float, dtype: jnp.dtype | None = None) -> jax.Array:
+    if isinstance(concentration, int | float):
+        if not 0.0 < concentration < math.inf:
+            raise ValueError(f"concentration must be positive and finite, got {concentration}")
+        return jnp.asarray(float(concentration), dtype)
+    chex.assert_type(concentration, float)
+    return jnp.asarray(concentration)
+
+
+def _sphere_dim(mean_direction: jax.Array) -> int:
+    chex.assert_axis_dimension_gteq(mean_direction, -1, 2)
+    return mean_direction.shape[-1]
+
+
+def _order(dim: int) -> float:
+    """The order of the Bessel functions that belong to a dimension."""
+    if dim < 2:
+        raise ValueError(f"dim must be at least 2, got {dim}")
+    return 0.5 * dim - 1.0
+
+
+def _log_surface(dim: int) -> float:
+    """Logarithm of the surface of the unit sphere of R^dim."""
+    return math.log(2.0) + 0.5 * dim * math.log(math.pi) - math.lgamma(0.5 * dim)
