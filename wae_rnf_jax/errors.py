@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from tqdm import tqdm
 
-__all__ = ["InputError", "TrainingFailed", "warn"]
+__all__ = ["InputError", "TrainingFailed", "standard_error", "warn"]
 
 
 class InputError(ValueError):
@@ -24,7 +24,24 @@ class TrainingFailed(RuntimeError):
     """
 
 
+class _StandardError:
+    """Standard error as it is at the time; its loss, by a full disk for one, stops nothing."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
+
+    def __getattr__(self, name: str):
+        return getattr(sys.stderr, name)
+
+
+standard_error = _StandardError()  # of progress bars and warnings
+
+
 def warn(message: str) -> None:
     """Prints one sentence on standard error, above a progress bar; work goes on after it."""
-    with suppress(OSError):  # standard error may be a file on the disk that is full
-        tqdm.write(f"wae-rnf: {message}", file=sys.stderr)
+    tqdm.write(f"wae-rnf: {message}", file=standard_error)

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -43,7 +44,7 @@ SMALL = {
     "kl_weight.start": 0,
     "kl_weight.length": 5,
     "train.batch_size": 8,
-    "train.num_epochs": 3 + KILLS // 2,
+    "train.num_epochs": 2 + KILLS // 2,
     "train.eval_every": 5,
     "train.checkpoint_every": 2,
     "train.log_every": 3,
@@ -117,12 +118,16 @@ class Kills(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory, cache):
+def killed(tmp_path_factory, cache, whole):
     """Starts the command, kills it at a random moment, and so on; then lets it end."""
     home = tmp_path_factory.mktemp("home")
     workdir = home / "run"
-    environment = {**os.environ, "HOME": str(home)}
-    del environment["JAX_COMPILATION_CACHE_DIR"]  # so that the command chooses
+    environment = {**os.environ, "HOME": str(home), "JAX_LOG_COMPILES": "1"}
+    # The command chooses where compiled programs are kept, and finds what the tests have compiled.
+    (home / ".cache" / "wae_rnf_jax").mkdir(parents=True)
+    (home / ".cache" / "wae_rnf_jax" / "jax").symlink_to(
+        environment.pop("JAX_COMPILATION_CACHE_DIR")
+    )
     command = [sys.executable, "-m", "wae_rnf_jax.cli", *arguments(workdir, cache)]
     delays = random.Random(0)
     codes, steps, unfinished, second, first_pid = [], [], 0, None, None
@@ -149,7 +154,7 @@ def killed(tmp_path_factory, cache):
 
 def wait_for(process, workdir, step):
     """Waits until the process has the workdir's lock and a checkpoint of the step is on disk."""
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + 1800
     lock = workdir / "lock"
     while not (
         lock.exists()
@@ -158,7 +163,7 @@ def wait_for(process, workdir, step):
     ):
         assert process.poll() is None, "the run ended before it was killed"
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 def refused_second_run(workdir, cache):
@@ -186,9 +191,9 @@ def test_a_second_run_on_a_workdir_is_refused_with_the_first_one_named(killed):
     assert f"is in use by another run, process {killed.first_pid} on host" in killed.second_said
 
 
-def test_the_command_keeps_compiled_programs_in_the_users_cache_folder(killed):
-    kept = {p.name.split("-")[0] for p in (killed.home / ".cache/wae_rnf_jax/jax").iterdir()}
-    assert {"pmap_train_step", "jit_train_step"} & kept, kept
+def test_the_command_takes_compiled_programs_from_the_users_cache_folder(killed):
+    log = (killed.home / "0.log").read_text()
+    assert re.search(r"Persistent compilation cache hit for '\w*train_step'", log), log[-2000:]
 
 
 def test_a_damaged_newest_checkpoint_costs_only_time(whole, cache, tmp_path, capsys):

@@ -99,6 +99,10 @@ def test_a_writer_that_hangs_holds_up_nothing(tmp_path, monkeypatch, capsys):
     sink.close()
     assert time.monotonic() - began < 20
     hang.set()
+    while not sink.put(None):
+        time.sleep(0.01)
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "board"]
+    thread.join(60)
     (text,) = said(capsys)
     assert "board cannot be written (it " in text
 

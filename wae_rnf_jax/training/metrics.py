@@ -10,8 +10,8 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from wae_rnf_jax.errors import TrainingFailed, warn
-from wae_rnf_jax.training.sinks import JsonLines, Line, Screen, Sink, TensorBoard
+from wae_rnf_jax.errors import TrainingFailed, standard_error, warn
+from wae_rnf_jax.training.sinks import JsonLines, Line, Sink, TensorBoard
 
 SHOWN = ("loss", "rec", "kl", "mmd", "rnf", "kl_weight", "sd_m")
 COUNTS = ("num_sentences", "num_tokens")
@@ -40,7 +40,11 @@ class MetricsLog:
             Sink(str(board), TensorBoard(board, first_step=first_step)),
         )
         self._bar = tqdm(
-            total=num_steps, initial=first_step, unit="step", dynamic_ncols=True, file=Screen()
+            total=num_steps,
+            initial=first_step,
+            unit="step",
+            dynamic_ncols=True,
+            file=standard_error,
         )
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
@@ -85,8 +89,10 @@ class MetricsLog:
 
     def say(self, text: str) -> None:
         """Prints a line above the progress bar."""
+        self._bar.clear()
         with suppress(OSError):
-            self._bar.write(text)
+            print(text, flush=True)
+        self._bar.refresh()
 
     def close(self) -> None:
         """Closes files and bar."""

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -158,26 +157,3 @@ class TensorBoard:
             writer.write_event(Event(wall_time=time.time(), step=step, session_log=start))
         self._file = max(self._directory.glob(f"*.{os.getpid()}.{present}"))
         return writer
-
-
-class Screen:
-    """Standard error as the progress bar's file: its loss, by a full disk too, stops nothing."""
-
-    def write(self, text: str) -> None:
-        """Writes what can be written."""
-        with suppress(OSError):
-            sys.stderr.write(text)
-
-    def flush(self) -> None:
-        """Flushes what can be flushed."""
-        with suppress(OSError):
-            sys.stderr.flush()
-
-    def __getattr__(self, name: str):
-        return getattr(sys.stderr, name)
-
-    def __eq__(self, other: object) -> bool:  # so that tqdm knows lines that cross the bar
-        return other is sys.stderr or isinstance(other, Screen)
-
-    def __hash__(self) -> int:
-        return hash(Screen)
