@@ -1,6 +1,7 @@
 """Checkpoints that are damaged, foreign, of an earlier version, or that the disk does not take."""
 
 import errno
+import gc
 import os
 import re
 import shutil
@@ -219,13 +220,15 @@ def test_what_a_kill_left_is_removed_and_never_read(workdir, capsys):
     assert not capsys.readouterr().err
 
 
-def test_a_disk_that_takes_no_more_leaves_what_was_saved(workdir, monkeypatch):
+def test_a_disk_that_takes_no_more_leaves_what_was_saved(workdir, monkeypatch, capfd):
     checkpoints = Checkpoints(workdir, run="a")
     before = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
     refused = r"step 5 could not be saved \(File too large\)"
     for size in (100, 1000):  # met by Python, and by TensorStore
         with files_of_at_most(size), pytest.raises(NotSaved, match=refused):
             save(checkpoints, 5)
+    gc.collect()
+    assert not capfd.readouterr().err  # no traceback of Orbax's threads and tasks either
 
     def full(self, directory, args):
         (directory.parent / "part").write_text("half")

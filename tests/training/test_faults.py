@@ -36,11 +36,6 @@ SMALL = {
     "model.embedding_dim": 6,
     "model.hidden_dim": 6,
     "model.latent_dim": 3,
-    "model.num_flow_steps": 2,
-    "codebook.num_centers": 3,
-    "codebook.num_codes": 32,
-    "codebook.warm_up": 2,
-    "codebook.refresh_every": 3,
     "kl_weight.start": 0,
     "kl_weight.length": 5,
     "train.batch_size": 8,
@@ -60,7 +55,7 @@ def cache(tmp_path_factory):
 def arguments(workdir, cache):
     settings = {**SMALL, "data.cache_dir": cache}
     overrides = [f"--config.{key}={value}" for key, value in settings.items()]
-    config = f"--config={ROOT}/configs/grammar/wae_rnf.py"
+    config = f"--config={ROOT}/configs/grammar/wae.py"
     return ["train", config, f"--workdir={workdir}", *overrides]
 
 
@@ -193,7 +188,7 @@ def test_a_second_run_on_a_workdir_is_refused_with_the_first_one_named(killed):
 
 def test_the_command_takes_compiled_programs_from_the_users_cache_folder(killed):
     log = (killed.home / "0.log").read_text()
-    assert re.search(r"Persistent compilation cache hit for '\w*train_step'", log), log[-2000:]
+    assert re.search("Persistent compilation cache hit for ", log), log[-2000:]
 
 
 def test_a_damaged_newest_checkpoint_costs_only_time(whole, cache, tmp_path, capsys):
@@ -237,7 +232,9 @@ def test_a_full_disk_costs_only_the_checkpoints_it_did_not_take(
     with monkeypatch.context() as patch:
         patch.setattr(ocp.Checkpointer, "save", on_a_full_disk)
         assert cli.main(arguments(workdir, cache)) == 1
-    said = [line for line in capsys.readouterr().err.splitlines() if "wae-rnf:" in line]
+    errors = capsys.readouterr().err
+    assert "Traceback" not in errors
+    said = [line for line in errors.splitlines() if "wae-rnf:" in line]
     assert "step 4 could not be saved (File too large); training goes on" in said[0]
     assert "step 5 could not be saved (File too large); training goes on" in said[1]
     assert f"step {LAST} could not be saved (No space left on device): make room" in said[2]

@@ -19,7 +19,6 @@ from wae_rnf_jax.training.snapshots import (
     Damaged,
     check_snapshot,
     read_snapshot,
-    reason,
     write_snapshot,
 )
 from wae_rnf_jax.training.step import TrainState
@@ -72,8 +71,9 @@ class Checkpoints:
             if best:  # first, as the latest counts on it
                 self._publish(shutil.copytree(made, self._unfinished / "best"), step)
             self._publish(made, step)
-        except Exception as error:  # TensorStore's errors come as any kind
-            raise NotSaved(f"step {step} could not be saved ({reason(error)})") from error
+        except OSError as error:
+            reason = error.strerror or error
+            raise NotSaved(f"step {step} could not be saved ({reason})") from error
         finally:
             shutil.rmtree(self._unfinished, ignore_errors=True)
 

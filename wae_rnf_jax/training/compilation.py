@@ -26,7 +26,7 @@ def enable_compilation_cache() -> None:
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or not jax.config.jax_enable_compilation_cache:
         return
     try:
-        directory = Path(DIRECTORY).expanduser()
+        directory = Path(DIRECTORY).expanduser().resolve()  # JAX's keys hold the path
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             pass

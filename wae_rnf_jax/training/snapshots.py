@@ -5,16 +5,16 @@ what a disk damaged, or another run left, is known before it is read. Checkpoint
 versions have no manifest; they are whole if Orbax can read them.
 """
 
+import gc
 import json
+import logging
 import os
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import jax
-from absl import logging
 
 from wae_rnf_jax.data.manifest import file_digests
 from wae_rnf_jax.errors import InputError
@@ -28,25 +28,30 @@ class Damaged(Exception):
 
 
 def write_snapshot(directory: Path, state: Any, progress: dict[str, Any], *, run: str) -> None:
-    """Writes a checkpoint; any exception means that it is not whole.
+    """Writes a checkpoint.
 
     Args:
       directory: folder to make, absolute.
       state: pytree of arrays.
       progress: what JSON can hold.
       run: fingerprint of the run's configuration.
+
+    Raises:
+      OSError: what there is of it is not whole.
     """
     import orbax.checkpoint as ocp
 
     args = ocp.args.Composite(
         state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress)
     )
-    with _quiet(), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        checkpointer.save(directory, args=args)
+    _with_orbax(lambda checkpointer: checkpointer.save(directory, args=args))
     names = sorted(
         path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()
     )
-    manifest = {"format": FORMAT, "run": run, "files": file_digests(directory, names)}
+    try:
+        manifest = {"format": FORMAT, "run": run, "files": file_digests(directory, names)}
+    except InputError as error:
+        raise OSError(str(error)) from error
     (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
@@ -106,19 +111,37 @@ def read_snapshot(directory: Path, *, run: str, like: Any = None) -> tuple[Any, 
     with_manifest = check_snapshot(directory, run=run)
     args = ocp.args.Composite(state=ocp.args.StandardRestore(like), progress=ocp.args.JsonRestore())
     try:
-        with _quiet(), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-            restored = checkpointer.restore(directory, args=args)
-        return jax.block_until_ready(restored["state"]), restored["progress"]
-    except Exception as error:  # TensorStore's errors come as any kind, even as plain Exception
+        restored = _with_orbax(lambda checkpointer: checkpointer.restore(directory, args=args))
+    except OSError as error:
         if not with_manifest:
-            raise Damaged(f"{directory} cannot be read ({reason(error)})") from error
+            raise Damaged(f"{directory} cannot be read ({error})") from error
         raise InputError(
-            f"--workdir: {directory} is whole and does not fit this version's model "
-            f"({reason(error)}): use the version that trained it, or name another workdir"
+            f"--workdir: {directory} is whole and does not fit this version's model ({error}): "
+            "use the version that trained it, or name another workdir"
         ) from error
+    return restored["state"], restored["progress"]
 
 
-def reason(error: Exception) -> str:
+def _with_orbax(call: Callable[[Any], Any]) -> Any:
+    """Calls with a checkpointer; whatever goes wrong comes as an OSError of one sentence.
+
+    Orbax and TensorStore raise errors of any kind, print their tracebacks from several threads, and
+    leave tasks behind whose tracebacks asyncio prints when they are collected. So all that is done
+    here, in silence.
+    """
+    import orbax.checkpoint as ocp
+
+    with _silence():
+        try:
+            with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+                return call(checkpointer)
+        except Exception as error:
+            failure = _reason(error)
+        gc.collect()
+    raise OSError(failure)
+
+
+def _reason(error: Exception) -> str:
     """Returns an error in a few words: the operating system's where it stands behind it."""
     code = getattr(error, "errno", None) or re.search(r"os_error_code='(\d+)'", str(error))
     if code:
@@ -128,11 +151,15 @@ def reason(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Orbax logs the tracebacks of the errors that it raises; one sentence is said instead."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.FATAL)
+def _silence() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    before, hook = [logger.level for logger in loggers], sys.unraisablehook
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    sys.unraisablehook = lambda unraisable: None
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        sys.unraisablehook = hook
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
