@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wae_rnf_jax.data.vocabulary import UNKNOWN_WORD, Vocabulary, first_reserved_word
+from wae_rnf_jax.data.vocabulary import Vocabulary, first_reserved_word
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
-from wae_rnf_jax.functional.sequences import PAD_ID, UNK_ID, example_keys, example_normal
+from wae_rnf_jax.functional.sequences import PAD_ID, example_keys, example_normal
 
 _LENGTH_STEP = 16  # lengths are rounded up to it, so that few shapes are compiled
 
@@ -104,6 +104,35 @@ def prior_codes(key: jax.Array, num_codes: int, dim: int, *, first_index: int = 
     """
     index = first_index + jnp.arange(num_codes, dtype=jnp.int32)
     return _keyed_normal(key, index, dim=dim)
+
+
+def prior_sentences(
+    model: Any,
+    variables: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    num_sentences: int,
+    *,
+    decoding: Decoding,
+) -> tuple[str, ...]:
+    """Sentences decoded from draws of the prior; more of them begin with the same ones.
+
+    Args:
+        model: a `TextAutoencoder`; one without a latent code is a language model, whose sentences
+            are drawn as they are.
+        variables: its parameters and running statistics.
+        vocabulary: of the model.
+        num_sentences: how many.
+        decoding: how codes are decoded; its seed is that of the codes too.
+
+    Returns:
+        The sentences.
+
+    Raises:
+        InputError: as `decoded_sentences`.
+    """
+    key = jax.random.fold_in(jax.random.key(decoding.seed), 1)
+    codes = prior_codes(key, num_sentences, model.latent_dim)
+    return decoded_sentences(model, variables, vocabulary, codes, decoding=decoding)
 
 
 def encode_sentences(
@@ -226,15 +255,8 @@ def _word_ids(
         reserved = first_reserved_word(words)
         if reserved is not None:
             raise InputError(f"sentence {number} holds the word {reserved}, which is reserved")
-        ids = vocabulary.encode(sentence)
-        rows.append(ids)
-        unknown.append(
-            tuple(
-                word
-                for word, word_id in zip(words, ids, strict=True)
-                if word_id == UNK_ID and word != UNKNOWN_WORD
-            )
-        )
+        rows.append(vocabulary.encode(sentence))
+        unknown.append(vocabulary.unknown_words(sentence))
     return rows, tuple(unknown)
 
 
