@@ -29,10 +29,21 @@ ALLOWED_IMPORTS = {
     "models": {"functional", "errors", "models"},
     "training": {"functional", "errors", "models", "data", "training"},
     "evaluation": {"functional", "errors", "models", "data", "training", "evaluation"},
-    "cli": {"functional", "errors", "models", "data", "training", "evaluation"},
+    "commands": {"errors", "data", "training", "evaluation", "commands"},
+    "cli": {"errors", "commands"},
 }
 # Slow to import, or absent from some installations: imported inside the function that needs them.
-IMPORTED_WHERE_USED = {"array_record", "grain", "matplotlib", "orbax", "tensorflow_datasets"}
+IMPORTED_WHERE_USED = {
+    "array_record",
+    "grain",
+    "matplotlib",
+    "orbax",
+    "sacrebleu",
+    "tensorflow_datasets",
+}
+# The command line reads its flags and shows its help without these.
+LIGHT_IMPORTS = {"absl", "wae_rnf_jax"}
+LIGHT_PARTS = {"errors", "commands"}
 NEVER_IMPORTED = {"clu", "tensorflow", "torch"}
 CONFIG_FILES = {"cli.py", "training/loop.py", "training/state.py"}
 MAX_FILE_LINES = 400
@@ -108,6 +119,19 @@ def heavy_imports(tree: ast.Module, relative: str) -> list[Offence]:
     return offences
 
 
+def quick_start(tree: ast.Module, relative: str) -> list[Offence]:
+    """A command imports, at its top, the standard library, the flags and its neighbours alone."""
+    if _part(relative) != "commands":
+        return []
+    return [
+        Offence(node.lineno, f"import {module} inside the function using it")
+        for node in tree.body
+        for module in _imported_modules(node, relative)
+        if (names := module.split("."))[0] not in LIGHT_IMPORTS | sys.stdlib_module_names
+        or (names[0] == PACKAGE and names[1] not in LIGHT_PARTS)
+    ]
+
+
 def config_stops_early(tree: ast.Module, relative: str) -> list[Offence]:
     if relative in CONFIG_FILES:
         return []
@@ -160,6 +184,7 @@ def short_functions(tree: ast.Module, relative: str) -> list[Offence]:
 RULES = [
     import_order,
     heavy_imports,
+    quick_start,
     config_stops_early,
     one_pmap_file,
     no_hidden_defaults,
@@ -174,9 +199,14 @@ PLANTED = [
     (import_order, "models/encoder.py", "def f():\n    from wae_rnf_jax.training import step", 2),
     (import_order, "training/step.py", "from wae_rnf_jax import evaluation", 1),
     (import_order, "evaluation/report.py", "from wae_rnf_jax.cli import main", 1),
+    (import_order, "evaluation/report.py", "from wae_rnf_jax.commands import options", 1),
+    (import_order, "commands/score.py", "from wae_rnf_jax.cli import main", 1),
+    (import_order, "cli.py", "from wae_rnf_jax.training import loop", 1),
     (import_order, "stray.py", "from wae_rnf_jax import functional", 1),
     (heavy_imports, "data/batches.py", "import grain.python as grain", 1),
     (heavy_imports, "data/corpora.py", "def f():\n    import tensorflow as tf", 2),
+    (quick_start, "commands/score.py", "import numpy as np", 1),
+    (quick_start, "commands/score.py", "import sys\nfrom wae_rnf_jax.data import text", 2),
     (config_stops_early, "training/step.py", "from ml_collections import ConfigDict", 1),
     (config_stops_early, "models/encoder.py", "def f(c: ml_collections.ConfigDict): ...", 1),
     (one_pmap_file, "training/step.py", "import jax\nf = jax.pmap(g)", 2),

@@ -1,116 +1,16 @@
-"""The `wae-rnf` command from end to end on a tiny text, and what it says to bad input."""
+"""The `wae-rnf` command line: what it says to bad input, and its help."""
 
 import importlib
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
-import numpy as np
 import pytest
+from command_runs import ROOT
 
 from wae_rnf_jax import cli
+from wae_rnf_jax.commands import COMMANDS
 from wae_rnf_jax.training.objectives import OBJECTIVES
 from wae_rnf_jax.training.state import build_recipe, check_config
 
-ROOT = Path(__file__).parent.parent
-SENTENCES = ["the cat sat", "a dog ran far away", "the dog sat", "a cat ran", "birds sing"]
-SMALL = {
-    "data.source": "text",
-    "data.num_buckets": 1,
-    "model.embedding_dim": 8,
-    "model.hidden_dim": 8,
-    "model.latent_dim": 2,
-    "model.dropout": 0.0,
-    "kl_weight.length": 5,
-    "train.batch_size": 8,
-    "train.num_epochs": 2,
-    "train.log_every": 2,
-}
-
-
-@pytest.fixture(scope="module")
-def text_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("text")
-    rng = np.random.default_rng(0)
-    for name, count in (("train", 40), ("valid", 9), ("test", 7)):
-        rows = [SENTENCES[i] for i in rng.integers(0, len(SENTENCES), count)]
-        (folder / f"{name}.txt").write_text("\n".join(rows) + "\n")
-    return folder
-
-
-def train_arguments(text_folder, workdir, system="vae", **changes):
-    settings = {
-        **SMALL,
-        "data.path": text_folder,
-        "data.cache_dir": text_folder / "cache",
-        **changes,
-    }
-    config = f"--config={ROOT}/configs/grammar/{system}.py"
-    overrides = [f"--config.{key}={value}" for key, value in settings.items()]
-    return ["train", config, f"--workdir={workdir}", *overrides]
-
-
-@pytest.fixture(scope="module")
-def workdir(text_folder, tmp_path_factory):
-    """A trained run that the other commands use."""
-    workdir = tmp_path_factory.mktemp("runs") / "vae"
-    assert cli.main(train_arguments(text_folder, workdir)) == 0
-    return workdir
-
-
-def test_evaluate_prints_the_figures_and_writes_them(workdir, capsys):
-    assert cli.main(["evaluate", f"--workdir={workdir}", "--num_samples=3"]) == 0
-    out = capsys.readouterr().out
-    results = json.loads((workdir / "results.json").read_text())
-    figures = results["figures"]
-    assert results["split"] == "test"
-    assert figures["num_sentences"] == 7
-    assert figures["nll_iw"] <= figures["neg_elbo"] + 1e-6
-    for name in ("nll_iw", "ppl_iw", "neg_elbo", "rec", "kl", "kl_base", "mi", "au", "nll_paper"):
-        assert name in out
-    assert "no bound" in out
-
-
-def test_sample_is_the_same_for_the_same_seed(workdir, capsys):
-    arguments = ["sample", f"--workdir={workdir}", "--num=4", "--max_length=6", "--top_p=0.9"]
-    outputs = []
-    for seed in (1, 1, 2):
-        assert cli.main([*arguments, f"--seed={seed}"]) == 0
-        outputs.append(capsys.readouterr().out)
-    assert outputs[0] == outputs[1] != outputs[2]
-    assert len(outputs[0].splitlines()) == 4
-
-
-def test_reconstruct_reads_a_file_and_names_unknown_words(workdir, tmp_path, capsys):
-    (tmp_path / "in.txt").write_text("the cat sat\n\na zebra ran\n")
-    arguments = ["reconstruct", f"--workdir={workdir}", f"--input={tmp_path}/in.txt"]
-    assert cli.main([*arguments, "--max_length=6", "--strategy=beam"]) == 0
-    captured = capsys.readouterr()
-    assert [line for line in captured.out.splitlines() if not line.startswith("  ->")] == [
-        "the cat sat",
-        "a zebra ran",
-    ]
-    assert captured.err.splitlines()[-1] == "read as <unk>: zebra"
-
-
-def test_interpolate_walks_between_two_sentences(workdir, capsys):
-    arguments = ["interpolate", f"--workdir={workdir}", "--start=the cat sat", "--end=birds sing"]
-    assert cli.main([*arguments, "--num_points=5", "--max_length=6"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 5
-
-
-def test_prepare_says_what_the_corpus_holds(text_folder, capsys):
-    arguments = train_arguments(text_folder, "unused")
-    assert cli.main(["prepare", *(a for a in arguments[1:] if "workdir" not in a)]) == 0
-    out = capsys.readouterr().out
-    assert "train: 40 sentences" in out
-    assert "padding: " in out
-
-
+VAE = "--config={root}/configs/grammar/vae.py"
 BAD = {
     "no command": ([], "COMMAND"),
     "unknown command": (["trian"], "unknown command 'trian': one of prepare, train"),
@@ -119,81 +19,108 @@ BAD = {
     "no workdir": (["sample"], "--workdir is missing"),
     "not a run": (["evaluate", "--workdir={tmp}"], "holds no run (no config.json)"),
     "no config": (["train", "--workdir={tmp}/new"], "--config is missing"),
+    "keys without a config": (["train", "--config.train.seed=1"], "--config is missing"),
     "missing config file": (["train", "--config={tmp}/none.py"], "none.py"),
-    "unknown key": (
-        ["train", "--config={root}/configs/grammar/vae.py", "--config.train.epochs=3"],
-        "epochs",
-    ),
+    "unknown key": (["train", VAE, "--config.train.epochs=3"], "epochs"),
+    "value of another type": (["train", VAE, "--config.train.batch_size=few"], "'few'"),
     "value out of range": (
-        ["train", "--config={root}/configs/grammar/vae.py", "--config.model.dropout=1.5"],
+        ["train", VAE, "--config.model.dropout=1.5"],
         "--config.model.dropout is 1.5: it must be at least 0 and below 1",
     ),
     "missing folder": (
-        [
-            "prepare",
-            "--config={root}/configs/grammar/vae.py",
-            "--config.data.source=text",
-            "--config.data.path={tmp}/nowhere",
-        ],
+        ["prepare", VAE, "--config.data.source=text", "--config.data.path={tmp}/nowhere"],
         "nowhere",
     ),
     "zero samples": (["evaluate", "--workdir={tmp}", "--num_samples=0"], "num_samples"),
 }
+MISTYPED = {
+    "command": (["trian"], "did you mean train?"),
+    "flag": (["sample", "--wordkir=x"], "unknown flag --wordkir; did you mean --workdir?"),
+    "flag without a value": (["compare", "--publishd"], "did you mean --published?"),
+    "config": (["train", "--confg=x.py"], "unknown flag --confg; did you mean --config?"),
+    "key": (
+        ["train", VAE, "--config.train.batchsize=3"],
+        "--config.train.batchsize: {root}/configs/grammar/vae.py has no such key; did you mean "
+        "--config.train.batch_size?",
+    ),
+    "key and value apart": (
+        ["train", VAE, "--config.train.batchsize", "3"],
+        "did you mean --config.train.batch_size?",
+    ),
+    "section": (["prepare", VAE, "--config.trian.seed=3"], "did you mean --config.train.seed?"),
+    "key without its section": (
+        ["prepare", VAE, "--config.batch_size=3"],
+        "did you mean --config.train.batch_size?",
+    ),
+    "negated key": (
+        ["train", VAE, "--noconfig.model.tied_outputs"],
+        "did you mean --config.model.tied_output?",
+    ),
+    "key of another system": (
+        ["train", VAE, "--config.objective.rnf_weight=1"],
+        "--config.objective.rnf_weight: {root}/configs/grammar/vae.py has no such key",
+    ),
+}
+
+
+def refused(arguments, tmp_path, capsys):
+    places = {"tmp": tmp_path, "root": ROOT}
+    assert cli.main([a.format(**places) for a in arguments]) == 2
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return captured
 
 
 @pytest.mark.parametrize("arguments, message", BAD.values(), ids=BAD)
 def test_bad_input_is_one_sentence_and_exit_code_2(arguments, message, tmp_path, capsys):
-    places = {"tmp": tmp_path, "root": ROOT}
-    assert cli.main([a.format(**places) for a in arguments]) == 2
-    captured = capsys.readouterr()
+    captured = refused(arguments, tmp_path, capsys)
     assert message in captured.err + captured.out
-    assert "Traceback" not in captured.err
 
 
-def test_commands_that_need_a_sentence_say_so(workdir, tmp_path, capsys):
-    (tmp_path / "empty.txt").write_text("\n\n")
-    for arguments, message in (
-        (["interpolate", f"--workdir={workdir}", "--end=the dog"], "--start is missing"),
-        (["reconstruct", f"--workdir={workdir}", f"--input={tmp_path}/empty.txt"], "no sentence"),
-        (["reconstruct", f"--workdir={workdir}", f"--input={tmp_path}/none.txt"], "none.txt"),
-        (["sample", f"--workdir={workdir}", "--top_p=0"], "top_p"),
-    ):
-        assert cli.main(arguments) == 2
-        assert message in capsys.readouterr().err
+@pytest.mark.parametrize("arguments, message", MISTYPED.values(), ids=MISTYPED)
+def test_the_nearest_name_is_named(arguments, message, tmp_path, capsys):
+    error = refused(arguments, tmp_path, capsys).err
+    assert message.format(root=ROOT) in error
+    assert len(error.splitlines()) == 1
+
+
+def test_nothing_is_suggested_where_nothing_is_near(tmp_path, capsys):
+    for arguments in (["qqqq"], ["sample", "--zzzz=1"]):
+        assert "did you mean" not in refused(arguments, tmp_path, capsys).err
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("def get_config(:\n", "cannot be loaded: SyntaxError"),
+        ("import no_such_module\n", "cannot be loaded: ModuleNotFoundError"),
+        ("def get_config():\n    return {}['x']\n", "cannot be loaded: KeyError: 'x'"),
+        ("x = 1\n", "must define get_config()"),
+    ],
+)
+def test_a_broken_config_file_is_refused(text, message, tmp_path, capsys):
+    (tmp_path / "broken.py").write_text(text)
+    error = refused(["prepare", "--config={tmp}/broken.py"], tmp_path, capsys).err
+    assert f"--config: {tmp_path}/broken.py {message}" in error
+    assert len(error.splitlines()) == 1
 
 
 def test_help_lists_commands_and_flags(capsys):
     assert cli.main(["--help"]) == 0
     overview = capsys.readouterr().out
-    assert all(name in overview for name in cli.COMMANDS)
+    assert all(f"  {name} " in overview for name in COMMANDS)
+    assert all(f"  {example}\n" in overview for example in cli.EXAMPLES)
     assert cli.main(["evaluate", "--help"]) == 0
     assert "--num_samples" in capsys.readouterr().out
 
 
-def test_ctrl_c_saves_and_says_how_to_resume(text_folder, tmp_path):
-    workdir = tmp_path / "run"
-    changes = {"train.num_epochs": 4000, "train.eval_every": 100_000, "train.log_every": 1}
-    command = [sys.executable, "-m", "wae_rnf_jax.cli"]
-    process = subprocess.Popen(
-        [*command, *train_arguments(text_folder, workdir, **changes)],
-        cwd=ROOT,
-        env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    metrics = workdir / "metrics.jsonl"
-    deadline = time.monotonic() + 240
-    while not (metrics.exists() and metrics.read_text().count("\n") >= 3):
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    last = errors.strip().splitlines()[-1]
-    assert "stopped and saved at step" in last
-    assert last.endswith("the same command resumes it")
-    assert list((workdir / "checkpoints" / "latest").iterdir())
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_shows_its_examples(name, capsys):
+    assert cli.main([name, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert COMMANDS[name].summary in out
+    assert all(f"  {example}\n" in out for example in COMMANDS[name].examples)
+    assert ("--config.KEY=VALUE" in out) == COMMANDS[name].takes_config
 
 
 def test_every_config_file_is_accepted():

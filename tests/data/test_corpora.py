@@ -12,7 +12,12 @@ import numpy as np
 import pytest
 
 from wae_rnf_jax.data import corpora
-from wae_rnf_jax.data.corpora import load_corpus, load_evaluation_corpus, save_evaluation_corpus
+from wae_rnf_jax.data.corpora import (
+    cached_corpus,
+    load_corpus,
+    load_evaluation_corpus,
+    save_evaluation_corpus,
+)
 from wae_rnf_jax.data.grammar import grammar_log_prob
 from wae_rnf_jax.errors import InputError
 
@@ -257,6 +262,7 @@ def test_evaluation_corpus_stands_alone(cache, tmp_path):
     save_evaluation_corpus(corpus, tmp_path / "run" / "corpus")
     kept = load_evaluation_corpus(tmp_path / "run" / "corpus")
     assert kept.train is None
+    assert kept.num_train == corpus.num_train == len(corpus.train) == SIZES[0]
     assert kept.fingerprint == corpus.fingerprint
     assert kept.vocabulary == corpus.vocabulary
     assert kept.labels == corpus.labels
@@ -275,6 +281,22 @@ def test_evaluation_corpus_is_kept_once(write_text, cache, tmp_path):
     with pytest.raises(InputError, match="holds another corpus"):
         save_evaluation_corpus(other, tmp_path / "corpus")
     assert load_evaluation_corpus(tmp_path / "corpus").fingerprint == corpus.fingerprint
+
+
+def test_cached_corpus_is_found_by_its_content_alone(write_text, cache, monkeypatch):
+    corpus = load_corpus("text", path=write_text(), cache_dir=cache)
+    other = load_corpus("text", path=write_text(train=["x"]), cache_dir=cache)
+    for split in ("train", "valid", "test"):
+        os.unlink(pathlib.Path(write_text()) / f"{split}.txt")
+    pathlib.Path(cache, "stray").mkdir()
+    pathlib.Path(cache, "stray", "corpus.json").write_text("{")
+    monkeypatch.setenv("CACHE", cache)
+    for wanted in (corpus, other):
+        found = cached_corpus("$CACHE", wanted.fingerprint)
+        assert texts(found, "train") == texts(wanted, "train")
+        assert found.vocabulary == wanted.vocabulary
+    assert cached_corpus(cache, "0" * 64) is None
+    assert cached_corpus(f"{cache}/none", corpus.fingerprint) is None
 
 
 def test_missing_evaluation_corpus_is_told(tmp_path):

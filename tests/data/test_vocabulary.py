@@ -36,6 +36,12 @@ def test_unknown_word_in_a_text_is_the_special():
     assert vocabulary.encode("a <unk> zebra") == [vocabulary.encode("a")[0], UNK_ID, UNK_ID]
 
 
+def test_unknown_words_are_those_that_encode_replaces():
+    vocabulary = Vocabulary.from_sentences(TEXT)
+    assert vocabulary.unknown_words("zebra a <unk> b yak zebra") == ("zebra", "yak", "zebra")
+    assert vocabulary.unknown_words("") == ()
+
+
 def test_decode_undoes_encode():
     vocabulary = Vocabulary.from_sentences(TEXT)
     assert vocabulary.decode(vocabulary.encode("  e  c\tb ")) == "e c b"

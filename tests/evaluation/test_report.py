@@ -76,6 +76,45 @@ def test_nll_paper_never_stands_without_its_warning(table):
     assert "16 nats" in report.NLL_PAPER_NOTE
 
 
+TEXT = {
+    "recon_bleu": 12.345,
+    "num_reconstructions": 3761,
+    "distinct_1": 0.0712,
+    "self_bleu": 41.5,
+    "num_self_bleu": 200,
+    "num_generated": 1000,
+}
+
+
+def test_text_figures_stand_in_a_table_of_their_own():
+    results = {"wae_rnf": {**FIGURES, **TEXT}, "grammar": EXACT}
+    lines = report.comparison_table(results).splitlines()
+    first, second = lines[: lines.index("")], lines[lines.index("") + 1 :]
+    assert [line.split()[0] for line in first] == ["model", "wae_rnf", "grammar"]
+    assert [line.split()[0] for line in second[: second.index("")]] == ["model", "wae_rnf"]
+    assert "12.35" in second[1].split()
+    assert any("depend on how many samples" in line for line in second)
+    markdown = report.markdown_table(results).splitlines()
+    assert any(line.startswith("| wae_rnf | 12.35 | 3761 |") for line in markdown)
+    assert "41.50" in report.figure_table(results["wae_rnf"])
+
+
+def test_tab_separated_values_keep_full_precision():
+    results = {"a": {**FIGURES, **TEXT}, "b": WITHOUT_PAPER}
+    header, *rows = (line.split("\t") for line in report.tsv_table(results).splitlines())
+    a, b = (dict(zip(header, row, strict=True)) for row in rows)
+    assert a["model"] == "a"
+    assert a["nll_iw"] == b["nll_iw"] == "105.944"
+    assert a["recon_bleu"] == "12.345"
+    assert b["recon_bleu"] == b["nll_paper"] == ""
+
+
+@pytest.mark.parametrize("table", [report.comparison_table, report.markdown_table])
+def test_tables_of_models_say_what_the_likelihood_is(table):
+    assert report.NLL_IW_NOTE in table({"a": FIGURES})
+    assert report.NLL_IW_NOTE not in table({"a": {"nll_paper": 91}})
+
+
 def test_results_are_read_back_as_written(tmp_path):
     path = tmp_path / "results.json"
     figures = {**FIGURES, "nll_iw_se": math.nan, "ppl_iw": math.inf}

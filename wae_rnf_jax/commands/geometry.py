@@ -9,7 +9,7 @@ from wae_rnf_jax.commands.command import Command
 
 
 def _define_flags(values: flags.FlagValues) -> None:
-    from wae_rnf_jax.models.features import FEATURES
+    from wae_rnf_jax.evaluation.geometry_report import UNITS
 
     options.define_workdir(values)
     flags.DEFINE_string("start", None, "the first sentence of the paths", flag_values=values)
@@ -23,7 +23,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
         "features",
         "fisher",
-        FEATURES,
+        list(UNITS),
         "what the metric is pulled back from: Fisher–Rao distances of every next word, or the "
         "decoder's initial state",
         flag_values=values,

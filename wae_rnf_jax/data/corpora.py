@@ -20,14 +20,21 @@ from pathlib import Path
 
 from absl import logging
 
-from wae_rnf_jax.data.manifest import VOCABULARY, read_manifest, write_manifest
+from wae_rnf_jax.data.manifest import MANIFEST, VOCABULARY, read_manifest, write_manifest
 from wae_rnf_jax.data.sources import Records, grammar_source, text_source, tfds_source
 from wae_rnf_jax.data.text import SPLITS, Record
 from wae_rnf_jax.data.tokens import TokenSplit, TokenWriter
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
 
-__all__ = ["SOURCES", "Corpus", "load_corpus", "load_evaluation_corpus", "save_evaluation_corpus"]
+__all__ = [
+    "SOURCES",
+    "Corpus",
+    "cached_corpus",
+    "load_corpus",
+    "load_evaluation_corpus",
+    "save_evaluation_corpus",
+]
 
 SOURCES = ("grammar", "text", "tfds")
 
@@ -44,6 +51,7 @@ class Corpus:
         fingerprint: SHA-256 over vocabulary and all three splits, in hexadecimal.
         labels: the names of the splits' label numbers; empty where there are no labels.
         skipped: how many lines without words each split had.
+        num_train: sentences of the training split, where known.
     """
 
     vocabulary: Vocabulary
@@ -53,6 +61,7 @@ class Corpus:
     fingerprint: str
     labels: tuple[str, ...] = ()
     skipped: Mapping[str, int] | None = None
+    num_train: int | None = None
 
 
 def load_corpus(
@@ -119,6 +128,30 @@ def load_corpus(
         with _new_directory(directory) as temporary:
             _tokenise(build(temporary / "tfds"), temporary, key, **settings)
     return _open_corpus(directory)
+
+
+def cached_corpus(cache_dir: str, fingerprint: str) -> Corpus | None:
+    """Opens a corpus that the cache still has, whether or not its source still exists.
+
+    Args:
+        cache_dir: where prepared corpora are kept; variables and ``~`` are expanded.
+        fingerprint: of the corpus.
+
+    Returns:
+        The whole corpus, or None where the cache has it no more.
+
+    Raises:
+        InputError: if it is there but damaged.
+    """
+    cache = Path(os.path.expandvars(cache_dir)).expanduser()
+    for path in sorted(cache.glob(f"[!.]*/{MANIFEST}")):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # no manifest of any corpus
+        if found == fingerprint:
+            return _open_corpus(path.parent)
+    return None
 
 
 @contextmanager
@@ -202,6 +235,7 @@ def _open_corpus(directory: Path) -> Corpus:
         fingerprint=manifest["fingerprint"],
         labels=tuple(manifest["labels"]),
         skipped=manifest["skipped"],
+        num_train=manifest.get("num_train") if parts["train"] is None else len(parts["train"]),
     )
 
 
@@ -226,7 +260,11 @@ def save_evaluation_corpus(corpus: Corpus, directory: str | os.PathLike[str]) ->
         corpus.vocabulary.save(temporary / VOCABULARY)
         corpus.valid.save(temporary / "valid", vocab_size=corpus.vocabulary.size)
         corpus.test.save(temporary / "test", vocab_size=corpus.vocabulary.size)
-        content = {"labels": list(corpus.labels), "skipped": corpus.skipped}
+        content = {
+            "labels": list(corpus.labels),
+            "skipped": corpus.skipped,
+            "num_train": corpus.num_train,
+        }
         write_manifest(temporary, content, fingerprint=corpus.fingerprint)
 
 

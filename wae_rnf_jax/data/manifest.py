@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wae_rnf_jax.errors import InputError
 
-__all__ = ["VOCABULARY", "file_digests", "read_manifest", "write_manifest"]
+__all__ = ["MANIFEST", "VOCABULARY", "file_digests", "read_manifest", "write_manifest"]
 
 MANIFEST = "corpus.json"
 VOCABULARY = "vocabulary.txt"

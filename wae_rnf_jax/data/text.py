@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from wae_rnf_jax.data.vocabulary import first_reserved_word
 from wae_rnf_jax.errors import InputError
@@ -85,14 +86,14 @@ def text_digest(path: str) -> str:
     return digest.hexdigest()
 
 
-def text_records(file: Path, *, label: str) -> Iterator[Record]:
-    """The lines of one file; one without words gives an empty record, for the caller to count.
+def text_records(source: Path | BinaryIO, *, label: str) -> Iterator[Record]:
+    """The lines of one text; one without words gives an empty record, for the caller to count.
 
     A byte-order mark and carriage returns are tolerated. Lines end at the line feed alone, so
     that rarer Unicode line separators within a sentence are white space.
 
     Args:
-        file: the file to read.
+        source: the file to read, or standard input.
         label: "none", or "leading" where the first field of each line is its label.
 
     Yields:
@@ -102,14 +103,16 @@ def text_records(file: Path, *, label: str) -> Iterator[Record]:
         InputError: naming file and line, if the text is not UTF-8, holds a NUL byte or a reserved
             word.
     """
+    is_file = isinstance(source, Path)
+    name = source if is_file else "standard input"
     try:
-        with file.open("rb") as stream:
+        with source.open("rb") if is_file else contextlib.nullcontext(source) as stream:
             for number, line in enumerate(stream, start=1):
                 if number == 1:
                     line = line.removeprefix(_BYTE_ORDER_MARK)
-                yield _record(line, f"{file}:{number}", label)
+                yield _record(line, f"{name}:{number}", label)
     except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from error
+        raise InputError(f"cannot read {name}: {error.strerror}") from error
 
 
 def _record(line: bytes, where: str, label: str) -> Record:

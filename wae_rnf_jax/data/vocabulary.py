@@ -148,6 +148,17 @@ class Vocabulary:
         ids = self._ids
         return [ids.get(word, UNK_ID) for word in words]
 
+    def unknown_words(self, sentence: str) -> tuple[str, ...]:
+        """Words of ``sentence`` that are not in the vocabulary, which `encode` takes as ``<unk>``.
+
+        Args:
+            sentence: words separated by white space.
+
+        Returns:
+            The words, in their order.
+        """
+        return tuple(word for word in sentence.split() if word not in self._ids)
+
     def decode(self, ids: Iterable[int]) -> str:
         """Sentence of ``ids``, ended by the first ``<eos>``; ``<pad>`` and ``<bos>`` are dropped.
 

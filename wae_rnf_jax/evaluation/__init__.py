@@ -1,1 +1,1 @@
-"""Evaluation: likelihood of a split, generation, latent space, reports."""
+"""Evaluation: likelihood of a split, generation, latent space, text, reports."""

@@ -1,7 +1,7 @@
 """The report of `wae-rnf geometry`: paths, picture and figures of one trained model."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -71,7 +71,7 @@ def geometry_report(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Report:
-    """Measures and draws the latent space between two sentences.
+    """Measures and draws the latent space between two sentences; writes nothing.
 
     Args:
         model: a `TextAutoencoder` with at least two latent dimensions.
@@ -91,9 +91,6 @@ def geometry_report(
         seed: of pairs and codes.
         progress: called with (stage, done, in all).
 
-    Returns:
-        The report; nothing is written.
-
     Raises:
         InputError: as `encode_sentences`, for one latent dimension, equal sentences, or a metric
             that is degenerate everywhere.
@@ -111,21 +108,18 @@ def geometry_report(
     find = functools.partial(
         compared_paths, model, variables, features=features, num_points=num_knots
     )
-    tell("geodesic", 0, 1)
     paths = jax.device_get(find(*encoded.codes[:2], *ends))
-    tell("geodesic", 1, 1)
-    lines = {
-        "straight": interpolate(*encoded.codes[:2], num_points=num_points),
-        "geodesic": resampled_curve(jnp.asarray(paths.geodesic.curve), num_points=num_points),
-    }
-    texts = {
-        name: decoded_sentences(model, variables, corpus.vocabulary, line, batch_size=num_points)
-        for name, line in lines.items()
-    }
+    straight, geodesic = (
+        decoded_sentences(model, variables, corpus.vocabulary, line, batch_size=num_points)
+        for line in (
+            interpolate(*encoded.codes[:2], num_points=num_points),
+            resampled_curve(jnp.asarray(paths.geodesic.curve), num_points=num_points),
+        )
+    )
     figures = {
         "system": system,
         "features": features,
-        "paths": _path_figures(paths, lines, texts),
+        "paths": _path_figures(paths, straight, geodesic),
         "correlation": _correlation(model, variables, corpus, shown, codes, features, seed),
     }
     plane = principal_plane(encoded.codes if through else codes.codes)
@@ -134,15 +128,9 @@ def geometry_report(
     )
     if num_pairs:
         figures["pairs"] = _pairs(model, variables, corpus, find, num_pairs, seed, tell)
-    axes = ("plane through the three sentences" if through else "plane of the principal axes",)
-    title = f"{system}: {axes[0]}"
-    return Report(
-        texts["straight"],
-        texts["geodesic"],
-        picture._replace(title=title),
-        figures,
-        encoded.unknown,
-    )
+    where = "plane through three sentences" if through else "plane of the principal axes"
+    picture = picture._replace(title=f"{system}: {where}")
+    return Report(straight, geodesic, picture, figures, encoded.unknown)
 
 
 def side_by_side(report: Report) -> str:
@@ -165,12 +153,12 @@ def _split_sentences(split, vocabulary: Vocabulary, count: int, seed: int) -> li
     return [vocabulary.decode(split.sentence(int(number))) for number in chosen]
 
 
-def _path_figures(paths: Paths, lines, texts) -> dict[str, Any]:
+def _path_figures(paths: Paths, straight: Sequence[str], geodesic: Sequence[str]) -> dict[str, Any]:
     return {
         "straight": {
             "length": float(paths.straight_length),
             "error": float(paths.straight_error),
-            "sentences": list(texts["straight"]),
+            "sentences": list(straight),
         },
         "geodesic": {
             "length": float(paths.geodesic.length),
@@ -178,7 +166,7 @@ def _path_figures(paths: Paths, lines, texts) -> dict[str, Any]:
             "energy": float(paths.geodesic.energy),
             "iterations": int(paths.geodesic.num_iterations),
             "converged": bool(paths.geodesic.converged),
-            "sentences": list(texts["geodesic"]),
+            "sentences": list(geodesic),
         },
     }
 

@@ -15,10 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wae_rnf_jax.data.vocabulary import UNKNOWN_WORD, Vocabulary, first_reserved_word
+from wae_rnf_jax.data.vocabulary import Vocabulary, first_reserved_word
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
-from wae_rnf_jax.functional.sequences import PAD_ID, UNK_ID, example_keys, example_normal
+from wae_rnf_jax.evaluation.geometry import compared_paths
+from wae_rnf_jax.functional.curves import resampled_curve
+from wae_rnf_jax.functional.sequences import PAD_ID, example_keys, example_normal
 
 _LENGTH_STEP = 16  # lengths are rounded up to it, so that few shapes are compiled
 
@@ -51,8 +53,11 @@ class Reconstructions(NamedTuple):
     unknown: tuple[tuple[str, ...], ...]
 
 
+PATHS = ("straight", "geodesic")
+
+
 class Interpolation(NamedTuple):
-    """A straight line between two sentences' codes.
+    """A path between two sentences' codes.
 
     Attributes:
         sentences: P texts, the first and last from the ends' codes.
@@ -104,6 +109,35 @@ def prior_codes(key: jax.Array, num_codes: int, dim: int, *, first_index: int = 
     """
     index = first_index + jnp.arange(num_codes, dtype=jnp.int32)
     return _keyed_normal(key, index, dim=dim)
+
+
+def prior_sentences(
+    model: Any,
+    variables: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    num_sentences: int,
+    *,
+    decoding: Decoding,
+) -> tuple[str, ...]:
+    """Sentences decoded from draws of the prior; more of them begin with the same ones.
+
+    Args:
+        model: a `TextAutoencoder`; one without a latent code is a language model, whose sentences
+            are drawn as they are.
+        variables: its parameters and running statistics.
+        vocabulary: of the model.
+        num_sentences: how many.
+        decoding: how codes are decoded; its seed is that of the codes too.
+
+    Returns:
+        The sentences.
+
+    Raises:
+        InputError: as `decoded_sentences`.
+    """
+    key = jax.random.fold_in(jax.random.key(decoding.seed), 1)
+    codes = prior_codes(key, num_sentences, model.latent_dim)
+    return decoded_sentences(model, variables, vocabulary, codes, decoding=decoding)
 
 
 def encode_sentences(
@@ -183,9 +217,10 @@ def interpolate_sentences(
     end: str,
     *,
     num_points: int,
+    path: str = "straight",
     decoding: Decoding | None = None,
 ) -> Interpolation:
-    """Sentences along the straight line between the codes of two sentences.
+    """Sentences along a path between the codes of two sentences.
 
     Args:
         model: a `TextAutoencoder` with a latent code.
@@ -194,6 +229,8 @@ def interpolate_sentences(
         start: words parted by blanks.
         end: words parted by blanks.
         num_points: P, the ends included.
+        path: "straight", or "geodesic": of locally least Fisher–Rao length, with the words of both
+            sentences before each next one; its points are as far from each other in that length.
         decoding: how codes are decoded; greedy unless told.
 
     Returns:
@@ -205,11 +242,35 @@ def interpolate_sentences(
     if num_points < 2:
         raise InputError(f"an interpolation needs at least 2 points, got {num_points}")
     encoded = encode_sentences(model, variables, vocabulary, (start, end), batch_size=2)
-    codes = interpolate(encoded.codes[0], encoded.codes[1], num_points=num_points)
+    if path == "geodesic":
+        arrays = sentence_arrays(vocabulary, (start, end))
+        found = compared_paths(model, variables, *encoded.codes, *arrays)
+        codes = resampled_curve(found.geodesic.curve, num_points=num_points)
+    else:
+        codes = interpolate(*encoded.codes, num_points=num_points)
     texts = decoded_sentences(
         model, variables, vocabulary, codes, decoding=decoding, batch_size=num_points
     )
     return Interpolation(texts, codes, encoded.unknown)
+
+
+def sentence_arrays(
+    vocabulary: Vocabulary, sentences: Sequence[str]
+) -> tuple[jax.Array, jax.Array]:
+    """Sentences as a model takes them.
+
+    Args:
+        vocabulary: of the model.
+        sentences: words parted by blanks; at least one sentence, none empty.
+
+    Returns:
+        Word ids [B, L] and lengths [B].
+
+    Raises:
+        InputError: for no sentence, an empty one, or one that holds a reserved word.
+    """
+    rows, _ = _word_ids(vocabulary, sentences)
+    return _padded(rows, len(rows))
 
 
 def _word_ids(
@@ -226,15 +287,8 @@ def _word_ids(
         reserved = first_reserved_word(words)
         if reserved is not None:
             raise InputError(f"sentence {number} holds the word {reserved}, which is reserved")
-        ids = vocabulary.encode(sentence)
-        rows.append(ids)
-        unknown.append(
-            tuple(
-                word
-                for word, word_id in zip(words, ids, strict=True)
-                if word_id == UNK_ID and word != UNKNOWN_WORD
-            )
-        )
+        rows.append(vocabulary.encode(sentence))
+        unknown.append(vocabulary.unknown_words(sentence))
     return rows, tuple(unknown)
 
 

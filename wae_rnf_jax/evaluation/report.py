@@ -7,10 +7,11 @@ draws and sentences its estimates rest on.
 import json
 import math
 import os
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from wae_rnf_jax.evaluation.files import new_file
 
 Figures = Mapping[str, float | int]
 
@@ -31,7 +32,7 @@ class Column(NamedTuple):
     meaning: str
 
 
-COLUMNS = (
+LIKELIHOOD_COLUMNS = (
     Column("nll_iw", "NLL (IW)", ".2f", "importance-weighted NLL, nats per sentence"),
     Column("nll_iw_se", "± SE", ".2f", "its standard error over sentences"),
     Column("ppl_iw", "PPL (IW)", ".2f", "perplexity per predicted token, from nll_iw"),
@@ -49,7 +50,25 @@ COLUMNS = (
     Column("num_sentences", "N", "d", "sentences"),
     Column("num_tokens", "Tokens", "d", "predicted tokens, one end per sentence counted"),
 )
+TEXT_COLUMNS = (
+    Column("recon_bleu", "Rec. BLEU", ".2f", "BLEU of greedy reconstructions, 0 to 100"),
+    Column("num_reconstructions", "of", "d", "sentences reconstructed"),
+    Column("distinct_1", "Dist-1", ".4f", "samples from the prior: different words / words"),
+    Column("distinct_2", "Dist-2", ".4f", "the same of pairs of words"),
+    Column("distinct_3", "Dist-3", ".4f", "the same of triples"),
+    Column("novel", "Novel", ".3f", "share of samples that are no training sentence"),
+    Column("sample_lm_nll", "LM NLL", ".2f", "samples under the language model, nats per sample"),
+    Column("sample_lm_ppl", "LM PPL", ".2f", "the same as perplexity per predicted token"),
+    Column("num_generated", "Samples", "d", "samples from the prior"),
+    Column("self_bleu", "Self-BLEU", ".2f", "mean BLEU of a sample against the others, 0 to 100"),
+    Column("num_self_bleu", "of", "d", "samples that self_bleu compares, the first ones"),
+)
+COLUMNS = LIKELIHOOD_COLUMNS + TEXT_COLUMNS
 
+NLL_IW_NOTE = (
+    "NLL (IW) is importance-weighted over S draws: an upper bound of −log p(x) in expectation, "
+    "which nears it as S grows; a language model's is exact."
+)
 NLL_PAPER_NOTE = (
     "nll_paper is the formula of the paper's code, shown for comparison with its tables only. It "
     "is no bound on anything: without a flow it is the analytic bound less ½Σσ² (16 nats for a "
@@ -77,15 +96,18 @@ def figure_table(figures: Figures) -> str:
 def comparison_table(results: Mapping[str, Figures]) -> str:
     """The figures of several models, one model a line, in aligned columns.
 
+    Likelihood and text are tables of their own, the second for the models that have such figures.
+
     Args:
         results: figures by the model's name; a figure that a model lacks is left out of its line.
 
     Returns:
         Text without a final newline.
     """
-    header, rows = _grid(results)
-    right = tuple(range(1, len(header)))
-    return "\n".join([*_aligned([header, *rows], right=right), "", *_notes(results.values())])
+    lines = []
+    for header, rows in _grids(results):
+        lines += [*_aligned([header, *rows], right=tuple(range(1, len(header)))), ""]
+    return "\n".join([*lines, *_comparison_notes(results.values())])
 
 
 def markdown_table(results: Mapping[str, Figures]) -> str:
@@ -97,10 +119,28 @@ def markdown_table(results: Mapping[str, Figures]) -> str:
     Returns:
         Text without a final newline.
     """
-    header, rows = _grid(results)
-    rule = ["---"] + ["---:"] * (len(header) - 1)
-    lines = ["| " + " | ".join(row) + " |" for row in (header, rule, *rows)]
-    return "\n".join([*lines, "", *_notes(results.values())])
+    lines = []
+    for header, rows in _grids(results):
+        rule = ["---"] + ["---:"] * (len(header) - 1)
+        lines += ["| " + " | ".join(row) + " |" for row in (header, rule, *rows)] + [""]
+    return "\n".join([*lines, *_comparison_notes(results.values())])
+
+
+def tsv_table(results: Mapping[str, Figures]) -> str:
+    """The figures of several models as tab-separated values, in full precision.
+
+    Args:
+        results: figures by the model's name; a figure that a model lacks is an empty cell.
+
+    Returns:
+        A line of the figures' names and one a model, without a final newline.
+    """
+    names = [column.name for column in _columns(COLUMNS, results)]
+    rows = [
+        [model, *(str(figures[name]) if name in figures else "" for name in names)]
+        for model, figures in results.items()
+    ]
+    return "\n".join("\t".join(row) for row in [["model", *names], *rows])
 
 
 def write_results(
@@ -114,26 +154,41 @@ def write_results(
         settings: what the evaluation was told: draws, seed, step of the model and the like.
         figures: as `evaluate_split` returns them; one that is not finite is written as null.
     """
-    finite = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in figures.items()
-    }
-    content = {"split": split, "settings": dict(settings), "figures": finite}
+    content = {"split": split, "settings": dict(settings), "figures": dict(figures)}
     if "nll_paper" in figures:
         content["note"] = NLL_PAPER_NOTE
-    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's own is private to the user
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with new_file(Path(path)) as file:
+        file.write(f"{json_text(content)}\n".encode())
+
+
+def json_text(content: Any) -> str:
+    """JSON in which a number that is not finite is null.
+
+    Args:
+        content: dictionaries, lists, text and numbers.
+
+    Returns:
+        Indented text without a final newline.
+
+    >>> print(json_text({"figures": [1.5, math.nan]}))
+    {
+      "figures": [
+        1.5,
+        null
+      ]
+    }
+    """
+    return json.dumps(_finite(content), indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
 
 
 def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -156,16 +211,26 @@ def _written(figures: Figures, column: Column) -> str:
     return format(figures[column.name], column.format) if column.name in figures else ""
 
 
-def _grid(results: Mapping[str, Figures]) -> tuple[list[str], list[list[str]]]:
-    """Header and lines of a table of models, with the columns that at least one of them has."""
-    columns = [
-        column for column in COLUMNS if any(column.name in figures for figures in results.values())
+def _columns(columns: Iterable[Column], results: Mapping[str, Figures]) -> list[Column]:
+    """The columns that at least one model has."""
+    return [
+        column for column in columns if any(column.name in figures for figures in results.values())
     ]
-    rows = [
-        [name, *(_written(figures, column) for column in columns)]
-        for name, figures in results.items()
-    ]
-    return ["model", *(column.title for column in columns)], rows
+
+
+def _grids(results: Mapping[str, Figures]) -> list[tuple[list[str], list[list[str]]]]:
+    """Headers and lines of the tables of models: likelihood, and text where there is any."""
+    grids = []
+    for group in (LIKELIHOOD_COLUMNS, TEXT_COLUMNS):
+        columns = _columns(group, results)
+        rows = [
+            [name, *(_written(figures, column) for column in columns)]
+            for name, figures in results.items()
+            if any(column.name in figures for column in columns)
+        ]
+        if rows:
+            grids.append((["model", *(column.title for column in columns)], rows))
+    return grids
 
 
 def _aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> list[str]:
@@ -179,7 +244,13 @@ def _aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> list[str
     ]
 
 
-def _notes(results: Any) -> list[str]:
+def _comparison_notes(results: Iterable[Figures]) -> list[str]:
+    results = list(results)
+    exact = [NLL_IW_NOTE] if any("nll_iw" in figures for figures in results) else []
+    return [*exact, *_notes(results)]
+
+
+def _notes(results: Iterable[Figures]) -> list[str]:
     """What the estimates rest on, and what nll_paper is not."""
     results = list(results)
     notes = []
@@ -197,6 +268,8 @@ def _notes(results: Any) -> list[str]:
             f"mi over N = {count} sentences cannot exceed log N = {ceiling:.2f} and is biased low "
             "near it."
         )
+    if any("distinct_1" in figures for figures in results):
+        notes.append("distinct_n and self_bleu depend on how many samples they are of.")
     if any("nll_paper" in figures for figures in results):
         notes.append(NLL_PAPER_NOTE)
     return notes

@@ -1,0 +1,42 @@
+"""A tiny text and the arguments that train on it, for the tests of the commands."""
+
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+SENTENCES = ["the cat sat", "a dog ran far away", "the dog sat", "a cat ran", "birds sing"]
+NUM_SENTENCES = {"train": 40, "valid": 9, "test": 7}
+SMALL = {
+    "data.source": "text",
+    "data.num_buckets": 1,
+    "model.embedding_dim": 8,
+    "model.hidden_dim": 8,
+    "model.dropout": 0.0,
+    "train.batch_size": 8,
+    "train.num_epochs": 2,
+    "train.log_every": 2,
+}
+WITH_CODE = {"model.latent_dim": 2, "kl_weight.length": 5}
+
+
+def write_text(folder: Path) -> Path:
+    """The three files, drawn from SENTENCES."""
+    rng = np.random.default_rng(0)
+    for name, count in NUM_SENTENCES.items():
+        rows = [SENTENCES[i] for i in rng.integers(0, len(SENTENCES), count)]
+        (folder / f"{name}.txt").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def train_arguments(text_folder, workdir, system="vae", **changes):
+    settings = {
+        **SMALL,
+        **({} if system == "lm" else WITH_CODE),
+        "data.path": text_folder,
+        "data.cache_dir": text_folder / "cache",
+        **changes,
+    }
+    config = f"--config={ROOT}/configs/grammar/{system}.py"
+    overrides = [f"--config.{key}={value}" for key, value in settings.items()]
+    return ["train", config, f"--workdir={workdir}", *overrides]

@@ -1,0 +1,42 @@
+import os
+
+import numpy as np
+
+from wae_rnf_jax import cli
+from wae_rnf_jax.evaluation.latent_space import encode_sentences
+from wae_rnf_jax.training.workdir import load_run
+
+
+def test_codes_are_written_with_their_sentences(workdir, tmp_path, stdin, capsys):
+    stdin("the cat sat\n\n a  zebra\tran \n")
+    output = tmp_path / "codes.npz"
+    output.write_bytes(b"an older file")
+    assert cli.main(["encode", f"--workdir={workdir}", "--input=-", f"--output={output}"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[-1] == "read as <unk>: zebra"
+    assert "2 codes of 2 dimensions" in captured.out
+    run = load_run(workdir)
+    with np.load(output) as arrays:
+        assert sorted(arrays) == ["codes", "log_var", "mean", "sentences"]
+        assert arrays["sentences"].tolist() == ["the cat sat", "a zebra ran"]
+        expected = encode_sentences(
+            run.model, run.variables, run.corpus.vocabulary, arrays["sentences"].tolist()
+        )
+        for name in ("codes", "mean", "log_var"):
+            assert arrays[name].shape == (2, 2)
+            np.testing.assert_array_equal(arrays[name], getattr(expected, name))
+    assert os.listdir(tmp_path) == ["codes.npz"]
+
+
+def test_a_language_model_is_refused_and_nothing_written(lm_workdir, tmp_path, stdin, refusal):
+    stdin("the cat sat\n")
+    said = refusal("encode", f"--workdir={lm_workdir}", f"--output={tmp_path}/codes.npz")
+    assert "language model: it has no latent code" in said
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_place_that_cannot_be_written_is_refused(workdir, tmp_path, refusal):
+    encode = ("encode", f"--workdir={workdir}")
+    assert "--output is missing: name a file, such as codes.npz" in refusal(*encode)
+    assert "must end in .npz" in refusal(*encode, f"--output={tmp_path}/codes.txt")
+    assert f"no folder {tmp_path}/none" in refusal(*encode, f"--output={tmp_path}/none/codes.npz")

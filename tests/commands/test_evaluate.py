@@ -1,0 +1,99 @@
+import json
+import shutil
+
+import pytest
+
+from wae_rnf_jax import cli
+from wae_rnf_jax.data.corpora import load_corpus, save_evaluation_corpus
+from wae_rnf_jax.training.workdir import load_run
+
+LIKELIHOOD = ("nll_iw", "ppl_iw", "neg_elbo", "rec", "kl", "kl_base", "mi", "au", "nll_paper")
+FEW = ("--num_samples=3", "--num_generated=12")
+
+
+@pytest.fixture
+def copied(workdir, tmp_path):
+    """A copy of the run, for results of its own."""
+    return shutil.copytree(workdir, tmp_path / "copy")
+
+
+def results_of(workdir, *arguments):
+    assert cli.main(["evaluate", f"--workdir={workdir}", *arguments]) == 0
+    return json.loads((workdir / "results.json").read_text())
+
+
+def test_evaluate_prints_the_figures_and_writes_them(copied, lm_workdir, capsys):
+    results = results_of(copied, *FEW, f"--lm_workdir={lm_workdir}")
+    out = capsys.readouterr().out
+    figures = results["figures"]
+    assert results["split"] == "test"
+    assert figures["num_sentences"] == figures["num_reconstructions"] == 7
+    assert figures["nll_iw"] <= figures["neg_elbo"] + 1e-6
+    assert figures["num_generated"] == figures["num_self_bleu"] == 12
+    text = ("recon_bleu", "distinct_1", "distinct_2", "distinct_3", "self_bleu", "novel")
+    for name in (*LIKELIHOOD, *text, "sample_lm_nll", "sample_lm_ppl"):
+        assert name in figures
+        assert name in out
+    assert 0 <= figures["novel"] <= 1
+    assert results["settings"]["lm_step"] == 10
+    assert "no bound" in out
+
+
+def test_text_figures_leave_the_likelihood_as_it_is(copied):
+    with_text = results_of(copied, *FEW, "--num_reconstructions=2")["figures"]
+    without = results_of(copied, *FEW[:1], "--num_reconstructions=0", "--num_generated=0")
+    assert with_text["num_reconstructions"] == 2
+    assert set(with_text) > set(without["figures"])
+    assert without["figures"] == {name: with_text[name] for name in without["figures"]}
+    assert not {"recon_bleu", "self_bleu", "novel"} & set(without["figures"])
+
+
+def test_the_samples_are_those_of_the_command_sample(copied, capsys):
+    figures = results_of(copied, *FEW, "--num_reconstructions=0", "--seed=3")["figures"]
+    capsys.readouterr()
+    longest = int(load_run(copied).corpus.test.lengths.max())
+    sampling = [f"--workdir={copied}", "--num=12", "--seed=3", f"--max_length={longest + 1}"]
+    assert cli.main(["sample", *sampling]) == 0
+    words = capsys.readouterr().out.split()
+    assert figures["distinct_1"] == len(set(words)) / len(words)
+
+
+def test_a_language_model_has_no_reconstructions(lm_workdir, tmp_path):
+    workdir = shutil.copytree(lm_workdir, tmp_path / "lm")
+    figures = results_of(workdir, *FEW)["figures"]
+    assert "recon_bleu" not in figures
+    assert figures["num_generated"] == 12
+    assert figures["kl"] == figures["mi"] == 0
+
+
+def test_without_the_training_text_novelty_is_left_out(copied, tmp_path, capsys):
+    path = copied / "config.json"
+    config = json.loads(path.read_text())
+    config["data"]["cache_dir"] = str(tmp_path / "empty")
+    path.write_text(json.dumps(config))
+    figures = results_of(copied, *FEW, "--num_reconstructions=0")["figures"]
+    assert "novel" not in figures
+    assert "self_bleu" in figures
+    assert "novel is left out" in capsys.readouterr().err
+
+
+def test_a_judge_must_be_a_language_model_of_the_same_words(
+    workdir, lm_workdir, text_folder, tmp_path, refusal
+):
+    judged = ("evaluate", f"--workdir={workdir}")
+    said = refusal(*judged, f"--lm_workdir={workdir}")
+    assert "--lm_workdir" in said
+    assert "latent code (vae)" in said
+    said = refusal(*judged, f"--lm_workdir={tmp_path}")
+    assert f"--lm_workdir: {tmp_path} holds no run" in said
+    other = shutil.copytree(lm_workdir, tmp_path / "other")
+    shutil.rmtree(other / "corpus")
+    cache = str(text_folder / "cache")
+    corpus = load_corpus("text", path=str(text_folder), cache_dir=cache, min_count=9)
+    save_evaluation_corpus(corpus, other / "corpus")
+    assert "another vocabulary" in refusal(*judged, f"--lm_workdir={other}")
+
+
+def test_numbers_of_sentences_below_zero_are_refused(workdir, refusal):
+    for flag in ("num_generated", "num_reconstructions"):
+        assert flag in refusal("evaluate", f"--workdir={workdir}", f"--{flag}=-1")

@@ -1,0 +1,63 @@
+"""`sample`, `reconstruct` and `interpolate`."""
+
+import pytest
+
+from wae_rnf_jax import cli
+
+
+def test_sample_is_the_same_for_the_same_seed(workdir, capsys):
+    arguments = ["sample", f"--workdir={workdir}", "--num=4", "--max_length=6", "--top_p=0.9"]
+    outputs = []
+    for seed in (1, 1, 2):
+        assert cli.main([*arguments, f"--seed={seed}"]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1] != outputs[2]
+    assert len(outputs[0].splitlines()) == 4
+
+
+def test_reconstruct_reads_a_file_and_names_unknown_words(workdir, tmp_path, capsys):
+    (tmp_path / "in.txt").write_text("the cat sat\n\na zebra ran\n")
+    arguments = ["reconstruct", f"--workdir={workdir}", f"--input={tmp_path}/in.txt"]
+    assert cli.main([*arguments, "--max_length=6", "--strategy=beam"]) == 0
+    captured = capsys.readouterr()
+    assert [line for line in captured.out.splitlines() if not line.startswith("  ->")] == [
+        "the cat sat",
+        "a zebra ran",
+    ]
+    assert captured.err.splitlines()[-1] == "read as <unk>: zebra"
+
+
+def test_interpolate_walks_between_two_sentences(workdir, capsys):
+    arguments = ["interpolate", f"--workdir={workdir}", "--start=the cat sat", "--end=birds sing"]
+    assert cli.main([*arguments, "--num_points=5", "--max_length=6"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"\n\n", "holds no sentence: give one a line"),
+        (b"the cat\nthe <eos> dog\n", "in.txt:2: the word <eos> is reserved"),
+        (b"the cat\n\xff\n", "in.txt:2: not UTF-8"),
+        (None, "in.txt: No such file or directory"),
+    ],
+)
+def test_input_that_is_no_text_is_refused(content, message, workdir, tmp_path, refusal):
+    file = tmp_path / "in.txt"
+    if content is not None:
+        file.write_bytes(content)
+    said = refusal("reconstruct", f"--workdir={workdir}", f"--input={file}")
+    assert said.startswith("wae-rnf: --input: ")
+    assert message in said
+
+
+def test_settings_out_of_range_are_refused(workdir, refusal):
+    assert "--start is missing" in refusal("interpolate", f"--workdir={workdir}", "--end=the dog")
+    assert "top_p" in refusal("sample", f"--workdir={workdir}", "--top_p=0")
+
+
+def test_a_language_model_samples_but_does_not_reconstruct(lm_workdir, refusal, stdin, capsys):
+    assert cli.main(["sample", f"--workdir={lm_workdir}", "--num=2", "--max_length=6"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    stdin("the cat sat\n")
+    assert "no latent code" in refusal("reconstruct", f"--workdir={lm_workdir}")

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from wae_rnf_jax import cli
+from wae_rnf_jax.evaluation.likelihood import per_sentence_likelihood
+from wae_rnf_jax.training.workdir import load_run
+
+TEXT = "a dog ran far away\nbirds sing\nthe the cat cat\n"
+
+
+def scored(capsys, *arguments):
+    assert cli.main(["score", *arguments]) == 0
+    captured = capsys.readouterr()
+    return captured.out.splitlines(), captured.err.splitlines()
+
+
+def table(lines):
+    header, *rows = (line.split("\t") for line in lines)
+    assert header == ["nll", "nll_per_token", "num_tokens", "sentence"]
+    return {row[3]: tuple(float(cell) for cell in row[:3]) for row in rows}
+
+
+@pytest.mark.parametrize("system", ["vae", "lm"])
+def test_a_whole_split_scores_as_in_the_evaluation(system, runs, tmp_path, capsys):
+    run = load_run(runs / system)
+    split, vocabulary = run.corpus.test, run.corpus.vocabulary
+    texts = [vocabulary.decode(split.sentence(row).tolist()) for row in range(len(split))]
+    (tmp_path / "in.txt").write_text("\n".join(texts))
+    arguments = (f"--workdir={runs / system}", f"--input={tmp_path}/in.txt", "--num_samples=3")
+    lines, errors = scored(capsys, *arguments, "--format=tsv")
+    expected = per_sentence_likelihood(run.model, run.variables, split, num_samples=3)["nll_iw"]
+    rows = [line.split("\t") for line in lines[1:]]
+    assert [row[3] for row in rows] == texts
+    np.testing.assert_allclose([float(row[0]) for row in rows], expected, rtol=1e-4)
+    assert [int(row[2]) for row in rows] == [len(text.split()) + 1 for text in texts]
+    how = "exact" if system == "lm" else "importance-weighted over S = 3 draws"
+    assert f"({how})" in errors[-1]
+    assert f"mean NLL {np.mean(expected):.2f} nats" in errors[-1]
+
+
+def test_sorting_changes_the_order_alone(lm_workdir, stdin, capsys):
+    tables = {}
+    for order in ("input", "nll", "nll_per_token"):
+        stdin(TEXT)
+        lines, _ = scored(capsys, f"--workdir={lm_workdir}", "--format=tsv", f"--sort={order}")
+        tables[order] = table(lines)
+    assert list(tables["input"]) == TEXT.splitlines()
+    assert tables["input"] == tables["nll"] == tables["nll_per_token"]
+    for column, order in enumerate(("nll", "nll_per_token")):
+        figures = [row[column] for row in tables[order].values()]
+        assert figures == sorted(figures)
+        assert len(set(figures)) == 3
+    for nll, per_token, tokens in tables["input"].values():
+        assert per_token == pytest.approx(nll / tokens, abs=1e-5)
+
+
+def test_text_is_aligned_and_names_unknown_words(workdir, stdin, capsys):
+    stdin("the zebra sat\n")
+    lines, errors = scored(capsys, f"--workdir={workdir}", "--num_samples=3")
+    assert lines[0].split("  ")[-1] == lines[0][lines[1].index("the zebra") :] == "sentence"
+    assert "read as <unk>: zebra" in errors
+
+
+def test_bad_input_is_refused(workdir, stdin, refusal):
+    stdin("the <pad> sat\n")
+    said = refusal("score", f"--workdir={workdir}")
+    assert "--input: standard input:1: the word <pad> is reserved" in said
+    assert "input|nll|nll_per_token" in refusal("score", f"--workdir={workdir}", "--sort=length")

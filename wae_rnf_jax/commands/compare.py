@@ -1,0 +1,69 @@
+"""`wae-rnf compare`: the results of several runs in one table."""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from wae_rnf_jax.commands.command import Command
+from wae_rnf_jax.errors import InputError
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_list("workdirs", [], "folders of evaluated runs", flag_values=values)
+    flags.DEFINE_boolean(
+        "published",
+        True,
+        "published figures beside the runs', where there are any of the runs' test split",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "format", "text", ["text", "markdown", "tsv", "json"], "of the table", flag_values=values
+    )
+
+
+def _run(values: flags.FlagValues) -> None:
+    from wae_rnf_jax.evaluation import report
+    from wae_rnf_jax.evaluation.comparison import evaluated_runs, footing_notes
+    from wae_rnf_jax.evaluation.published import published_results
+
+    workdirs = [Path(name).expanduser() for name in values["workdirs"].value]
+    if not workdirs:
+        raise InputError("no workdir to compare: name one or more, as in runs/grammar/*")
+    runs = evaluated_runs(workdirs)
+    published = []
+    if values["published"].value:
+        on_test = {run.corpus for run in runs if run.split == "test"}
+        published = [result for name in sorted(on_test) for result in published_results(name)]
+        if not published and values["published"].present:
+            print("no published figures of these runs' test split are known", file=sys.stderr)
+    if values["format"].value == "json":
+        content = {
+            "runs": [run._asdict() for run in runs],
+            "published": [result._asdict() for result in published],
+        }
+        print(report.json_text(content))
+        return
+    rows = {run.name: run.figures for run in runs}
+    rows.update({result.label: result.figures for result in published})
+    if values["format"].value == "tsv":
+        print(report.tsv_table(rows))
+        return
+    table = {"text": report.comparison_table, "markdown": report.markdown_table}
+    print(table[values["format"].value](rows))
+    for note in footing_notes(runs):
+        print(note)
+    for result in published:
+        print(f"{result.label}: {result.note}")
+
+
+COMMAND = Command(
+    summary="Show the results of several evaluated runs in one table, published figures beside.",
+    examples=(
+        "wae-rnf compare runs/grammar/lm runs/grammar/wae_rnf",
+        "wae-rnf compare --workdirs=runs/grammar/lm,runs/grammar/wae_rnf --format=markdown",
+    ),
+    run=_run,
+    define_flags=_define_flags,
+    arguments="workdirs",
+)

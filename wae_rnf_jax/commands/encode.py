@@ -1,0 +1,64 @@
+"""`wae-rnf encode`: sentences to a file of codes."""
+
+from pathlib import Path
+
+from absl import flags
+
+from wae_rnf_jax.commands import options
+from wae_rnf_jax.commands.command import Command
+from wae_rnf_jax.errors import InputError
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    options.define_workdir(values)
+    options.define_input(values)
+    flags.DEFINE_string("output", None, "file to write, .npz", flag_values=values)
+    flags.DEFINE_integer("batch_size", 64, "sentences at once", lower_bound=1, flag_values=values)
+
+
+def _run(values: flags.FlagValues) -> None:
+    import numpy as np
+
+    from wae_rnf_jax.evaluation.files import new_file
+    from wae_rnf_jax.evaluation.latent_space import encode_sentences
+
+    output = _output_path(values)
+    run = options.trained_run(values)
+    sentences = options.input_sentences(values)
+    encoded = encode_sentences(
+        run.model,
+        run.variables,
+        run.corpus.vocabulary,
+        sentences,
+        batch_size=values["batch_size"].value,
+    )
+    options.report_unknown(encoded.unknown)
+    arrays = {name: np.asarray(getattr(encoded, name)) for name in ("codes", "mean", "log_var")}
+    try:
+        with new_file(output) as file:
+            np.savez(file, **arrays, sentences=np.array(sentences))
+    except OSError as error:
+        raise InputError(f"--output: {output} cannot be written: {error.strerror}") from error
+    number, dim = arrays["codes"].shape
+    print(f"{number} codes of {dim} dimensions written to {output}")
+
+
+def _output_path(values: flags.FlagValues) -> Path:
+    """Where to write, checked before anything is computed."""
+    output = Path(options.required(values, "output", "name a file, such as codes.npz")).expanduser()
+    if output.suffix != ".npz":
+        raise InputError(f"--output is {output}: its name must end in .npz")
+    if not output.parent.is_dir():
+        raise InputError(f"--output: there is no folder {output.parent}")
+    return output
+
+
+COMMAND = Command(
+    summary="Write sentences' codes to a file: arrays codes, mean, log_var and sentences.",
+    examples=(
+        'echo "the singers play the song" | wae-rnf encode --workdir=runs/grammar/wae_rnf '
+        "--output=codes.npz",
+    ),
+    run=_run,
+    define_flags=_define_flags,
+)

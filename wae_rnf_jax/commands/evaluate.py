@@ -1,0 +1,148 @@
+"""`wae-rnf evaluate`: every figure of a model on a split."""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from wae_rnf_jax.commands import options
+from wae_rnf_jax.commands.command import Command
+from wae_rnf_jax.errors import InputError
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    options.define_workdir(values)
+    options.define_likelihood(values)
+    count = {"lower_bound": 0, "flag_values": values}
+    flags.DEFINE_enum("split", "test", ["valid", "test"], "sentences", flag_values=values)
+    flags.DEFINE_integer(
+        "num_reconstructions",
+        None,
+        "sentences to reconstruct for BLEU, the split's first; all unless told, 0 for none",
+        **count,
+    )
+    flags.DEFINE_integer(
+        "num_generated", 1_000, "samples from the prior to measure; 0 for none", **count
+    )
+    flags.DEFINE_string(
+        "lm_workdir", None, "run of a language model that judges the samples", flag_values=values
+    )
+
+
+def _run(values: flags.FlagValues) -> None:
+    from tqdm import tqdm
+
+    from wae_rnf_jax.evaluation.likelihood import evaluate_split
+    from wae_rnf_jax.evaluation.report import figure_table, write_results
+
+    run = options.trained_run(values)
+    judge = _language_model(values, run)
+    split_name = values["split"].value
+    settings = options.likelihood_settings(values)
+    split = getattr(run.corpus, split_name)
+    with tqdm(total=len(split), unit="sentence", dynamic_ncols=True) as bar:
+        figures = evaluate_split(
+            run.model,
+            run.variables,
+            split,
+            num_buckets=run.config["data"]["num_buckets"],
+            progress=lambda done, total: bar.update(done - bar.n),
+            **settings,
+        )
+    figures.update(_text_figures(values, run, split, judge))
+    system = run.config["system"]
+    settings.update(system=system, step=run.step)
+    if "sample_lm_nll" in figures:
+        settings.update(lm_workdir=values["lm_workdir"].value, lm_step=judge.step)
+    path = options.workdir_path(values) / "results.json"
+    write_results(path, split=split_name, settings=settings, figures=figures)
+    print(f"{system}, step {run.step}, split {split_name}\n")
+    print(figure_table(figures))
+    print(f"\nwritten to {path}")
+
+
+def _language_model(values: flags.FlagValues, run):
+    """The run that judges the samples, or None; checked before anything is computed."""
+    from wae_rnf_jax.training.workdir import load_run
+
+    if not values["lm_workdir"].value:
+        return None
+    workdir = Path(values["lm_workdir"].value).expanduser()
+    try:
+        judge = load_run(workdir)
+    except InputError as error:
+        raise InputError(str(error).replace("--workdir:", "--lm_workdir:", 1)) from error
+    if judge.model.latent_dim:
+        raise InputError(
+            f"--lm_workdir: {workdir} holds a model with a latent code ("
+            f"{judge.config['system']}), whose likelihood is not exact: name a language model's run"
+        )
+    if judge.corpus.vocabulary != run.corpus.vocabulary:
+        raise InputError(
+            f"--lm_workdir: {workdir} has another vocabulary than {values['workdir'].value}: name "
+            "a language model trained on the same corpus"
+        )
+    return judge
+
+
+def _text_figures(values: flags.FlagValues, run, split, judge) -> dict[str, float | int]:
+    """Figures of reconstructions and of samples from the prior, as far as the flags ask for them.
+
+    Sentences may grow as long as the split's longest; the samples are those that `wae-rnf sample`
+    writes with the same seed.
+    """
+    from wae_rnf_jax.evaluation import text_metrics
+    from wae_rnf_jax.evaluation.decoding import Decoding
+    from wae_rnf_jax.evaluation.latent_space import prior_sentences
+
+    parts = run.model, run.variables, run.corpus.vocabulary
+    max_length = int(split.lengths.max()) + 1
+    figures: dict[str, float | int] = {}
+    wanted = values["num_reconstructions"].value
+    if run.model.latent_dim and wanted != 0:
+        figures.update(
+            text_metrics.reconstruction_figures(
+                *parts, split, num_sentences=wanted, max_length=max_length
+            )
+        )
+    if values["num_generated"].value == 0:
+        return figures
+    decoding = Decoding(strategy="sample", max_length=max_length, seed=values["seed"].value)
+    samples = prior_sentences(*parts, values["num_generated"].value, decoding=decoding)
+    figures.update(text_metrics.diversity_figures(samples))
+    training = _training_split(run)
+    if training is not None:
+        figures["novel"] = text_metrics.novel_share(samples, run.corpus.vocabulary, training)
+    if judge is not None:
+        figures.update(
+            text_metrics.judged_figures(
+                judge.model, judge.variables, run.corpus.vocabulary, samples
+            )
+        )
+    return figures
+
+
+def _training_split(run):
+    """The training sentences, where the cache still has them: a workdir keeps none."""
+    from wae_rnf_jax.data.corpora import cached_corpus
+
+    cache = run.config["data"]["cache_dir"]
+    corpus = cached_corpus(cache, run.corpus.fingerprint)
+    if corpus is None:
+        print(f"novel is left out: {cache} no longer holds the training text", file=sys.stderr)
+        return None
+    return corpus.train
+
+
+COMMAND = Command(
+    summary="Measure a model on a whole split: likelihood, latent code, generated text.",
+    examples=(
+        "wae-rnf evaluate --workdir=runs/grammar/wae_rnf --num_samples=100",
+        "wae-rnf evaluate --workdir=runs/grammar/wae_rnf --num_samples=100 "
+        "--lm_workdir=runs/grammar/lm",
+        "wae-rnf evaluate --workdir=runs/grammar/wae_rnf --split=valid --num_samples=10 "
+        "--num_reconstructions=0 --num_generated=0",
+    ),
+    run=_run,
+    define_flags=_define_flags,
+)

@@ -1,0 +1,79 @@
+"""`wae-rnf info`: what a workdir holds."""
+
+from absl import flags
+
+from wae_rnf_jax.commands import options
+from wae_rnf_jax.commands.command import Command
+
+_NOT_FIGURES = ("step", "split")
+
+
+def _run(values: flags.FlagValues) -> None:
+    from wae_rnf_jax.evaluation.workdir_summary import workdir_summary
+
+    summary = workdir_summary(options.workdir_path(values))
+    topics = {
+        "system": [summary.system],
+        "corpus": _corpus_lines(summary),
+        "trained": [_progress_line(summary)],
+        "checkpoints": [
+            f"{name}: {', '.join(map(str, steps)) or 'none'}"
+            for name, steps in summary.checkpoints.items()
+        ],
+        "parameters": [f"{count:>12,}  {name}" for name, count in _with_total(summary.parameters)],
+        "metrics": [
+            f"{split}, step {line['step']}: {_figures(line)}"
+            for split, line in summary.metrics.items()
+        ]
+        or ["none yet"],
+        "results": _result_lines(summary, values["workdir"].value),
+    }
+    for topic, lines in topics.items():
+        for number, line in enumerate(lines):
+            print(f"{'' if number else topic:12} {line}")
+
+
+def _corpus_lines(summary) -> list[str]:
+    counts = ", ".join(
+        f"{name} {count:,}" if count is not None else f"{name} unknown"
+        for name, count in summary.num_sentences.items()
+    )
+    return [summary.corpus, f"sentences: {counts}", f"vocabulary: {summary.vocab_size:,} types"]
+
+
+def _progress_line(summary) -> str:
+    if summary.steps_per_epoch is None:
+        return f"step {summary.step:,} (of {summary.num_epochs} epochs of unknown length)"
+    total = summary.num_epochs * summary.steps_per_epoch
+    epoch = summary.step / summary.steps_per_epoch
+    return f"step {summary.step:,} of {total:,}, epoch {epoch:.3g} of {summary.num_epochs}"
+
+
+def _result_lines(summary, workdir: str) -> list[str]:
+    if summary.results is None:
+        return [f"none yet: wae-rnf evaluate --workdir={workdir}"]
+    settings, figures = summary.results["settings"], summary.results["figures"]
+    shown = {name: figures[name] for name in ("nll_iw", "ppl_iw", "kl", "mi", "au", "nll_paper")}
+    step = settings["step"]
+    lines = [f"{summary.results['split']} split, step {step}, S = {figures['num_samples']}:"]
+    lines.append(f"{_figures(shown)} (nll_paper is no bound)")
+    now = summary.selected_step
+    if step != now:
+        lines.append(f"of another checkpoint than evaluation takes now, step {now}")
+    return lines
+
+
+def _with_total(parameters: dict[str, int]) -> list[tuple[str, int]]:
+    return [*parameters.items(), ("in all", sum(parameters.values()))]
+
+
+def _figures(line: dict) -> str:
+    return ", ".join(f"{k} {v:.4g}" for k, v in line.items() if k not in _NOT_FIGURES)
+
+
+COMMAND = Command(
+    summary="Say what a workdir holds: corpus, progress, checkpoints, parameters, figures.",
+    examples=("wae-rnf info --workdir=runs/grammar/wae_rnf",),
+    run=_run,
+    define_flags=options.define_workdir,
+)

@@ -1,0 +1,131 @@
+"""Flags and inputs that several commands share."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from absl import flags
+
+from wae_rnf_jax.errors import InputError
+
+_DECODING_FLAGS = {"strategy", "max_length", "temperature", "top_p", "beam_width", "length_penalty"}
+
+
+def prepare_process() -> None:
+    """Sets what only a program may set: where compiled code is kept, what becomes of freed memory.
+
+    The library itself changes no setting of JAX or of the process.
+    """
+    from wae_rnf_jax.training.compilation import enable_compilation_cache
+    from wae_rnf_jax.training.memory import keep_freed_memory
+
+    keep_freed_memory()
+    enable_compilation_cache()
+
+
+def define_workdir(values: flags.FlagValues) -> None:
+    """Defines `--workdir`."""
+    flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
+
+
+def define_input(values: flags.FlagValues) -> None:
+    """Defines `--input`."""
+    flags.DEFINE_string(
+        "input",
+        "-",
+        "file of sentences, one a line, empty lines left out; - is standard input",
+        flag_values=values,
+    )
+
+
+def define_likelihood(values: flags.FlagValues) -> None:
+    """Defines how a likelihood is estimated: `--num_samples`, `--seed`, sizes of the batches."""
+    integer = {"lower_bound": 1, "flag_values": values}
+    flags.DEFINE_integer("num_samples", 500, "draws of the code a sentence, S", **integer)
+    flags.DEFINE_integer("batch_size", 32, "sentences at once", **integer)
+    flags.DEFINE_integer("memory_limit_rows", 256, "(draw, sentence) pairs at once", **integer)
+    flags.DEFINE_integer("seed", 0, "of the draws", flag_values=values)
+
+
+def likelihood_settings(values: flags.FlagValues) -> dict[str, int]:
+    """What `define_likelihood`'s flags were set to."""
+    names = ("num_samples", "batch_size", "memory_limit_rows", "seed")
+    return {name: values[name].value for name in names}
+
+
+def define_decoding(values: flags.FlagValues, strategy: str = "greedy") -> None:
+    """Defines `--workdir` and how codes become sentences."""
+    from wae_rnf_jax.evaluation.decoding import STRATEGIES, Decoding
+
+    default = Decoding()
+    define_workdir(values)
+    flags.DEFINE_enum("strategy", strategy, STRATEGIES, "of decoding", flag_values=values)
+    for name, text in (("max_length", "most tokens predicted"), ("beam_width", "of beam")):
+        flags.DEFINE_integer(name, getattr(default, name), text, flag_values=values)
+    for name, text in (
+        ("temperature", "of sample; 0 is greedy"),
+        ("top_p", "share of the probability that sample keeps"),
+        ("length_penalty", "exponent of beam's length normalisation"),
+    ):
+        flags.DEFINE_float(name, getattr(default, name), text, flag_values=values)
+    flags.DEFINE_boolean("unk", True, "<unk> may be produced", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "of the draws", flag_values=values)
+
+
+def decoding(values: flags.FlagValues):
+    """The decoding that `define_decoding`'s flags were set to."""
+    from wae_rnf_jax.evaluation.decoding import Decoding
+
+    settings = {name: values[name].value for name in _DECODING_FLAGS}
+    return Decoding(**settings, allow_unknown=values["unk"].value, seed=values["seed"].value)
+
+
+def required(values: flags.FlagValues, name: str, what: str) -> str:
+    """The value of a flag that must be given; `what` says what to give."""
+    if not values[name].value:
+        raise InputError(f"--{name} is missing: {what}")
+    return values[name].value
+
+
+def workdir_path(values: flags.FlagValues) -> Path:
+    """The folder that `--workdir` names."""
+    return Path(required(values, "workdir", "name a folder")).expanduser()
+
+
+def trained_run(values: flags.FlagValues):
+    """The trained model that `--workdir` holds."""
+    from wae_rnf_jax.training.workdir import load_run
+
+    return load_run(workdir_path(values))
+
+
+def checked_config(values: flags.FlagValues):
+    """The configuration, checked."""
+    from wae_rnf_jax.training.state import check_config
+
+    config = values["config"].value
+    check_config(config)
+    return config
+
+
+def input_sentences(values: flags.FlagValues) -> list[str]:
+    """The sentences that `--input` names, words parted by single blanks, empty lines left out."""
+    from wae_rnf_jax.data.text import text_records
+
+    name = values["input"].value
+    try:
+        source = sys.stdin.buffer if name == "-" else Path(name).expanduser()
+        records = text_records(source, label="none")
+        sentences = [" ".join(record.text.split()) for record in records if record.text]
+    except InputError as error:
+        raise InputError(f"--input: {error}") from error
+    if not sentences:
+        raise InputError(f"--input: {name} holds no sentence: give one a line")
+    return sentences
+
+
+def report_unknown(unknown: Iterable[Sequence[str]]) -> None:
+    """Says on standard error which words the vocabulary lacks."""
+    words = sorted({word for of_sentence in unknown for word in of_sentence})
+    if words:
+        print(f"read as <unk>: {', '.join(words)}", file=sys.stderr)

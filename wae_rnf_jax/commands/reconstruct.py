@@ -1,0 +1,40 @@
+"""`wae-rnf reconstruct`: what sentences become on the way through their codes."""
+
+from absl import flags
+
+from wae_rnf_jax.commands import options
+from wae_rnf_jax.commands.command import Command
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    options.define_decoding(values)
+    options.define_input(values)
+
+
+def _run(values: flags.FlagValues) -> None:
+    from wae_rnf_jax.evaluation.latent_space import reconstruct_sentences
+
+    run = options.trained_run(values)
+    sentences = options.input_sentences(values)
+    found = reconstruct_sentences(
+        run.model,
+        run.variables,
+        run.corpus.vocabulary,
+        sentences,
+        decoding=options.decoding(values),
+    )
+    options.report_unknown(found.unknown)
+    for sentence, reconstruction in zip(sentences, found.sentences, strict=True):
+        print(f"{sentence}\n  -> {reconstruction}")
+
+
+COMMAND = Command(
+    summary="Send sentences through the code.",
+    examples=(
+        'echo "the singers play the song" | wae-rnf reconstruct --workdir=runs/grammar/wae_rnf',
+        'echo "the singers play the song" | wae-rnf reconstruct --workdir=runs/grammar/wae_rnf '
+        "--strategy=beam --beam_width=10",
+    ),
+    run=_run,
+    define_flags=_define_flags,
+)

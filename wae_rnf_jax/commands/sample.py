@@ -1,0 +1,36 @@
+"""`wae-rnf sample`: sentences from the prior."""
+
+from absl import flags
+
+from wae_rnf_jax.commands import options
+from wae_rnf_jax.commands.command import Command
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    options.define_decoding(values, strategy="sample")
+    flags.DEFINE_integer("num", 10, "sentences", lower_bound=1, flag_values=values)
+
+
+def _run(values: flags.FlagValues) -> None:
+    from wae_rnf_jax.evaluation.latent_space import prior_sentences
+
+    run = options.trained_run(values)
+    for sentence in prior_sentences(
+        run.model,
+        run.variables,
+        run.corpus.vocabulary,
+        values["num"].value,
+        decoding=options.decoding(values),
+    ):
+        print(sentence)
+
+
+COMMAND = Command(
+    summary="Write sentences from the prior.",
+    examples=(
+        "wae-rnf sample --workdir=runs/grammar/wae_rnf --num=10",
+        "wae-rnf sample --workdir=runs/grammar/wae_rnf --temperature=0.8 --top_p=0.9 --seed=1",
+    ),
+    run=_run,
+    define_flags=_define_flags,
+)

@@ -1,0 +1,147 @@
+"""What a workdir holds, read without running the model."""
+
+import functools
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from wae_rnf_jax.data.batches import num_batches_per_epoch
+from wae_rnf_jax.data.corpora import Corpus, cached_corpus, load_evaluation_corpus
+from wae_rnf_jax.evaluation.comparison import corpus_name, saved_results
+from wae_rnf_jax.models.autoencoder import TextAutoencoder
+from wae_rnf_jax.training.workdir import read_config
+
+
+class WorkdirSummary(NamedTuple):
+    """A run, as its workdir shows it.
+
+    Attributes:
+        system: the system's name.
+        corpus: the corpus' name.
+        vocab_size: V.
+        num_sentences: of each split; None for a training split of unknown size.
+        step: the newest saved step; 0 before the first.
+        num_epochs: that the run is to take.
+        steps_per_epoch: None where the training split's size is unknown.
+        checkpoints: the saved steps, "latest" and "best".
+        selected_step: the step that evaluation takes, or None.
+        parameters: how many each module has.
+        metrics: the last line of metrics of each split.
+        results: as `read_results`; None for a run that was not evaluated.
+    """
+
+    system: str
+    corpus: str
+    vocab_size: int
+    num_sentences: dict[str, int | None]
+    step: int
+    num_epochs: int
+    steps_per_epoch: int | None
+    checkpoints: dict[str, list[int]]
+    selected_step: int | None
+    parameters: dict[str, int]
+    metrics: dict[str, dict[str, Any]]
+    results: dict[str, Any] | None
+
+
+def workdir_summary(workdir: Path) -> WorkdirSummary:
+    """Reads a workdir.
+
+    Args:
+        workdir: the folder of a run, finished or not.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        InputError: the folder holds no run, or a damaged one.
+    """
+    config = read_config(workdir)
+    corpus = load_evaluation_corpus(workdir / "corpus")
+    model = TextAutoencoder(vocab_size=corpus.vocabulary.size, **config["model"])
+    num_train = _num_train(corpus, config["data"]["cache_dir"])
+    batch_size = config["train"]["batch_size"]
+    checkpoints = {name: saved_steps(workdir / "checkpoints" / name) for name in ("latest", "best")}
+    usable = checkpoints["latest"]
+    if config["train"]["select"] == "best" and checkpoints["best"]:
+        usable = checkpoints["best"]
+    return WorkdirSummary(
+        system=config["system"],
+        corpus=corpus_name(corpus, config["data"]),
+        vocab_size=corpus.vocabulary.size,
+        num_sentences={"train": num_train, "valid": len(corpus.valid), "test": len(corpus.test)},
+        step=max(checkpoints["latest"], default=0),
+        num_epochs=config["train"]["num_epochs"],
+        steps_per_epoch=None if num_train is None else num_batches_per_epoch(num_train, batch_size),
+        checkpoints=checkpoints,
+        selected_step=max(usable, default=None),
+        parameters=parameter_counts(model),
+        metrics={line["split"]: line for line in metric_lines(workdir / "metrics.jsonl")},
+        results=saved_results(workdir),
+    )
+
+
+def saved_steps(directory: Path) -> list[int]:
+    """The steps that a folder of checkpoints holds whole.
+
+    Args:
+        directory: the folder; it may be missing.
+
+    Returns:
+        The steps, rising.
+    """
+    if not directory.is_dir():
+        return []
+    # What is being written, or was cut short, has a longer name.
+    return sorted(int(path.name) for path in directory.iterdir() if path.name.isdecimal())
+
+
+def parameter_counts(model: TextAutoencoder) -> dict[str, int]:
+    """How many parameters each module of a model has.
+
+    Args:
+        model: the model.
+
+    Returns:
+        Counts by the module's name.
+    """
+    init = functools.partial(model.init, train=False, where=jnp.ones(2, bool))
+    tokens, lengths = jnp.zeros((2, 4), jnp.int32), jnp.full((2,), 4)
+    key = jax.random.key(0)
+    shapes = jax.eval_shape(init, key, tokens, lengths, jax.random.split(key, 2))["params"]
+    return {
+        name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(module))
+        for name, module in sorted(shapes.items())
+    }
+
+
+def metric_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file of metrics.
+
+    Args:
+        path: the file; it may be missing, or end in a line cut short.
+
+    Returns:
+        Its whole lines, in order.
+    """
+    lines: list[dict[str, Any]] = []
+    if not path.exists():
+        return lines
+    for text in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break  # cut short by a kill; what follows, if anything, is no better
+    return lines
+
+
+def _num_train(corpus: Corpus, cache_dir: str) -> int | None:
+    """Sentences of the training split: as the workdir says, or the cache."""
+    if corpus.num_train is not None:
+        return corpus.num_train
+    cached = cached_corpus(cache_dir, corpus.fingerprint)
+    return None if cached is None else cached.num_train
