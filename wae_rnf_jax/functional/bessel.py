@@ -4,69 +4,49 @@ With t one coordinate of a uniform point on the unit sphere of R^Z and v = Z/2 -
 
     E[exp(x·t)] = M_v(x) = Γ(v + 1)·(2/x)^v·I_v(x),    (log M_v)' = A_v = I_{v+1} / I_v.
 
-Tables of I_v underflow at large orders and overflow at large arguments; here neither is formed.
-At one large order Olver's expansion (DLMF 10.41), uniform in x ≥ 0, gives log M, A and A'. The
-terms come from the Riccati equation x·w' = x² + v² - w² of w = x·I_v' / I_v. From there orders are
-stepped down to the one asked for by recurrences that cancel nothing, 1/A_v = 2(v + 1)/x + A_{v+1}
-and what follows from it. There is no case of small or of large arguments to tell apart.
+I_v itself underflows at large orders and overflows at large arguments; it is never formed. At one
+large order Olver's expansion (DLMF 10.41), uniform in x ≥ 0, gives log M, A and A'; its terms come
+from the Riccati equation x·w' = x² + v² - w² of w = x·I_v' / I_v. From there orders are stepped
+down to the one asked for by 1/A_v = 2(v + 1)/x + A_{v+1} and what follows from it, which is stable
+and loses few digits. There is no case of small or of large arguments to tell apart.
 """
 
 import math
 from functools import lru_cache, partial, reduce
+from itertools import zip_longest
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from numpy.polynomial import Polynomial
 
-# From this order on, so many terms leave an error below 1e-15, whatever the argument.
-_LARGE_ORDER = 20
-_NUM_TERMS = 13
+# The order from which Olver's expansion is taken, and its terms, in double and single precision:
+# for any argument its error is below the rounding error.
+_DOUBLE = (20, 13)
+_SINGLE = (10, 6)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def log_scaled_bessel(order: float, x: jax.Array) -> jax.Array:
-    """log(M_v(x)·exp(-x)), the logarithm of Γ(v + 1)·(2/x)^v·exp(-x)·I_v(x).
+def log_scaled_bessel_and_divergence(order: float, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """log(M_v(x)·exp(-x)), and the divergence of the density exp(x·t)/M_v(x) from the uniform one.
 
     Args:
       order: v ≥ 0.
       x: [...] arguments, not negative.
 
     Returns:
-      [...] logarithms, 0 at x = 0 and falling; their derivative is A_v - 1.
+      [...] logarithms, falling from 0 at x = 0, with derivative A_v - 1, and [...] divergences
+      x·A_v(x) - log M_v(x), rising from 0, with derivative x·A_v'.
     """
-    terms = _at_order(order, x)
-    return -(x * terms.complement + terms.divergence)
+    return _values(_at_order(order, x), x)
 
 
-@log_scaled_bessel.defjvp
-def _log_scaled_bessel_jvp(
-    order: float, primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    derivative = -_at_order(order, *primals).complement
-    return log_scaled_bessel(order, *primals), derivative * tangents[0]
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def bessel_divergence(order: float, x: jax.Array) -> jax.Array:
-    """x·A_v(x) - log M_v(x), the divergence of the density M_v⁻¹·exp(x·t) from the uniform one.
-
-    Args:
-      order: v ≥ 0.
-      x: [...] arguments, not negative.
-
-    Returns:
-      [...] divergences, 0 at x = 0 and rising; their derivative is x·A_v'.
-    """
-    return _at_order(order, x).divergence
-
-
-@bessel_divergence.defjvp
-def _bessel_divergence_jvp(
-    order: float, primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
+@log_scaled_bessel_and_divergence.defjvp
+def _jvp(order: float, primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple:
     terms = _at_order(order, *primals)
-    return bessel_divergence(order, *primals), terms.ratio * terms.elasticity * tangents[0]
+    derivatives = (-terms.complement, terms.ratio * terms.elasticity)
+    return _values(terms, *primals), tuple(d * tangents[0] for d in derivatives)
 
 
 class _Terms(NamedTuple):
@@ -78,8 +58,13 @@ class _Terms(NamedTuple):
     divergence: jax.Array  # x·A - log M
 
 
+def _values(terms: _Terms, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return -(x * terms.complement + terms.divergence), terms.divergence
+
+
 def _at_order(order: float, x: jax.Array) -> _Terms:
-    num_steps = max(0, math.ceil(_LARGE_ORDER - order))
+    large_order, num_terms = _DOUBLE if x.dtype == jnp.float64 else _SINGLE
+    num_steps = max(0, math.ceil(large_order - order))
     uppers = [order + step for step in range(num_steps, 0, -1)]
 
     def step_down(above: _Terms, upper: jax.Array) -> tuple[_Terms, None]:
@@ -95,31 +80,33 @@ def _at_order(order: float, x: jax.Array) -> _Terms:
         )
         return below, None
 
-    top = _at_large_order(order + num_steps, x)
+    top = _at_large_order(order + num_steps, num_terms, x)
     return jax.lax.scan(step_down, top, jnp.asarray(uppers, x.dtype))[0]
 
 
-def _at_large_order(order: float, x: jax.Array) -> _Terms:
+def _at_large_order(order: float, num_terms: int, x: jax.Array) -> _Terms:
     """Olver's expansion in t = v/p, where p² = v² + x²; differences such as p - v are expanded."""
-    correction, slope, constant = (partial(_horner, c) for c in _coefficients(order))
     p = jnp.sqrt(jnp.square(x) + order**2)
     t, sine = order / p, x / p
-    factor = 1.0 / (1.0 + t) + correction(t)
-    slope_of_factor = slope(t) - 1.0 / jnp.square(1.0 + t)
+    coefficients = np.asarray(_coefficients(order, num_terms), x.dtype)
+    powers = coefficients.reshape(*coefficients.shape, *(1,) * x.ndim)
+    correction, slope, constant = reduce(lambda total, c: total * t[None] + c, powers)  # Horner
+    factor = 1.0 / (1.0 + t) + correction
+    slope_of_factor = slope - 1.0 / jnp.square(1.0 + t)
     excess = sine * x / (order * (1.0 + t))  # p/v - 1
     return _Terms(
         ratio=sine * factor,
-        complement=(order + order**2 / (p + x)) / (p + order) - sine * correction(t),
+        complement=(order + order**2 / (p + x)) / (p + order) - sine * correction,
         elasticity=jnp.square(t) - t * jnp.square(sine) * slope_of_factor / factor,
         divergence=order * jnp.log1p(0.5 * excess)
         + 0.5 * jnp.log1p(excess)
-        + jnp.square(sine) / (1.0 + t) * constant(t),
+        + jnp.square(sine) / (1.0 + t) * constant,
     )
 
 
 @lru_cache
-def _coefficients(order: float) -> tuple[list[float], ...]:
-    """Coefficients in t, constant first, of the three sums that the expansion at an order needs.
+def _coefficients(order: float, num_terms: int) -> tuple[tuple[float, ...], ...]:
+    """Coefficients of the powers of t, highest first, in three sums of the expansion at an order.
 
     x·A = (p - v) + (1 - t²)·Σ_k e_k(t²)·p^(1-k): the Riccati equation gives each e_k from those
     before. The sums are Σ_k e_k(t²)·p^(-k), its derivative in t, and what (1 - t) is multiplied by
@@ -127,20 +114,17 @@ def _coefficients(order: float) -> tuple[list[float], ...]:
     """
     u = t = Polynomial([0.0, 1.0])
     terms = [Polynomial([-0.5])]
-    for k in range(2, _NUM_TERMS + 1):
+    for k in range(2, num_terms + 1):
         last = terms[-1]
         products = sum(left * right for left, right in zip(terms, terms[::-1], strict=True))
         rest = products + (2 - k) * last - 2 * u * last.deriv()
         terms.append(-0.5 * (1 - u) * rest - u * last)
     in_t = [term(t**2) * (t / order) ** k for k, term in enumerate(terms)]
     total = sum(in_t)  # Σ_k e_k(t²)·p^(1-k)
-    # The logarithm of Debye's series, from its derivative; term k = 1 is the logarithm of p.
+    # The logarithm of Debye's series, from its derivative; the term k = 1 is the logarithm of p.
     log_series = -sum(term(t**2) * (t / order) ** k for k, term in enumerate(terms[1:])).integ()
     log_series = log_series / order
     constant = (1 + t) * total - (log_series - log_series(1.0)) // (1 - t)
     correction = total * t / order
-    return tuple(sums.coef.tolist() for sums in (correction, correction.deriv(), constant))
-
-
-def _horner(coefficients: list[float], t: jax.Array) -> jax.Array:
-    return reduce(lambda total, coefficient: total * t + coefficient, coefficients[::-1], 0.0)
+    sums = [s.coef.tolist() for s in (correction, correction.deriv(), constant)]
+    return tuple(zip_longest(*sums, fillvalue=0.0))[::-1]

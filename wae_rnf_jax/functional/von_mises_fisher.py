@@ -8,7 +8,9 @@ Shapes: ``...`` any batch dimensions, Z dimensions of the space around the spher
 Densities are with respect to the sphere's surface measure; all results are in nats. Points and mean
 directions must be unit vectors, concentrations positive; as arrays, neither is looked into.
 
-Accuracy, measured against 50 digits for Z from 2 to 512 and κ from 1e-3 to 1e4: ACCURACY
+Against 50 digits, for Z from 2 to 512 and κ from 1e-3 to 1e4, values were measured to be right to
+2e-6 in single and 1e-14 in double precision and derivatives in κ to 4e-5 and 2e-13: relative to
+themselves or, log-densities and entropies, to the logarithm of the sphere's surface if larger.
 """
 
 import math
@@ -17,7 +19,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional.bessel import bessel_divergence, log_scaled_bessel
+from wae_rnf_jax.functional._arrays import match_varying
+from wae_rnf_jax.functional.bessel import log_scaled_bessel_and_divergence
 
 # A proposal is accepted with a probability above 0.65, so that a point in 1e45 needs more.
 _MAX_PROPOSALS = 100
@@ -53,13 +56,13 @@ def vmf_log_prob(
     chex.assert_type([z, mean_direction], float)
     dim = _sphere_dim(mean_direction)
     chex.assert_equal_shape_suffix([z, mean_direction], 1)
-    concentration = _as_positive(concentration, mean_direction.dtype)
+    concentration = _as_positive(concentration, jnp.result_type(mean_direction))
     batch = jnp.broadcast_shapes(z.shape[:-1], mean_direction.shape[:-1], concentration.shape)
     z, mean_direction = (jnp.broadcast_to(x, (*batch, dim)) for x in (z, mean_direction))
     # exp(κ·(μᵀz - 1)) and its mean over the sphere: neither exponent grows at the mode.
-    log_mean = jnp.broadcast_to(log_scaled_bessel(_order(dim), concentration), batch)
+    log_mean, _ = log_scaled_bessel_and_divergence(_order(dim), concentration)
     exponent = jnp.broadcast_to(concentration, batch) * (jnp.sum(z * mean_direction, -1) - 1.0)
-    return exponent - log_mean - _log_surface(dim)
+    return exponent - jnp.broadcast_to(log_mean, batch) - _log_surface(dim)
 
 
 def vmf_kl_to_uniform(concentration: jax.Array | float, *, dim: int) -> jax.Array:
@@ -79,7 +82,8 @@ def vmf_kl_to_uniform(concentration: jax.Array | float, *, dim: int) -> jax.Arra
     >>> print(f"{vmf_kl_to_uniform(80.0, dim=50):.4f}")
     19.5152
     """
-    return bessel_divergence(_order(dim), _as_positive(concentration))
+    _, divergence = log_scaled_bessel_and_divergence(_order(dim), _as_positive(concentration))
+    return divergence
 
 
 def vmf_entropy(concentration: jax.Array | float, *, dim: int) -> jax.Array:
@@ -139,7 +143,7 @@ def vmf_sample(
     """
     chex.assert_type(mean_direction, float)
     dim = _sphere_dim(mean_direction)
-    concentration = _as_positive(concentration, mean_direction.dtype)
+    concentration = _as_positive(concentration, jnp.result_type(mean_direction))
     batch = jnp.broadcast_shapes(mean_direction.shape[:-1], concentration.shape)
     mean_direction = jnp.broadcast_to(mean_direction, (*batch, dim))
     concentration = jnp.broadcast_to(jax.lax.stop_gradient(concentration), batch)
@@ -150,7 +154,7 @@ def vmf_sample(
     return _turned_to(mean_direction, jnp.reshape(draws, mean_direction.shape))
 
 
-def _draw_around_first_axis(key: jax.Array, concentration: jax.Array, dim: int) -> jax.Array:
+def _draw_around_first_axis(key: jax.Array, kappa: jax.Array, dim: int) -> jax.Array:
     """One draw with the first axis as mean direction.
 
     Wood's proposal, (1 - (1 + b)·β) / (1 - (1 - b)·β) with a symmetric Beta variable β, is the
@@ -159,23 +163,23 @@ def _draw_around_first_axis(key: jax.Array, concentration: jax.Array, dim: int) 
     draws, and the other coordinates come along without the square root of a difference.
     """
     n = dim - 1.0
-    root = n + jnp.hypot(n, 2.0 * concentration)
-    pull, shrink = 2.0 * concentration / root, jnp.sqrt(2.0 * n / root)  # shrink² = 1 - pull²
+    root = n + jnp.hypot(n, 2.0 * kappa)
+    pull, shrink = 2.0 * kappa / root, jnp.sqrt(2.0 * n / root)  # shrink² = 1 - pull²
 
-    def proposal(attempt: int | jax.Array) -> tuple[jax.Array, jax.Array]:
-        normal_key, uniform_key = jax.random.split(jax.random.fold_in(key, attempt))
-        normal = jax.random.normal(normal_key, (dim,), concentration.dtype)
-        point = normal / jnp.linalg.norm(normal)
+    def proposed(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        attempt = state[0]
+        normal = jax.random.normal(jax.random.fold_in(key, attempt), (dim + 2,), kappa.dtype)
+        point = normal[:dim] / jnp.linalg.norm(normal[:dim])
+        exponential = 0.5 * jnp.sum(jnp.square(normal[dim:]))  # minus the logarithm of a uniform
         pulled = pull * point[0]
         # The exponent κ·w + n·log(1 - x·w) of Wood's test, less its maximum, in the old coordinate.
         threshold = n * (jnp.log1p(pulled) - pulled / (1.0 + pulled))
-        accepted = jax.random.exponential(uniform_key, (), concentration.dtype) >= threshold
-        return point, accepted
+        return attempt + 1, point, exponential >= threshold
 
+    start = (jnp.zeros([dim], kappa.dtype), jnp.array(False))
+    start = [match_varying(value, kappa, jax.random.key_data(key)) for value in start]
     _, point, _ = jax.lax.while_loop(
-        lambda state: (state[0] < _MAX_PROPOSALS) & ~state[2],
-        lambda state: (state[0] + 1, *proposal(state[0])),
-        (1, *proposal(0)),
+        lambda state: (state[0] < _MAX_PROPOSALS) & ~state[2], proposed, (0, *start)
     )
     along, across = point[:1], point[1:]
     return jnp.concatenate([pull + along, shrink * across]) / (1.0 + pull * along)
