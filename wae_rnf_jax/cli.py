@@ -185,16 +185,10 @@ def _command_help(name: str) -> str:
                 "configs/default.py explains"
             )
         else:
-            text = f"{_help_text(values[flag])} (default: {values[flag].default})"
+            text = f"{values[flag].help} (default: {values[flag].default})"
         lines.append(f"  --{flag}: {text}")
     lines += ["", "examples, in a checkout:", *(f"  {example}" for example in command.examples)]
     return "\n".join(lines)
-
-
-def _help_text(flag: flags.Flag) -> str:
-    """What a flag is for, with the values it may take."""
-    choices = getattr(flag.parser, "enum_values", None)
-    return f"{', '.join(choices)}: {flag.help}" if choices else flag.help
 
 
 if __name__ == "__main__":

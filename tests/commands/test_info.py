@@ -18,6 +18,7 @@ def test_info_tells_what_the_run_is(workdir, tmp_path, capsys):
         "sentences: train 40, valid 9, test 7",
         "step 10 of 10, epoch 2 of 2",
         "latest: 5, 10",
+        "evaluation takes: 10",
         "none yet: wae-rnf evaluate",
         "valid, step 10: kl",
         "in all",

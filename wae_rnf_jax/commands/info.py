@@ -16,10 +16,7 @@ def _run(values: flags.FlagValues) -> None:
         "system": [summary.system],
         "corpus": _corpus_lines(summary),
         "trained": [_progress_line(summary)],
-        "checkpoints": [
-            f"{name}: {', '.join(map(str, steps)) or 'none'}"
-            for name, steps in summary.checkpoints.items()
-        ],
+        "checkpoints": _checkpoint_lines(summary),
         "parameters": [f"{count:>12,}  {name}" for name, count in _with_total(summary.parameters)],
         "metrics": [
             f"{split}, step {line['step']}: {_figures(line)}"
@@ -47,6 +44,16 @@ def _progress_line(summary) -> str:
     total = summary.num_epochs * summary.steps_per_epoch
     epoch = summary.step / summary.steps_per_epoch
     return f"step {summary.step:,} of {total:,}, epoch {epoch:.3g} of {summary.num_epochs}"
+
+
+def _checkpoint_lines(summary) -> list[str]:
+    lines = [
+        f"{name}: {', '.join(map(str, steps)) or 'none'}"
+        for name, steps in summary.checkpoints.items()
+    ]
+    if summary.selected_step is not None:
+        lines.append(f"evaluation takes: {summary.selected_step}")
+    return lines
 
 
 def _result_lines(summary, workdir: str) -> list[str]:
