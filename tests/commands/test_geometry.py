@@ -6,7 +6,7 @@ from command_runs import train_arguments
 from wae_rnf_jax import cli
 
 START, END = "--start=the cat sat", "--end=a dog ran far away"
-SMALL = ("--grid=3", "--num_codes=4", "--num_points=3", "--num_knots=3")
+SMALL = ("--grid=3", "--num_codes=9", "--num_points=3", "--num_knots=3")
 
 
 def test_geometry_draws_measures_and_shows_both_paths(workdir, tmp_path, capsys):

@@ -1,7 +1,5 @@
 """`wae-rnf geometry`: a picture of the curved latent space, and two paths through it."""
 
-import functools
-
 from absl import flags
 
 from wae_rnf_jax.commands import options
@@ -45,8 +43,6 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues) -> None:
     from pathlib import Path
 
-    from tqdm import tqdm
-
     from wae_rnf_jax.evaluation.geometry_report import geometry_report, side_by_side
     from wae_rnf_jax.evaluation.pictures import save_plane
     from wae_rnf_jax.training.workdir import write_json
@@ -58,19 +54,18 @@ def _run(values: flags.FlagValues) -> None:
     run = options.trained_run(values)
     stem = Path(values["output"].value or options.workdir_path(values) / "geometry").expanduser()
     names = ("features", "grid", "num_codes", "num_points", "num_knots", "num_pairs", "seed")
-    with tqdm(unit="point", dynamic_ncols=True) as bar:
-        report = geometry_report(
-            run.model,
-            run.variables,
-            run.corpus,
-            start,
-            end,
-            through=values["through"].value,
-            centers=run.centers,
-            system=run.config["system"],
-            progress=functools.partial(_show, bar),
-            **{name: values[name].value for name in names},
-        )
+    report = geometry_report(
+        run.model,
+        run.variables,
+        run.corpus,
+        start,
+        end,
+        through=values["through"].value,
+        centers=run.centers,
+        system=run.config["system"],
+        progress=_Progress(),
+        **{name: values[name].value for name in names},
+    )
     options.report_unknown(report.unknown)
     print(side_by_side(report))
     files = save_plane(report.picture, stem)
@@ -80,11 +75,20 @@ def _run(values: flags.FlagValues) -> None:
         print(f"written to {path}")
 
 
-def _show(bar, stage: str, done: int, total: int) -> None:
-    if bar.desc != f"{stage}: ":
-        bar.reset(total)
-        bar.set_description(stage)
-    bar.update(done - bar.n)
+class _Progress:
+    """A progress bar for each stage, shown once it has begun."""
+
+    def __init__(self) -> None:
+        self._stage, self._bar = None, None
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if stage != self._stage:
+            self._stage, self._bar = stage, tqdm(desc=stage, total=total, dynamic_ncols=True)
+        self._bar.update(done - self._bar.n)
+        if done == total:
+            self._bar.close()
 
 
 COMMAND = Command(
