@@ -1,8 +1,9 @@
 """How the C library keeps freed memory, which decides what a step's buffers cost.
 
 XLA asks for a step's buffers anew each step. glibc gives blocks of that size back to the system at
-once, and the system hands them out again page by page, zeroed: a fifth of a training step's time
-on a CPU. Only the command changes that: importing or calling the library changes nothing.
+once, and the system hands them out again page by page, zeroed, which costs a step on a CPU
+thousands of page faults. Only the command changes that: importing or calling the library changes
+nothing.
 """
 
 import ctypes
