@@ -35,9 +35,6 @@ SMALL = {
     "data.num_buckets": 1,
     "model.embedding_dim": 6,
     "model.hidden_dim": 6,
-    "model.latent_dim": 3,
-    "kl_weight.start": 0,
-    "kl_weight.length": 5,
     "train.batch_size": 8,
     "train.num_epochs": 2 + KILLS // 2,
     "train.eval_every": 5,
@@ -55,7 +52,7 @@ def cache(tmp_path_factory):
 def arguments(workdir, cache):
     settings = {**SMALL, "data.cache_dir": cache}
     overrides = [f"--config.{key}={value}" for key, value in settings.items()]
-    config = f"--config={ROOT}/configs/grammar/wae.py"
+    config = f"--config={ROOT}/configs/grammar/lm.py"
     return ["train", config, f"--workdir={workdir}", *overrides]
 
 
