@@ -1,6 +1,8 @@
 """LSTM language model, the yardstick, on the Penn Treebank.
 
 wae-rnf train --config=configs/ptb/lm.py --workdir=runs/ptb/lm
+
+Test, after 8 epochs: NLL 106.55 (PPL 129.20); docs/results.md has the commands.
 """
 
 from configs import systems
