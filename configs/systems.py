@@ -42,20 +42,12 @@ def wae_rnf(config: ConfigDict) -> ConfigDict:
 
 def wae_rnf_attract(config: ConfigDict) -> ConfigDict:
     """`wae_rnf` with the regulariser that draws the flow's inputs to the centres."""
-    config.system = "wae_rnf_attract"
-    config.objective = ConfigDict(
-        {"name": "wae_rnf_attract", "mmd_weight": 10.0, "rnf_weight": 1.0, "sharpness": 0.5}
-    )
-    return _informative_start(config)
+    return _by_distance(config, "wae_rnf_attract")
 
 
 def wae_rnf_repel(config: ConfigDict) -> ConfigDict:
     """`wae_rnf` with the regulariser that drives the flow's inputs from the centres."""
-    config.system = "wae_rnf_repel"
-    config.objective = ConfigDict(
-        {"name": "wae_rnf_repel", "mmd_weight": 10.0, "rnf_weight": 1.0, "sharpness": 0.5}
-    )
-    return _informative_start(config)
+    return _by_distance(config, "wae_rnf_repel")
 
 
 def wae_rnf_state(config: ConfigDict) -> ConfigDict:
@@ -88,6 +80,14 @@ def wae_rnf_paper(config: ConfigDict) -> ConfigDict:
     )
     config.codebook.refresh_every = 0  # fixed centres
     return _paper_training(config)
+
+
+def _by_distance(config: ConfigDict, system: str) -> ConfigDict:
+    config.system = system
+    config.objective = ConfigDict(
+        {"name": system, "mmd_weight": 10.0, "rnf_weight": 1.0, "sharpness": 0.5}
+    )
+    return _informative_start(config)
 
 
 def _pullback(config: ConfigDict, features: str) -> ConfigDict:
