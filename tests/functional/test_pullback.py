@@ -95,10 +95,15 @@ def test_estimate_with_all_iterations_has_the_exact_mean(code):
 @pytest.mark.usefixtures("x64")
 def test_estimate_of_an_isotropic_metric_is_exact_at_large_dimension():
     """One distinct eigenvalue: the Krylov space is exhausted at once, whatever is asked for."""
-    estimate = wae.pullback_log_magnification_estimate(
-        jax.random.key(0), lambda z: 3.0 * z, jnp.zeros(500), num_probes=2, num_iterations=7
-    )
-    np.testing.assert_allclose(estimate, 500 * np.log(3.0), rtol=1e-12)
+
+    def estimate(scale):
+        return wae.pullback_log_magnification_estimate(
+            jax.random.key(0), lambda z: scale * z, jnp.zeros(500), num_probes=2, num_iterations=7
+        )
+
+    value, gradient = jax.value_and_grad(estimate)(3.0)
+    np.testing.assert_allclose(value, 500 * np.log(3.0), rtol=1e-12)
+    np.testing.assert_allclose(gradient, 500 / 3.0, rtol=1e-9)
 
 
 @pytest.mark.usefixtures("x64")

@@ -12,6 +12,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional._arrays import match_varying
+
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 Decode = Callable[[jax.Array], jax.Array]
@@ -83,6 +85,7 @@ def pullback_metric_product(decode: Decode, z: jax.Array, vector: jax.Array) -> 
     """
     _check_code(z)
     chex.assert_equal_shape([z, vector])
+    z, vector = match_varying(z, vector), match_varying(vector, z)
     _, pushed = jax.jvp(decode, (z,), (vector,))
     _, pull_back = jax.vjp(decode, z)
     return pull_back(pushed)[0]
@@ -164,12 +167,12 @@ def pullback_log_magnification_estimate(
     num_iterations = min(num_iterations, z.shape[0])
     probes = jax.random.rademacher(key, (num_probes, z.shape[0]), z.dtype)
 
+    def product(vector: jax.Array) -> jax.Array:
+        return pullback_metric_product(decode, z, vector)
+
     def quadrature(probe: jax.Array) -> jax.Array:
-        tridiagonal = _lanczos(
-            lambda vector: pullback_metric_product(decode, z, vector), probe, num_iterations
-        )
-        nodes, vectors = jnp.linalg.eigh(tridiagonal)
-        # A Krylov space that is exhausted early leaves zero nodes of zero weight.
+        nodes, vectors = jnp.linalg.eigh(_lanczos(product, probe, num_iterations))
+        # What an early exhausted Krylov space leaves over has no weight.
         weights = jnp.square(vectors[0])
         used = weights > jnp.finfo(z.dtype).eps
         return jnp.sum(jnp.where(used, weights * jnp.log(jnp.where(used, nodes, 1.0)), 0.0))
@@ -178,27 +181,35 @@ def pullback_log_magnification_estimate(
 
 
 def _lanczos(product: Callable, start: jax.Array, num_iterations: int) -> jax.Array:
-    """Tridiagonal [m, m] of m Lanczos steps, each vector orthogonalised against all before it."""
-    tiny = jnp.finfo(start.dtype).eps
+    """Tridiagonal [m, m] of m Lanczos steps, each vector orthogonalised against all before it.
+
+    Once the Krylov space is exhausted, the steps left over get diagonal entries of their own,
+    above the spectrum, and are coupled to nothing: equal eigenvalues would have no gradient.
+    """
+    tiny = jnp.square(jnp.finfo(start.dtype).eps * start.shape[0])
 
     def body(carry, step):
         basis, vector, scale = carry
+        is_used = jnp.vdot(vector, vector) > 0
         basis = basis.at[step].set(vector)
         image = product(vector)
         diagonal = jnp.vdot(vector, image, precision=_HIGHEST)
         for _ in range(2):  # once is not enough in floating point (Parlett 1980)
             overlap = jnp.matmul(basis, image, precision=_HIGHEST)
             image = image - jnp.matmul(overlap, basis, precision=_HIGHEST)
-        norm = jnp.linalg.norm(image)
+        square = jnp.vdot(image, image)
         scale = jnp.maximum(scale, jnp.abs(diagonal))
-        exhausted = norm <= tiny * scale * start.shape[0]
-        vector = jnp.where(exhausted, 0.0, image / jnp.where(exhausted, 1.0, norm))
-        return (basis, vector, scale), (diagonal, jnp.where(exhausted, 0.0, norm))
+        goes_on = square > tiny * jnp.square(scale)
+        norm = jnp.sqrt(jnp.where(goes_on, square, 1.0))  # no root of 0, for the gradient
+        vector = jnp.where(goes_on, image / norm, 0.0)
+        diagonal = jnp.where(is_used, diagonal, start.shape[0] * scale * (2.0 + step))
+        return (basis, vector, scale), (diagonal, jnp.where(goes_on, norm, 0.0))
 
-    basis = jnp.zeros((num_iterations, start.shape[0]), start.dtype)
     start = start / jnp.linalg.norm(start)
-    carry = (basis, start, jnp.zeros((), start.dtype))
-    _, (diagonal, off_diagonal) = jax.lax.scan(body, carry, jnp.arange(num_iterations))
+    basis = jnp.zeros((num_iterations, start.shape[0]), start.dtype)
+    image = product(start)  # for its type alone
+    carry = [match_varying(leaf, start, image) for leaf in (basis, start, jnp.zeros_like(start[0]))]
+    _, (diagonal, off_diagonal) = jax.lax.scan(body, tuple(carry), jnp.arange(num_iterations))
     off_diagonal = off_diagonal[:-1]
     return jnp.diag(diagonal) + jnp.diag(off_diagonal, 1) + jnp.diag(off_diagonal, -1)
 
