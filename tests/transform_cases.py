@@ -200,6 +200,7 @@ CASES = {
         lambda lengths: wae.sequence_mask(lengths, TIME), (integers(TIME + 1, BATCH),)
     ),
     "sum_over_tokens": Case(wae.sum_over_tokens, (floats(BATCH, TIME), integers(TIME + 1, BATCH))),
+    "slerp": Case(wae.slerp, (floats(DIM), floats(DIM), floats(BATCH))),
     "vmf_entropy": Case(lambda x: wae.vmf_entropy(jnp.exp(x), dim=DIM), (floats(BATCH),)),
     "vmf_kl_to_uniform": Case(
         lambda x: wae.vmf_kl_to_uniform(jnp.exp(x), dim=DIM), (floats(BATCH),)

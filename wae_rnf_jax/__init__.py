@@ -77,6 +77,7 @@ from wae_rnf_jax.functional.sequences import (
     sum_over_tokens,
     word_dropout,
 )
+from wae_rnf_jax.functional.spherical import slerp
 from wae_rnf_jax.functional.von_mises_fisher import (
     vmf_entropy,
     vmf_kl_to_uniform,
@@ -143,6 +144,7 @@ __all__ = (
     "rbf_precision",
     "repel_regularizer",
     "resampled_curve",
+    "slerp",
     "sequence_mask",
     "sum_over_tokens",
     "vmf_entropy",

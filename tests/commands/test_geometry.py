@@ -35,15 +35,14 @@ def test_plane_goes_through_a_third_sentence(workdir, tmp_path, capsys):
     assert "decoder state length" in capsys.readouterr().out
 
 
-def test_geodesic_interpolation_keeps_the_ends(workdir, capsys):
+def test_every_interpolation_keeps_the_ends(workdir, capsys):
     arguments = [f"--workdir={workdir}", START, END, "--num_points=3"]
     texts = []
-    for path in ("straight", "geodesic"):
+    for path in ("straight", "spherical", "geodesic"):
         assert cli.main(["interpolate", *arguments, f"--path={path}"]) == 0
         texts.append(capsys.readouterr().out.splitlines())
-    straight, geodesic = texts
-    assert len(straight) == len(geodesic) == 3
-    assert (straight[0], straight[-1]) == (geodesic[0], geodesic[-1])
+    assert [len(text) for text in texts] == [3, 3, 3]
+    assert len({(text[0], text[-1]) for text in texts}) == 1
 
 
 @pytest.fixture(scope="module")

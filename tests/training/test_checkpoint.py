@@ -5,6 +5,7 @@ import gc
 import os
 import re
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ import pytest
 from tests.training.test_sinks import files_of_at_most
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.training.checkpoint import Checkpoints, NotSaved, Progress, restored_model
-from wae_rnf_jax.training.snapshots import MANIFEST
+from wae_rnf_jax.training.snapshots import MANIFEST, check_snapshot
 from wae_rnf_jax.training.step import TrainState
 
 KEY = jax.random.key(3)
@@ -60,7 +61,7 @@ def present(workdir):
 
 
 def snapshots(workdir):
-    return list((workdir / "checkpoints").glob("*/*"))
+    return list((workdir / "checkpoints").glob("[!.]*/*"))
 
 
 def restored(workdir, run="a", size=4):
@@ -218,6 +219,28 @@ def test_what_a_kill_left_is_removed_and_never_read(workdir, capsys):
     assert present(workdir) == ["best/2", "best/3", "latest/3", "latest/4"]
     assert not (folder / ".unfinished").exists()
     assert not capsys.readouterr().err
+
+
+def test_a_kill_while_the_oldest_is_removed_leaves_no_part_and_no_third_one(workdir, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def killed_at_the_first_file(path, **options):
+        for file in filter(Path.is_file, path.rglob("*")):
+            file.unlink()
+            raise Killed
+
+    checkpoints = Checkpoints(workdir, run="a")
+    shutil.copytree(workdir / "checkpoints/best/2", workdir / "checkpoints/best/1")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed_at_the_first_file)
+        with pytest.raises(Killed):
+            save(checkpoints, 5)
+    for path in snapshots(workdir):
+        check_snapshot(path, run="a")
+    assert restored(workdir)[0] == 5
+    assert present(workdir) == ["best/2", "best/3", "latest/4", "latest/5"]
+    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["best", "latest"]
 
 
 def test_a_disk_that_takes_no_more_leaves_what_was_saved(workdir, monkeypatch, capfd):

@@ -46,6 +46,8 @@ COMMAND = Command(
     examples=(
         'wae-rnf interpolate --workdir=runs/grammar/wae_rnf --start="the singers play the song" '
         '--end="these sailors do not launch the boat"',
+        "wae-rnf interpolate --workdir=runs/grammar/wae_rnf --path=geodesic "
+        '--start="the singers play the song" --end="these sailors do not launch the boat"',
     ),
     run=_run,
     define_flags=_define_flags,

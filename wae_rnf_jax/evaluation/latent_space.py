@@ -21,6 +21,7 @@ from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
 from wae_rnf_jax.evaluation.geometry import compared_paths
 from wae_rnf_jax.functional.curves import resampled_curve
 from wae_rnf_jax.functional.sequences import PAD_ID, example_keys, example_normal
+from wae_rnf_jax.functional.spherical import slerp
 
 _LENGTH_STEP = 16  # lengths are rounded up to it, so that few shapes are compiled
 
@@ -53,7 +54,7 @@ class Reconstructions(NamedTuple):
     unknown: tuple[tuple[str, ...], ...]
 
 
-PATHS = ("straight", "geodesic")
+PATHS = ("straight", "spherical", "geodesic")
 
 
 class Interpolation(NamedTuple):
@@ -229,8 +230,9 @@ def interpolate_sentences(
         start: words parted by blanks.
         end: words parted by blanks.
         num_points: P, the ends included.
-        path: "straight", or "geodesic": of locally least Fisher–Rao length, with the words of both
-            sentences before each next one; its points are as far from each other in that length.
+        path: "straight"; "spherical": along a great circle, the norm changing linearly; or
+            "geodesic": of locally least Fisher–Rao length, with the words of both sentences before
+            each next one; its points are as far from each other in that length.
         decoding: how codes are decoded; greedy unless told.
 
     Returns:
@@ -246,6 +248,8 @@ def interpolate_sentences(
         arrays = sentence_arrays(vocabulary, (start, end))
         found = compared_paths(model, variables, *encoded.codes, *arrays)
         codes = resampled_curve(found.geodesic.curve, num_points=num_points)
+    elif path == "spherical":
+        codes = slerp(*encoded.codes, jnp.linspace(0.0, 1.0, num_points))
     else:
         codes = interpolate(*encoded.codes, num_points=num_points)
     texts = decoded_sentences(

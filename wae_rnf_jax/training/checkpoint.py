@@ -46,9 +46,13 @@ class Checkpoints:
         self.directory = (workdir / "checkpoints").absolute()
         self._run = run
         self._unfinished = self.directory / ".unfinished"
+        self._removed = self.directory / ".removed"
         # What a kill left; earlier versions let Orbax write in place, under names of its own.
-        for left in (self._unfinished, *self.directory.glob("*/*.orbax-checkpoint-tmp*")):
+        earlier = self.directory.glob("*/*.orbax-checkpoint-tmp*")
+        for left in (self._unfinished, self._removed, *earlier):
             shutil.rmtree(left, ignore_errors=True)
+        for kind in KINDS:
+            self._prune(kind)
 
     def latest_step(self) -> int | None:
         """Returns the newest saved step, or None."""
@@ -81,10 +85,19 @@ class Checkpoints:
         """Moves a whole checkpoint to the folder of its kind, and removes the oldest there."""
         folder = self.directory / made.name
         folder.mkdir(exist_ok=True)
-        shutil.rmtree(folder / str(step), ignore_errors=True)
+        self._remove(folder / str(step))
         made.rename(folder / str(step))
-        for old in _newest_first(self.directory, made.name)[KEPT:]:
-            shutil.rmtree(old, ignore_errors=True)
+        self._prune(made.name)
+
+    def _prune(self, kind: str) -> None:
+        for old in _newest_first(self.directory, kind)[KEPT:]:
+            self._remove(old)
+
+    def _remove(self, path: Path) -> None:
+        """Removes a checkpoint; a kill leaves no part of it where checkpoints are looked for."""
+        if path.is_dir():
+            path.rename(self._removed)
+            shutil.rmtree(self._removed, ignore_errors=True)
 
     def restore(
         self, like: TrainState, rng: jax.Array
@@ -109,7 +122,7 @@ class Checkpoints:
             return None
         (content, progress), _, damaged = found
         for path in damaged:
-            shutil.rmtree(path, ignore_errors=True)
+            self._remove(path)
         rng = jax.random.wrap_key_data(content["rng"])
         return content["state"], rng, self._with_whole_best(Progress(**progress))
 
@@ -124,7 +137,7 @@ class Checkpoints:
             self._publish(copy, step)
             warn(f"the best checkpoint, step {step}, is missing or damaged: copied from the latest")
             return progress
-        shutil.rmtree(self.directory / "best" / str(step), ignore_errors=True)
+        self._remove(self.directory / "best" / str(step))
         earlier = self._newest_best()
         now = "the next one measured" if earlier.best_step is None else f"step {earlier.best_step}"
         warn(f"the best checkpoint, step {step}, is missing or damaged: the best is now {now}")
