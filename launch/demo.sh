@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a bare checkout to a trained text WAE-RNF: sets up .venv where needed, trains on the
-# built-in corpus, evaluates on its test split, and shows samples, reconstructions and an
-# interpolation. Run again, it goes on from what the work directory holds.
+# built-in corpus, evaluates on its test split, shows samples, reconstructions and an interpolation,
+# and draws the latent space. Run again, it goes on from what the work directory holds.
 # Usage: bash launch/demo.sh [work directory; runs/demo unless given]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -37,7 +37,10 @@ EOP
 "$wae_rnf" reconstruct --workdir="$workdir" --input="$sentences"
 
 step "From one sentence to another, through the latent space"
-"$wae_rnf" interpolate --workdir="$workdir" \
-  --start="$(sed -n 1p "$sentences")" --end="$(sed -n 2p "$sentences")"
+ends=(--start="$(sed -n 1p "$sentences")" --end="$(sed -n 2p "$sentences")")
+"$wae_rnf" interpolate --workdir="$workdir" "${ends[@]}"
+
+step "The same way and the shortest one, in a picture of the curved latent space"
+"$wae_rnf" geometry --workdir="$workdir" "${ends[@]}"
 
 printf '\nDemo finished in %d s. Everything is in %s.\n' "$SECONDS" "$workdir"

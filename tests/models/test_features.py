@@ -19,14 +19,20 @@ def tiny():
 def test_fisher_features_are_those_of_step_by_step_decoding(tiny):
     """2·√p of each next word, as `decode_step` predicts it, and nothing past the end."""
     model, variables = tiny
-    actual = code_features(*tiny, CODE, TOKENS, LENGTHS, features="fisher")
+    packed = code_features(*tiny, CODE, TOKENS, LENGTHS, features="fisher", num_positions=8)
+    whole = code_features(*tiny, CODE, TOKENS, LENGTHS, features="fisher")
+    np.testing.assert_allclose(packed, whole[:8], atol=1e-6)
+    assert not np.any(whole[7:])
     codes = jnp.broadcast_to(CODE, (2, 3))
     carry = model.apply(variables, codes, method="initial_carry")
     inputs = jnp.concatenate([jnp.full((2, 1), 2), TOKENS], axis=1)  # <bos> first
     for t in range(inputs.shape[1]):
         carry, logits = model.apply(variables, carry, inputs[:, t], codes, method="decode_step")
-        expected = 2 * np.sqrt(jax.nn.softmax(logits)) * np.asarray(t <= LENGTHS)[:, None]
-        np.testing.assert_allclose(actual[:, t], expected, atol=1e-5)
+        expected = 2 * np.sqrt(jax.nn.softmax(logits))
+        for row in range(2):
+            if t <= LENGTHS[row]:
+                position = t + row * (LENGTHS[0] + 1)
+                np.testing.assert_allclose(packed[position], expected[row], atol=1e-5)
 
 
 def test_state_features_are_the_initial_state(tiny):

@@ -1,6 +1,6 @@
 """The curved latent space of a trained model: its metric, its shortest paths, a plane of it.
 
-Letters: B sentences, L words, T = L + 1 positions, V vocabulary, Z latent, P points, G grid.
+Letters: B sentences, L words, V vocabulary, Z latent, P points, G grid.
 
 All codes here are zk, which the decoder reads. Their metric is pulled back from what they decode
 to, the features of `models/features.py`.
@@ -20,6 +20,7 @@ from wae_rnf_jax.functional.pullback import metric_log_magnification, pullback_m
 from wae_rnf_jax.models.features import code_features
 
 _STRAIGHT_REFINEMENT = 100  # pieces of a straight line when its length is measured
+_POSITION_STEP = 32  # positions are rounded up to it, so that few shapes are compiled
 
 
 class Paths(NamedTuple):
@@ -56,7 +57,6 @@ class Plane(NamedTuple):
         return self.origin + np.asarray(coordinates) @ self.axes
 
 
-@functools.partial(jax.jit, static_argnames=("model", "features", "num_points", "num_steps"))
 def compared_paths(
     model: Any,
     variables: Mapping[str, Any],
@@ -85,7 +85,27 @@ def compared_paths(
     Returns:
         Both paths' lengths and the geodesic's curve [P, Z].
     """
-    decode = functools.partial(_decode, model, variables, tokens, lengths, features)
+    return _compared_paths(
+        model,
+        variables,
+        start,
+        end,
+        tokens,
+        lengths,
+        features=features,
+        num_positions=_num_positions(lengths),
+        num_points=num_points,
+        num_steps=num_steps,
+    )
+
+
+@functools.partial(
+    jax.jit, static_argnames=("model", "features", "num_positions", "num_points", "num_steps")
+)
+def _compared_paths(
+    model, variables, start, end, tokens, lengths, *, features, num_positions, num_points, num_steps
+):
+    decode = functools.partial(_decode, model, variables, tokens, lengths, features, num_positions)
     ends = jnp.stack([start, end])
     straight, finer = (
         curve_length(decode, ends, refinement=times * _STRAIGHT_REFINEMENT) for times in (1, 2)
@@ -205,7 +225,15 @@ def magnification_map(
     for number, row in enumerate(jnp.asarray(points, jnp.float32), start=1):
         rows.append(
             np.asarray(
-                _log_magnifications(model, variables, row, tokens, lengths, features=features)
+                _log_magnifications(
+                    model,
+                    variables,
+                    row,
+                    tokens,
+                    lengths,
+                    features=features,
+                    num_positions=_num_positions(lengths),
+                )
             )
         )
         if progress is not None:
@@ -219,14 +247,21 @@ def magnification_map(
     return found
 
 
-@functools.partial(jax.jit, static_argnames=("model", "features"))
-def _log_magnifications(model, variables, codes, tokens, lengths, *, features):
-    decode = functools.partial(_decode, model, variables, tokens, lengths, features)
+@functools.partial(jax.jit, static_argnames=("model", "features", "num_positions"))
+def _log_magnifications(model, variables, codes, tokens, lengths, *, features, num_positions):
+    decode = functools.partial(_decode, model, variables, tokens, lengths, features, num_positions)
     return jax.lax.map(lambda z: metric_log_magnification(pullback_metric(decode, z)), codes)
 
 
-def _decode(model, variables, tokens, lengths, features, z):
-    return code_features(model, variables, z, tokens, lengths, features=features)
+def _decode(model, variables, tokens, lengths, features, num_positions, z):
+    return code_features(
+        model, variables, z, tokens, lengths, features=features, num_positions=num_positions
+    )
+
+
+def _num_positions(lengths: jax.Array) -> int:
+    """Positions of sentences that are scored, their ends included, rounded up."""
+    return -(-int(np.sum(np.asarray(lengths) + 1)) // _POSITION_STEP) * _POSITION_STEP
 
 
 @functools.partial(jax.jit, static_argnames=("model", "features"))
@@ -257,7 +292,8 @@ def volume_changes(
 
     def magnification(example: tuple[jax.Array, ...]) -> jax.Array:
         z, tokens, length = example
-        decode = functools.partial(_decode, model, variables, tokens[None], length[None], features)
+        sentence = tokens[None], length[None]
+        decode = functools.partial(_decode, model, variables, *sentence, features, None)
         return metric_log_magnification(pullback_metric(decode, z))
 
     return log_det, jax.lax.map(magnification, (zk, tokens, lengths))

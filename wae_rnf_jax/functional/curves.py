@@ -6,6 +6,7 @@ is the straight line. What is measured is the image of the curve under a decoder
 metric of its features or in one that is given.
 """
 
+import functools
 from typing import NamedTuple
 
 import chex
@@ -14,12 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from wae_rnf_jax.functional._arrays import match_varying
-from wae_rnf_jax.functional.pullback import Decode, Metric
+from wae_rnf_jax.functional.pullback import Decode, Metric, pullback_metric
 
 # Points between two knots at which the optimised energy reads the decoder.
 _ENERGY_REFINEMENT = 4
 _START_BEND = 0.02  # of the chord
 _LEAST_STEP = 1e-6  # of a search direction
+_FLATTEST = 0.1  # least eigenvalue of the metric that the optimiser reckons with, of their mean
 
 
 class Geodesic(NamedTuple):
@@ -138,6 +140,9 @@ def geodesic(
 
     L-BFGS on the inner knots, from the straight line with a slight bend to one side: where the
     straight line is a saddle of the energy, as over the top of a hill, it would never leave it.
+    The knots move in coordinates in which the energy would be ½‖·‖² if the metric were the same
+    everywhere (the mean of the ends' and the middle's): a latent space has directions in which
+    a long step changes next to nothing.
 
     Args:
       decode: maps a code [Z] to features; with ``metric``, to features [M].
@@ -145,8 +150,9 @@ def geodesic(
       end: [Z] code.
       num_points: knots of the spline, both ends included.
       num_steps: most iterations of the optimiser.
-      tolerance: of the gradient: converged means ‖∂energy/∂knots‖·‖end − start‖ at most
-        tolerance times the energy, whose own relative error is then about tolerance².
+      tolerance: of the gradient: converged means its norm in those coordinates is at most
+        tolerance times the energy, both in units of the straight line's; the energy's own
+        relative error is then about tolerance²/2.
       refinement: points a knot interval is divided into when the length is measured.
       metric: maps features [M] to their own metric [M, M]; Euclidean if None.
 
@@ -165,19 +171,20 @@ def geodesic(
     chex.assert_rank([start, end], 1)
     chex.assert_equal_shape([start, end])
     knots = resampled_curve(jnp.stack([start, end]), num_points=num_points)
-    chord = jnp.linalg.norm(end - start)
+    knots = knots.at[1:-1].add(_bend(end - start, num_points))
+    stretch = _unit_coordinates(decode, start, end, num_points, metric)
     unit = curve_energy(decode, knots, refinement=_ENERGY_REFINEMENT, metric=metric)
     unit = jnp.where(unit > 0, unit, 1.0)
 
     def curve(inner: jax.Array) -> jax.Array:
-        return knots.at[1:-1].add(chord * inner)
+        return knots.at[1:-1].add(stretch(jnp.sqrt(unit) * inner))
 
-    def energy(inner: jax.Array) -> jax.Array:  # in units of the straight line's
+    def energy(inner: jax.Array) -> jax.Array:
         found = curve_energy(decode, curve(inner), refinement=_ENERGY_REFINEMENT, metric=metric)
         return found / unit
 
     inner, num_iterations, converged = _minimum(
-        energy, _bend(end - start, num_points), num_steps=num_steps, tolerance=tolerance
+        energy, jnp.zeros_like(knots[1:-1]), num_steps=num_steps, tolerance=tolerance
     )
     found = curve(inner)
     length = curve_length(decode, found, refinement=refinement, metric=metric)
@@ -245,15 +252,40 @@ def _descended(at, iterate: _Iterate, direction: jax.Array) -> _Iterate:
     return jax.lax.while_loop(too_far, shorter, (at(iterate.point + direction), size))[0]
 
 
+def _unit_coordinates(decode: Decode, start, end, num_points: int, metric: Metric | None):
+    """The linear map to shifts of the inner knots [P − 2, Z] that costs the energy ½‖·‖².
+
+    The energy of a shift U under one metric G everywhere is ½ tr(Uᵀ·S·U·G), S the stiffness of
+    the spline; with S = L·Lᵀ and G = M·Mᵀ, U = L⁻ᵀ·Y·M⁻¹ makes it ½‖Y‖².
+    """
+    pieces = _ENERGY_REFINEMENT * (num_points - 1)
+    steps = np.diff(_spline_matrix(num_points, pieces + 1)[:, 1:-1], axis=0)
+    spline = jnp.asarray(np.linalg.cholesky(pieces * steps.T @ steps), start.dtype)
+    along = (start, 0.5 * (start + end), end)
+    average = sum(pullback_metric(decode, z, metric=metric) for z in along) / len(along)
+    size = jnp.trace(average) / start.shape[0]
+    size = jnp.where(size > 0, size, 1.0)
+    # A direction that is flat here need not be flat elsewhere.
+    identity = jnp.eye(start.shape[0], dtype=start.dtype)
+    latent = jnp.linalg.cholesky(average / size + _FLATTEST * identity) * jnp.sqrt(size)
+    solve = functools.partial(jax.scipy.linalg.solve_triangular, lower=True, trans="T")
+
+    def stretch(shift: jax.Array) -> jax.Array:
+        return solve(latent, solve(spline, shift).T).T
+
+    return stretch
+
+
 def _bend(chord: jax.Array, num_points: int) -> jax.Array:
-    """A slight bow to one side of a chord [Z], in units of it: [P − 2, Z]."""
+    """A slight bow to one side of a chord [Z]: [P − 2, Z]."""
     side = jnp.sin(1.0 + jnp.arange(chord.shape[0], dtype=chord.dtype))
-    squared = jnp.maximum(jnp.vdot(chord, chord), jnp.finfo(chord.dtype).tiny)
+    length = jnp.linalg.norm(chord)
+    squared = jnp.maximum(jnp.square(length), jnp.finfo(chord.dtype).tiny)
     side = side - chord * (jnp.vdot(chord, side) / squared)
     size = jnp.linalg.norm(side)
     side = jnp.where(size > 1e-3, side / jnp.maximum(size, 1e-3), 0.0)
     share = jnp.linspace(0.0, 1.0, num_points, dtype=chord.dtype)[1:-1]
-    return _START_BEND * jnp.sin(jnp.pi * share)[:, None] * side[None, :]
+    return _START_BEND * length * jnp.sin(jnp.pi * share)[:, None] * side[None, :]
 
 
 def _squared_segments(

@@ -177,12 +177,13 @@ class TextAutoencoder(nn.Module):
         outputs = self.decoder(zk, self.embedding[bos_inputs(tokens)])
         return self._sentence_nll(outputs, tokens, lengths)
 
-    def token_logits(self, zk: jax.Array, tokens: jax.Array) -> jax.Array:
-        """What is predicted at every position, teacher-forced, without dropout.
+    def token_logits(self, zk: jax.Array, tokens: jax.Array, positions: jax.Array) -> jax.Array:
+        """What is predicted at some positions, teacher-forced, without dropout.
 
-        Args: zk [..., B, Z]; tokens [B, L]. Returns logits [..., B, T, V].
+        Args: zk [B, Z]; tokens [B, L]; positions [N] of the B·T. Returns logits [N, V].
         """
         outputs = self.decoder(zk, self.embedding[bos_inputs(tokens)])
+        outputs = outputs.reshape(-1, outputs.shape[-1])[positions]
         kernel, bias = self.decoder.output_layer(self.embedding)
         logits = outputs @ kernel
         return logits + jnp.broadcast_to(bias, logits.shape)

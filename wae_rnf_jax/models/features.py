@@ -1,6 +1,7 @@
 """What the metric of a code is pulled back from.
 
-Letters: B sentences, L words, T = L + 1 positions, V vocabulary, H hidden, Z latent.
+Letters: B sentences, L words, T = L + 1 positions, N positions read, V vocabulary, H hidden,
+Z latent.
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ def code_features(
     lengths: jax.Array,
     *,
     features: str,
+    num_positions: int | None = None,
 ) -> jax.Array:
     """Features of one code zk, whose Euclidean distances are those of what it decodes to.
 
@@ -37,9 +39,11 @@ def code_features(
       tokens: [B, L], the sentences whose words the decoder is forced to.
       lengths: [B], words of each.
       features: "fisher" or "state".
+      num_positions: N, at least the words of all the sentences and their ends; B·T, padding and
+        all, if None. The output layer is nearly all of the cost, and costs N rows.
 
     Returns:
-      "fisher": [B, T, V], zero past each sentence's end. "state": [2H].
+      "fisher": [N, V], of one sentence after the other, zero past the last. "state": [2H].
 
     Raises:
       ValueError: another kind of features.
@@ -49,6 +53,8 @@ def code_features(
     if features != "fisher":
         raise ValueError(f"features must be one of {FEATURES}, got {features!r}")
     codes = jnp.broadcast_to(z, (tokens.shape[0], *z.shape))
-    logits = model.apply(variables, codes, tokens, method="token_logits")
-    counted = sequence_mask(lengths + 1, logits.shape[-2])
-    return fisher_features(logits) * counted[..., None]
+    counted = sequence_mask(lengths + 1, tokens.shape[1] + 1).reshape(-1)
+    (positions,) = jnp.nonzero(counted, size=num_positions or counted.size, fill_value=0)
+    logits = model.apply(variables, codes, tokens, positions, method="token_logits")
+    read = jnp.arange(positions.size) < counted.sum()
+    return fisher_features(logits) * read[:, None]
