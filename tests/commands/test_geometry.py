@@ -11,12 +11,13 @@ SMALL = ("--grid=3", "--num_codes=9", "--num_points=3", "--num_knots=3")
 
 def test_geometry_draws_measures_and_shows_both_paths(workdir, tmp_path, capsys):
     stem = tmp_path / "plane"
-    arguments = [f"--workdir={workdir}", f"--output={stem}", START, END, *SMALL, "--num_pairs=2"]
-    assert cli.main(["geometry", *arguments]) == 0
+    arguments = [f"--workdir={workdir}", f"--output={stem}", START, END, *SMALL]
+    assert cli.main(["geometry", *arguments, "--num_pairs=2", "--num_shown=1"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert "straight path, Fisher–Rao length" in rows[0]
     assert "geodesic, Fisher–Rao length" in rows[0]
-    assert all("|" in row for row in rows[:4])
+    assert [("|" in row) for row in rows[:10]] == [True, True, True, True, False] * 2
+    assert rows[10].startswith("geodesic over straight length, 2 pairs: median ")
     assert rows[-1] == f"written to {stem}.json"
     assert (tmp_path / "plane.png").stat().st_size > 1000
     assert (tmp_path / "plane.svg").stat().st_size > 1000
@@ -25,6 +26,8 @@ def test_geometry_draws_measures_and_shows_both_paths(workdir, tmp_path, capsys)
     assert 0 < paths["geodesic"]["length"] <= paths["straight"]["length"] * 1.001
     assert len(paths["straight"]["sentences"]) == 3
     assert figures["correlation"] is None  # a model without a flow changes no volume
+    assert rows[0] != rows[5]
+    assert len(figures["pairs"]["shown"]) == 1
     assert figures["pairs"]["num_pairs"] == len(figures["pairs"]["pairs"]) == 2
 
 

@@ -5,6 +5,15 @@ from absl import flags
 from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
 
+_COUNTS = {  # default, least and meaning
+    "grid": (32, 2, "points of the map along either axis"),
+    "num_codes": (300, 2, "validation sentences whose codes are shown and measured"),
+    "num_points": (7, 2, "sentences decoded along each path, the ends included"),
+    "num_knots": (8, 2, "knots of the geodesic's spline"),
+    "num_pairs": (0, 0, "random pairs of test sentences whose two lengths are compared"),
+    "num_shown": (0, 0, "how many of these pairs have both their paths decoded and printed"),
+}
+
 
 def _define_flags(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.geometry_report import UNITS
@@ -26,13 +35,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         "decoder's initial state",
         flag_values=values,
     )
-    for name, default, least, text in (
-        ("grid", 32, 2, "points of the map along either axis"),
-        ("num_codes", 300, 2, "validation sentences whose codes are shown and measured"),
-        ("num_points", 7, 2, "sentences decoded along each path, the ends included"),
-        ("num_knots", 8, 2, "knots of the geodesic's spline"),
-        ("num_pairs", 0, 0, "random pairs of test sentences whose two lengths are compared"),
-    ):
+    for name, (default, least, text) in _COUNTS.items():
         flags.DEFINE_integer(name, default, text, lower_bound=least, flag_values=values)
     flags.DEFINE_integer("seed", 0, "of the pairs and the codes", flag_values=values)
     flags.DEFINE_string(
@@ -43,7 +46,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues) -> None:
     from pathlib import Path
 
-    from wae_rnf_jax.evaluation.geometry_report import geometry_report, side_by_side
+    from wae_rnf_jax.evaluation.geometry_report import geometry_report, pairs_in_words, side_by_side
     from wae_rnf_jax.evaluation.pictures import save_plane
     from wae_rnf_jax.training.workdir import write_json
 
@@ -53,7 +56,6 @@ def _run(values: flags.FlagValues) -> None:
     )
     run = options.trained_run(values)
     stem = Path(values["output"].value or options.workdir_path(values) / "geometry").expanduser()
-    names = ("features", "grid", "num_codes", "num_points", "num_knots", "num_pairs", "seed")
     report = geometry_report(
         run.model,
         run.variables,
@@ -64,10 +66,14 @@ def _run(values: flags.FlagValues) -> None:
         centers=run.centers,
         system=run.config["system"],
         progress=_Progress(),
-        **{name: values[name].value for name in names},
+        **{name: values[name].value for name in ("features", "seed", *_COUNTS)},
     )
     options.report_unknown(report.unknown)
-    print(side_by_side(report))
+    pairs = report.figures.get("pairs", {})
+    for paths in [report.figures["paths"], *pairs.get("shown", [])]:
+        print(side_by_side(paths, report.figures["features"]), end="\n\n")
+    if pairs:
+        print(pairs_in_words(pairs))
     files = save_plane(report.picture, stem)
     figures = stem.with_name(stem.name + ".json")
     write_json(figures, report.figures)

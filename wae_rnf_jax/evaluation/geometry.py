@@ -20,6 +20,7 @@ from wae_rnf_jax.functional.pullback import metric_log_magnification, pullback_m
 from wae_rnf_jax.models.features import code_features
 
 _STRAIGHT_REFINEMENT = 100  # pieces of a straight line when its length is measured
+_TOLERANCE = 0.01  # of the geodesic: a relative error of its length below that of measuring it
 _POSITION_STEP = 32  # positions are rounded up to it, so that few shapes are compiled
 
 
@@ -67,7 +68,7 @@ def compared_paths(
     *,
     features: str = "fisher",
     num_points: int = 8,
-    num_steps: int = 100,
+    num_steps: int = 200,
 ) -> Paths:
     """The straight and the geodesic path between two codes.
 
@@ -110,7 +111,9 @@ def _compared_paths(
     straight, finer = (
         curve_length(decode, ends, refinement=times * _STRAIGHT_REFINEMENT) for times in (1, 2)
     )
-    found = geodesic(decode, start, end, num_points=num_points, num_steps=num_steps)
+    found = geodesic(
+        decode, start, end, num_points=num_points, num_steps=num_steps, tolerance=_TOLERANCE
+    )
     return Paths(straight, jnp.abs(finer - straight), found)
 
 
@@ -137,7 +140,7 @@ def pair_ratios(
         `share_converged`; `num_pairs`; and `pairs`: the sentences' numbers with both lengths.
 
     Raises:
-        InputError: fewer than 2 sentences.
+        InputError: fewer than 2 sentences, or no two of different codes.
     """
     if num_sentences < 2:
         raise InputError(f"a pair needs 2 sentences, and there are {num_sentences}")
@@ -160,7 +163,10 @@ def pair_ratios(
     straight, shortest, error = (
         np.array([pair[name] for pair in pairs]) for name in ("straight", "geodesic", "error")
     )
-    lower, median, upper = np.percentile(shortest / straight, (25, 50, 75))
+    differ = straight > 0  # a sentence can stand in a split twice
+    if not differ.any():
+        raise InputError("the sentences of every pair have the same code: there are no paths")
+    lower, median, upper = np.percentile(shortest[differ] / straight[differ], (25, 50, 75))
     return {
         "ratio": {"median": float(median), "quartiles": [float(lower), float(upper)]},
         "share_shorter": float(np.mean(straight - shortest > error)),

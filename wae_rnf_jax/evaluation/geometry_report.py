@@ -1,7 +1,7 @@
 """The report of `wae-rnf geometry`: paths, picture and figures of one trained model."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -38,15 +38,12 @@ class Report(NamedTuple):
     """What is said of a model's latent space.
 
     Attributes:
-        straight: sentences along the straight path.
-        geodesic: sentences along the geodesic.
         picture: of the latent plane.
-        figures: lengths, correlations and, where asked for, the statistics over pairs.
+        figures: both paths' lengths and sentences, the correlation and, where asked for, the
+            statistics over pairs.
         unknown: for each given sentence, the words read as `<unk>`.
     """
 
-    straight: tuple[str, ...]
-    geodesic: tuple[str, ...]
     picture: PlanePicture
     figures: dict[str, Any]
     unknown: tuple[tuple[str, ...], ...]
@@ -68,6 +65,7 @@ def geometry_report(
     num_points: int = 7,
     num_knots: int = 8,
     num_pairs: int = 0,
+    num_shown: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Report:
@@ -88,6 +86,7 @@ def geometry_report(
         num_points: sentences decoded along each path.
         num_knots: of the geodesic's spline.
         num_pairs: random pairs of test sentences; 0 for none.
+        num_shown: how many of these pairs have their paths decoded.
         seed: of pairs and codes.
         progress: called with (stage, done, in all).
 
@@ -109,17 +108,11 @@ def geometry_report(
         compared_paths, model, variables, features=features, num_points=num_knots
     )
     paths = jax.device_get(find(*encoded.codes[:2], *ends))
-    straight, geodesic = (
-        decoded_sentences(model, variables, corpus.vocabulary, line, batch_size=num_points)
-        for line in (
-            interpolate(*encoded.codes[:2], num_points=num_points),
-            resampled_curve(jnp.asarray(paths.geodesic.curve), num_points=num_points),
-        )
-    )
+    describe = functools.partial(_path_figures, model, variables, corpus.vocabulary, num_points)
     figures = {
         "system": system,
         "features": features,
-        "paths": _path_figures(paths, straight, geodesic),
+        "paths": describe(paths),
         "correlation": _correlation(model, variables, corpus, shown, codes, features, seed),
     }
     plane = principal_plane(encoded.codes if through else codes.codes)
@@ -127,23 +120,42 @@ def geometry_report(
         model, variables, plane, codes.codes, centers, paths, ends, grid, features, tell
     )
     if num_pairs:
-        figures["pairs"] = _pairs(model, variables, corpus, find, num_pairs, seed, tell)
+        shown: list[dict[str, Any]] = []
+
+        def find_and_show(*pair) -> Paths:
+            found = find(*pair)
+            if len(shown) < num_shown:
+                shown.append(describe(jax.device_get(found)))
+            return found
+
+        figures["pairs"] = _pairs(model, variables, corpus, find_and_show, num_pairs, seed, tell)
+        figures["pairs"]["shown"] = shown
     where = "plane through three sentences" if through else "plane of the principal axes"
     picture = picture._replace(title=f"{system}: {where}")
-    return Report(straight, geodesic, picture, figures, encoded.unknown)
+    return Report(picture, figures, encoded.unknown)
 
 
-def side_by_side(report: Report) -> str:
-    """Both decoded paths in two columns, headed by their lengths."""
-    paths = report.figures["paths"]
-    unit = UNITS[report.figures["features"]]
+def side_by_side(paths: Mapping[str, Any], features: str) -> str:
+    """Both decoded paths, as in the report's figures, in two columns headed by their lengths."""
+    straight, geodesic = paths["straight"], paths["geodesic"]
     heads = [
-        f"straight path, {unit} length {paths['straight']['length']:.3f}",
-        f"geodesic, {unit} length {paths['geodesic']['length']:.3f}",
+        f"straight path, {UNITS[features]} length {straight['length']:.3f}",
+        f"geodesic, {UNITS[features]} length {geodesic['length']:.3f}",
     ]
-    rows = [heads, *zip(report.straight, report.geodesic, strict=True)]
+    rows = [heads, *zip(straight["sentences"], geodesic["sentences"], strict=True)]
     width = max(len(left) for left, _ in rows)
     return "\n".join(f"{left.ljust(width)}  |  {right}".rstrip() for left, right in rows)
+
+
+def pairs_in_words(pairs: Mapping[str, Any]) -> str:
+    """The statistics over pairs, as in the report's figures, in one sentence."""
+    lower, upper = pairs["ratio"]["quartiles"]
+    return (
+        f"geodesic over straight length, {pairs['num_pairs']} pairs: median "
+        f"{pairs['ratio']['median']:.3f}, quartiles {lower:.3f} to {upper:.3f}; "
+        f"{pairs['share_shorter']:.0%} shorter by more than the error of measuring; "
+        f"{pairs['share_converged']:.0%} converged"
+    )
 
 
 def _split_sentences(split, vocabulary: Vocabulary, count: int, seed: int) -> list[str]:
@@ -153,7 +165,17 @@ def _split_sentences(split, vocabulary: Vocabulary, count: int, seed: int) -> li
     return [vocabulary.decode(split.sentence(int(number))) for number in chosen]
 
 
-def _path_figures(paths: Paths, straight: Sequence[str], geodesic: Sequence[str]) -> dict[str, Any]:
+def _path_figures(
+    model, variables, vocabulary: Vocabulary, num_points: int, paths: Paths
+) -> dict[str, Any]:
+    curve = jnp.asarray(paths.geodesic.curve)
+    straight, geodesic = (
+        decoded_sentences(model, variables, vocabulary, line, batch_size=num_points)
+        for line in (
+            interpolate(curve[0], curve[-1], num_points=num_points),
+            resampled_curve(curve, num_points=num_points),
+        )
+    )
     return {
         "straight": {
             "length": float(paths.straight_length),
