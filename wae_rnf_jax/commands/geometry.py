@@ -7,7 +7,7 @@ from wae_rnf_jax.commands.command import Command
 
 _COUNTS = {  # default, least and meaning
     "grid": (32, 2, "points of the map along either axis"),
-    "num_codes": (300, 2, "validation sentences whose codes are shown and measured"),
+    "num_codes": (300, 3, "validation sentences whose codes are shown and measured"),
     "num_points": (7, 2, "sentences decoded along each path, the ends included"),
     "num_knots": (8, 2, "knots of the geodesic's spline"),
     "num_pairs": (0, 0, "random pairs of test sentences whose two lengths are compared"),
