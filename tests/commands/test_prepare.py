@@ -13,5 +13,5 @@ def test_prepare_says_what_the_corpus_holds(text_folder, capsys):
     words = (text_folder / "train.txt").read_text().split()
     kept = Counter(words).most_common(3)  # beside the four specials
     unknown = 1 - sum(count for _, count in kept) / len(words)
-    assert f"train: 40 sentences, {len(words)} words, {unknown:.1%} of them <unk>\n" in out
+    assert f"train: 40 sentences, {len(words)} words, {unknown:.1%} <unk>\n" in out
     assert "padding: " in out
