@@ -17,9 +17,7 @@ def _run(values: flags.FlagValues) -> None:
     for name in ("train", "valid", "test"):
         split = getattr(corpus, name)
         unknown = float((split.tokens == UNK_ID).mean())
-        line = (
-            f"{name}: {len(split)} sentences, {split.num_words} words, {unknown:.1%} of them <unk>"
-        )
+        line = f"{name}: {len(split)} sentences, {split.num_words} words, {unknown:.1%} <unk>"
         if split.log_probs is not None:
             line += f", exact mean NLL {-float(split.log_probs.mean()):.3f} nats"
         print(line)
