@@ -90,6 +90,9 @@ from wae_rnf_jax.functional.von_mises_fisher import (
 
 __version__ = "0.1.0"
 
+FLOWS: dict[str, Flow]
+"""Every kind of flow step by its name, as `model.flow` of a configuration has it."""
+
 __all__ = (
     "FLOWS",
     "Flow",

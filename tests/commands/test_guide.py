@@ -56,9 +56,11 @@ class Checkout:
         for made in (self.folder, self.calls_folder, programs):
             made.mkdir()
         shutil.copytree(ROOT / "configs", self.folder / "configs")
-        (programs / "wae-rnf").write_text(STAND_IN)
-        (programs / "wae-rnf").chmod(0o755)
-        (programs / "python").symlink_to(sys.executable)
+        # A link to Python would not know the virtual environment that it lies in.
+        python = f"#!/bin/sh\nexec '{sys.executable}' \"$@\"\n"
+        for name, content in (("wae-rnf", STAND_IN), ("python", python)):
+            (programs / name).write_text(content)
+            (programs / name).chmod(0o755)
         self.environment = {
             **os.environ,
             "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
