@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from documents import blocks
 from configs import default
 from wae_rnf_jax import cli
 from wae_rnf_jax.commands import COMMANDS
+from wae_rnf_jax.training.state import check_config
 
 DOCUMENT = "docs/guide.md"
 SET_UP = "bash launch/setup.sh\n"  # it would download all requirements
@@ -98,35 +100,71 @@ def settings(call: Call) -> list[str]:
     return [f"--config.{key}={value}" for key, value in values.items() if key not in given]
 
 
-def test_every_command_runs(tmp_path, stdin, monkeypatch, capsys):
-    checkout = Checkout(tmp_path)
-    monkeypatch.chdir(checkout.folder)
-    (config,) = blocks(DOCUMENT, "python")
-    Path(config.file).write_text(config.code)
-    first, *rest = (block.code for block in blocks(DOCUMENT, "bash"))
-    assert first.startswith(SET_UP)
-    assert (ROOT / SET_UP.split()[1]).is_file()
-    names, printed = [], ""
-    for code in rest:
-        for call in checkout.shell(code):
-            stdin(call.text)
-            assert cli.main([call.name, *call.arguments, *settings(call)]) == 0, call
-            names.append(call.name)
-            out = capsys.readouterr().out
-            assert out, call
-            printed += out
+@pytest.fixture
+def follow(tmp_path, stdin, monkeypatch):
+    """Follows the guide, giving each call to `run`; returns all calls."""
+
+    def guide(run: Callable[[Call], None]) -> list[Call]:
+        checkout = Checkout(tmp_path)
+        monkeypatch.chdir(checkout.folder)
+        (config,) = blocks(DOCUMENT, "python")
+        Path(config.file).write_text(config.code)
+        set_up, text, *rest = (block.code for block in blocks(DOCUMENT, "bash"))
+        assert set_up.startswith(SET_UP)
+        assert (ROOT / SET_UP.split()[1]).is_file()
+        assert not checkout.shell(text)
         raw = Path("raw.txt")
         raw.write_text("".join(raw.read_text().splitlines(keepends=True)[:NUM_LINES]))
-    assert set(names) == set(COMMANDS)
-    assert "runs/my_text/wae_rnf: trained already" in printed
-    runs = checkout.folder / "runs" / "my_text"
-    for file in ("codes.npz", "plots/curves.png", "wae_rnf/geometry.png", "cap_0.3/results.json"):
-        assert (runs / file).stat().st_size > 0
+        calls = []
+        for code in rest:
+            for call in checkout.shell(code):
+                stdin(call.text)
+                run(call)
+                calls.append(call)
+        assert {call.name for call in calls} == set(COMMANDS)
+        return calls
+
+    return guide
+
+
+def make(call: Call) -> None:
+    assert cli.main([call.name, *call.arguments, *settings(call)]) == 0, call
+
+
+def test_commands_are_parsed_and_the_text_is_prepared(follow, capsys):
+    def run(call: Call) -> None:
+        values = cli.parsed_flags(call.name, call.arguments)
+        if COMMANDS[call.name].takes_config:
+            check_config(values["config"].value)
+            assert values["config"].value.data.path == "my_text"
+        if call.name == "prepare":
+            make(call)
+
+    calls = follow(run)
+    assert any(call.text.count("\n") == 5 for call in calls)
     splits = [Path(f"my_text/{name}.txt").read_text() for name in ("train", "valid", "test")]
     lines = [line for split in splits for line in split.splitlines()]
     assert sorted(lines) == sorted(Path("sentences.txt").read_text().splitlines())
-    assert len(set(lines)) == len(lines) <= NUM_LINES
-    assert all(splits)
+    assert NUM_LINES / 2 < len(set(lines)) == len(lines) <= NUM_LINES
+    numbers = re.findall(r"(\w+): (\d+) sentences", capsys.readouterr().out)
+    assert [int(number) for _, number in numbers[:3]] == [len(s.splitlines()) for s in splits]
+
+
+@pytest.mark.slow
+def test_every_command_runs(follow, capsys):
+    printed = {}
+
+    def run(call: Call) -> None:
+        make(call)
+        printed[" ".join([call.name, *call.arguments])] = capsys.readouterr().out
+
+    calls = follow(run)
+    assert all(printed.values())
+    (twice,) = {" ".join([c.name, *c.arguments]) for c in calls if calls.count(c) == 2}
+    assert "runs/my_text/wae_rnf: trained already" in printed[twice]
+    runs = Path("runs/my_text")
+    for file in ("codes.npz", "plots/curves.png", "wae_rnf/geometry.png", "cap_0.3/results.json"):
+        assert (runs / file).stat().st_size > 0
 
 
 def _keys(section, prefix=""):
