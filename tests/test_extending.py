@@ -63,8 +63,8 @@ def test_two_steps_with_all_three_additions(copy):
         loss = step["rec"] + objective["capacity_weight"] * distance
         assert step["loss"] == pytest.approx(loss, rel=1e-4)
     assert found["steps"][1]["loss"] < found["steps"][0]["loss"]
-    assert all(change > 0 for change in found["flow_changes"].values())
-    decoder = found["decoder_changes"]
+    assert all(change > 0 for change in found["flow_change"].values())
+    decoder = found["decoder_change"]
     assert "gru" in decoder
     assert "lstm" not in decoder
     assert found["flow"].pop("moved") > 0.5

@@ -15,6 +15,7 @@ from command_runs import ROOT
 PATH = ROOT / "docs" / "notebook.ipynb"
 NOTEBOOK = json.loads(PATH.read_text())
 CODE = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
+LENGTH = "num_steps = 400"
 REFRESH = "jupyter nbconvert --to notebook --execute --inplace docs/notebook.ipynb"
 
 
@@ -62,13 +63,29 @@ def pictures(monkeypatch):
     plt.switch_backend(backend)
 
 
-def test_notebook_runs(pictures, capsys):
+def run(pictures, capsys, *, shorter: bool) -> dict:
+    """Runs all cells, and returns the names that they define."""
     names = {"__name__": "__main__"}
     for cell in CODE:
         before = sum(pictures)
         source = "".join(cell["source"])
+        if shorter and LENGTH in source:
+            source = source.replace(LENGTH, "num_steps = 10")
         exec(compile(source, PATH.name, "exec"), names)
         printed = capsys.readouterr().out
         assert without_numbers(printed) == without_numbers(text_of(cell)), REFRESH
         assert sum(pictures) - before == pictures_of(cell), REFRESH
     assert sum(pictures) >= 3
+    return names
+
+
+def test_notebook_runs_with_less_training(pictures, capsys):
+    names = run(pictures, capsys, shorter=True)
+    assert names["num_steps"] == 10
+    assert names["after"] < names["before"]
+
+
+@pytest.mark.slow
+def test_notebook_runs(pictures, capsys):
+    names = run(pictures, capsys, shorter=False)
+    assert names["after"] < names["before"] / 4
