@@ -1,6 +1,10 @@
 """Text autoencoders with Riemannian normalizing flows: the public pure functions.
 
 Importing this package loads jax and chex, and no library of models, data or pictures.
+
+Shapes: ``...`` any batch dimensions, B sentences of a batch, L words of the longest of them,
+T = L + 1 time steps, V vocabulary, H hidden units, Z latent dimensions, K flow steps, C centres,
+S samples, N and M points (M also features of a decoder), P points of a curve.
 """
 
 from wae_rnf_jax.functional.clustering import kmeans
@@ -86,6 +90,9 @@ from wae_rnf_jax.functional.von_mises_fisher import (
 )
 
 __version__ = "0.1.0"
+
+FLOWS: dict[str, Flow]
+"""Every kind of flow step by its name, as `model.flow` of a configuration has it."""
 
 __all__ = (
     "FLOWS",

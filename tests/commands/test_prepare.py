@@ -1,11 +1,17 @@
+from collections import Counter
+
 from command_runs import train_arguments
 
 from wae_rnf_jax import cli
 
 
 def test_prepare_says_what_the_corpus_holds(text_folder, capsys):
-    arguments = train_arguments(text_folder, "unused")
+    arguments = train_arguments(text_folder, "unused", **{"data.max_size": 7})
     assert cli.main(["prepare", *(a for a in arguments[1:] if "workdir" not in a)]) == 0
     out = capsys.readouterr().out
-    assert "train: 40 sentences" in out
+    assert "vocabulary: 7 types" in out
+    words = (text_folder / "train.txt").read_text().split()
+    kept = Counter(words).most_common(3)  # beside the four specials
+    unknown = 1 - sum(count for _, count in kept) / len(words)
+    assert f"train: 40 sentences, {len(words)} words, {unknown:.1%} <unk>\n" in out
     assert "padding: " in out

@@ -8,6 +8,7 @@ from wae_rnf_jax.commands.command import Command
 
 def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.data.batches import bucket_bounds, epoch_plan, padding_share
+    from wae_rnf_jax.data.vocabulary import UNK_ID
     from wae_rnf_jax.training.loop import open_corpus
 
     config = options.checked_config(values)
@@ -15,8 +16,8 @@ def _run(values: flags.FlagValues) -> None:
     print(f"vocabulary: {corpus.vocabulary.size} types, specials included")
     for name in ("train", "valid", "test"):
         split = getattr(corpus, name)
-        words = int(split.lengths.sum())
-        line = f"{name}: {len(split)} sentences, {words} words"
+        unknown = float((split.tokens == UNK_ID).mean())
+        line = f"{name}: {len(split)} sentences, {split.num_words} words, {unknown:.1%} <unk>"
         if split.log_probs is not None:
             line += f", exact mean NLL {-float(split.log_probs.mean()):.3f} nats"
         print(line)
