@@ -60,7 +60,8 @@ def distinct(tree):
 
 
 def flat(state):
-    return {**flatten_dict(state.params, sep="/"), **flatten_dict(state.batch_stats, sep="/")}
+    leaves = {**flatten_dict(state.params, sep="/"), **flatten_dict(state.batch_stats, sep="/")}
+    return {path: np.asarray(leaf) for path, leaf in leaves.items()}
 
 
 @pytest.fixture(scope="module")

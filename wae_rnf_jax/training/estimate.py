@@ -105,8 +105,9 @@ def abstract_key() -> jax.ShapeDtypeStruct:
 def matrix_flops(function: Callable, *args: Any) -> int:
     """Floating-point operations of a function's matrix products, two for each multiply-add.
 
-    XLA's own count takes the body of a loop once. Here a `lax.scan` counts as often as it runs, of
-    a `lax.cond` the costliest branch counts, and a loop of unknown length counts once.
+    XLA's own count takes the body of a loop once. Here a `lax.scan` counts as often as it runs, and
+    a loop of unknown length once. Of a `lax.cond` the cheapest branch counts, which is what most
+    steps take: no refresh of the codebook, no second pass for unequal weights.
 
     >>> a = jnp.ones((3, 3))
     >>> def power(a):
@@ -132,7 +133,7 @@ def _flops(jaxpr: Any) -> int:
             continue
         inner = [_flops(part) for part in _jaxprs(params.values())]
         if name == "cond":
-            total += max(inner)
+            total += min(inner)
         elif name == "scan":
             total += params["length"] * sum(inner)
         else:

@@ -71,7 +71,7 @@ class Transfer(NamedTuple):
 
     def record(self) -> dict[str, Any]:
         """Returns what was taken, in a few words, as JSON takes it."""
-        taken = [_path(name) for name in self.values]
+        taken = sorted(_path(name) for name in self.values)
         found = {}
         if VOCABULARY_AXES.keys() & set(taken):
             found = {"vocab_size": len(self.rows), "words_found": int((self.rows >= 0).sum())}
@@ -133,7 +133,7 @@ def planned_transfer(origin: Origin, model: TextAutoencoder, vocabulary: Vocabul
         workdir=origin.workdir,
         step=source.step,
         values={name: there[name] for name in taken},
-        fresh=tuple(_path(name) for name in here if name not in taken),
+        fresh=tuple(sorted(_path(name) for name in here if name not in taken)),
         rows=np.array([ids.get(word, -1) for word in vocabulary.words]),
     )
 
