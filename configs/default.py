@@ -17,6 +17,9 @@ def get_config() -> ConfigDict:
     config.data.splits = ("train", "validation", "test")  # tfds: what is read as which
     config.data.min_count = 1  # rarer words of the training split become <unk>
     config.data.max_size = 0  # largest vocabulary, specials included; 0 is no limit
+    # File of words, one a line, to take instead of the training split's, such as the
+    # corpus/vocabulary.txt of a workdir, whose ids then stay as they are; "": the split's own.
+    config.data.vocabulary = ""
     config.data.max_words = 0  # sentences are cut at so many words; 0 is no limit
     config.data.seed = 0  # grammar: of the drawn sentences
     config.data.num_sentences = (20_000, 2_000, 2_000)  # grammar: in each split

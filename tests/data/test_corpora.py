@@ -19,6 +19,7 @@ from wae_rnf_jax.data.corpora import (
     save_evaluation_corpus,
 )
 from wae_rnf_jax.data.grammar import grammar_log_prob
+from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS, Vocabulary
 from wae_rnf_jax.errors import InputError
 
 SIZES = (60, 20, 20)
@@ -87,6 +88,26 @@ def test_vocabulary_settings_reach_the_corpus(write_text, cache):
     small = load_corpus("text", path=path, cache_dir=cache, max_size=5)
     assert small.vocabulary.words[4:] == ("the",)
     assert len(prepared(cache)) == 2
+
+
+def test_a_given_vocabulary_is_taken_as_it_is(write_text, cache, tmp_path):
+    path, file = write_text(), tmp_path / "words.txt"
+    own = load_corpus("text", path=path, cache_dir=cache)
+    words = (*SPECIAL_WORDS, "zebra", "slept", "the", "cat")
+    Vocabulary(words).save(file)
+    corpus = load_corpus("text", path=path, cache_dir=cache, vocabulary=str(file))
+    assert corpus.vocabulary.words == words
+    assert texts(corpus, "train")[:2] == ["the cat <unk> <unk> <unk>", "<unk> <unk> slept"]
+    moved = file.rename(tmp_path / "moved.txt")
+    again = load_corpus("text", path=path, cache_dir=cache, vocabulary=str(moved))
+    assert again.fingerprint == corpus.fingerprint != own.fingerprint
+    Vocabulary(words[:-1]).save(moved)
+    load_corpus("text", path=path, cache_dir=cache, vocabulary=str(moved))
+    assert len(prepared(cache)) == 3
+    with pytest.raises(InputError, match=r"is that of .*moved\.txt: min_count must be 1 and max"):
+        load_corpus("text", path=path, cache_dir=cache, vocabulary=str(moved), max_size=9)
+    with pytest.raises(InputError, match=r"cannot read the vocabulary .*words\.txt: No such file"):
+        load_corpus("text", path=path, cache_dir=cache, vocabulary=str(file))
 
 
 def test_a_very_long_line_and_a_single_word(write_text, cache):

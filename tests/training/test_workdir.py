@@ -32,6 +32,7 @@ def workdir(tmp_path, corpus):
 HARMLESS = {
     "data.cache_dir": "/elsewhere",
     "data.path": "/moved",
+    "data.vocabulary": "/moved/vocabulary.txt",
     "train.checkpoint_every": 7,
     "train.log_every": 3,
 }

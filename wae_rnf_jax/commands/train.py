@@ -1,5 +1,6 @@
 """`wae-rnf train`: a run in its workdir, begun or resumed."""
 
+import os
 import signal
 import sys
 
@@ -7,21 +8,93 @@ from absl import flags
 
 from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
-from wae_rnf_jax.errors import TrainingFailed
+from wae_rnf_jax.commands.dry_run import print_dry_run
+from wae_rnf_jax.errors import InputError, TrainingFailed
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    options.define_workdir(values)
+    flags.DEFINE_boolean(
+        "dry_run",
+        False,
+        "only check the configuration and say what the run will take: batches, parameters, memory, "
+        "FLOPs; no workdir is needed",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "init_from",
+        None,
+        "workdir of another run whose model to start from; words find theirs by name",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "init_parts",
+        [],
+        "what to take from it, such as embedding,decoder or decoder/lstm; all that both models "
+        "have unless told",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "profile",
+        0,
+        "steps to trace, after those that compile, into profile/ in the workdir; 0 for none",
+        lower_bound=0,
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "debug_nans",
+        False,
+        "stop at the first NaN, naming the operation; slower, and takes more memory",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "log_level",
+        "warning",
+        ["error", "warning", "info", "debug"],
+        "what libraries write on standard error; error also hides this program's progress",
+        flag_values=values,
+    )
 
 
 def _run(values: flags.FlagValues) -> int:
+    from wae_rnf_jax.training.flags import StartFlags
     from wae_rnf_jax.training.loop import Interrupted, train
+    from wae_rnf_jax.training.verbosity import library_logging
 
-    try:
-        train(options.checked_config(values), options.workdir_path(values))
-    except Interrupted as stop:
-        print(f"wae-rnf: {stop}", file=sys.stderr)
-        return 128 + stop.signum if stop.signum == signal.SIGINT else 0
-    except TrainingFailed as failure:
-        print(f"wae-rnf: {failure}", file=sys.stderr)
-        return 1
+    level = values["log_level"].value
+    given = {name: values[name].value for name in ("profile", "debug_nans")}
+    config, origin = options.checked_config(values), _origin(values)
+    with library_logging(level):
+        if values["dry_run"].value:
+            print_dry_run(config, origin)
+            return 0
+        try:
+            train(
+                config,
+                options.workdir_path(values),
+                origin=origin,
+                flags=StartFlags(**given, quiet=level == "error"),
+            )
+        except Interrupted as stop:
+            print(f"wae-rnf: {stop}", file=sys.stderr)
+            return 128 + stop.signum if stop.signum == signal.SIGINT else 0
+        except TrainingFailed as failure:
+            print(f"wae-rnf: {failure}", file=sys.stderr)
+            return 1
     return 0
+
+
+def _origin(values: flags.FlagValues):
+    """The run to start from as `--init_from` and `--init_parts` name it, or None."""
+    from wae_rnf_jax.training.flags import Origin
+
+    workdir, parts = values["init_from"].value, values["init_parts"].value
+    if workdir:
+        # Compared on resuming: the same folder and parts, however they were typed.
+        return Origin(os.path.normpath(workdir), tuple(sorted({p.strip("/ ") for p in parts})))
+    if parts:
+        raise InputError("--init_parts needs --init_from: name the workdir to take them from")
+    return None
 
 
 COMMAND = Command(
@@ -31,8 +104,12 @@ COMMAND = Command(
         "wae-rnf train --config=configs/grammar/lm.py --workdir=runs/grammar/lm",
         "wae-rnf train --config=configs/grammar/vae.py --workdir=runs/short "
         "--config.train.num_epochs=2",
+        "wae-rnf train --config=configs/grammar/vae.py --dry_run",
+        "wae-rnf train --config=configs/grammar/vae.py --workdir=runs/from_lm "
+        "--init_from=runs/grammar/lm --init_parts=embedding,decoder",
+        "wae-rnf train --config=configs/grammar/vae.py --workdir=runs/traced --profile=10",
     ),
     run=_run,
-    define_flags=options.define_workdir,
+    define_flags=_define_flags,
     takes_config=True,
 )

@@ -146,6 +146,19 @@ class TrainingBatches:
                 self._plans[epoch] = plan
             return self._plans[epoch]
 
+    def padded_lengths(self, start: int, count: int) -> np.ndarray:
+        """What the batches from one on are padded to.
+
+        Args:
+            start: the first batch's number.
+            count: of how many batches, at most an epoch's.
+
+        Returns:
+            L of each, int64 [count].
+        """
+        places = (divmod(k, self._num_batches) for k in range(start, start + count))
+        return np.array([self.plan(epoch).bounds[position] for epoch, position in places])
+
     def __len__(self) -> int:
         """More batches than any run takes; Grain asks for a number."""
         return 1 << 62

@@ -44,7 +44,7 @@ class Corpus:
     """A vocabulary and three splits.
 
     Attributes:
-        vocabulary: words and ids, from the training split alone.
+        vocabulary: words and ids, from the training split alone, or as they were given.
         train: the training split; None in a corpus kept for evaluation.
         valid: the validation split.
         test: the test split.
@@ -72,6 +72,7 @@ def load_corpus(
     min_count: int = 1,
     max_size: int = 0,
     max_words: int = 0,
+    vocabulary: str = "",
     label: str = "none",
     dataset: str = "",
     text_feature: str = "text",
@@ -90,6 +91,8 @@ def load_corpus(
         min_count: words seen less often in the training split become ``<unk>``.
         max_size: largest vocabulary, specials included; 0 for no limit.
         max_words: sentences are cut after so many words; 0 for never.
+        vocabulary: file of a vocabulary to take as it is, in place of the training split's; it
+            leaves ``min_count`` and ``max_size`` nothing to decide.
         label: for "text" whether each line is led by a label ("leading") or not ("none").
         dataset: for "tfds" the dataset's name, with config and version where needed.
         text_feature: for "tfds" the feature that holds the sentence.
@@ -121,12 +124,21 @@ def load_corpus(
         raise InputError(f"unknown source {source!r}: it must be one of {', '.join(SOURCES)}")
     settings = {"min_count": min_count, "max_size": max_size, "max_words": max_words}
     key = {"version": 1, "source": source, **key, **settings}
+    given = None
+    if vocabulary:
+        if (min_count, max_size) != (1, 0):
+            raise InputError(
+                f"the vocabulary is that of {vocabulary}: min_count must be 1 and max_size 0, not "
+                f"{min_count} and {max_size}"
+            )
+        given = Vocabulary.load(vocabulary)
+        key["vocabulary"] = hashlib.sha256("\n".join(given.words).encode()).hexdigest()
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     directory = Path(cache_dir).expanduser() / f"{source}-{digest[:16]}"
     if not directory.exists():
         logging.info("preparing the corpus in %s", directory)
         with _new_directory(directory) as temporary:
-            _tokenise(build(temporary / "tfds"), temporary, key, **settings)
+            _tokenise(build(temporary / "tfds"), temporary, key, given, **settings)
     return _open_corpus(directory)
 
 
@@ -180,6 +192,7 @@ def _tokenise(
     records: Records,
     directory: Path,
     key: Mapping[str, object],
+    vocabulary: Vocabulary | None,
     *,
     min_count: int,
     max_size: int,
@@ -187,10 +200,11 @@ def _tokenise(
 ) -> None:
     """Writes vocabulary, splits and manifest: one pass to count the words, one to encode them."""
     limit = max_words or None
-    counts: Counter[str] = Counter()
-    for record in records["train"]():
-        counts.update(record.text.split()[:limit])
-    vocabulary = Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size)
+    if vocabulary is None:
+        counts: Counter[str] = Counter()
+        for record in records["train"]():
+            counts.update(record.text.split()[:limit])
+        vocabulary = Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size)
     vocabulary.save(directory / VOCABULARY)
     labels: dict[str, int] = {}
     skipped = {}

@@ -90,7 +90,7 @@ def figure_table(figures: Figures) -> str:
         for column in COLUMNS
         if column.name in figures
     ]
-    return "\n".join([*_aligned(rows, right=(1,)), "", *_notes([figures])])
+    return "\n".join([*aligned(rows, right=(1,)), "", *_notes([figures])])
 
 
 def comparison_table(results: Mapping[str, Figures]) -> str:
@@ -106,7 +106,7 @@ def comparison_table(results: Mapping[str, Figures]) -> str:
     """
     lines = []
     for header, rows in _grids(results):
-        lines += [*_aligned([header, *rows], right=tuple(range(1, len(header)))), ""]
+        lines += [*aligned([header, *rows], right=tuple(range(1, len(header)))), ""]
     return "\n".join([*lines, *_comparison_notes(results.values())])
 
 
@@ -233,7 +233,16 @@ def _grids(results: Mapping[str, Figures]) -> list[tuple[list[str], list[list[st
     return grids
 
 
-def _aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> list[str]:
+    """Rows of cells as lines whose columns stand under each other.
+
+    Args:
+        rows: as many cells each.
+        right: which columns are aligned at the right.
+
+    Returns:
+        One line a row.
+    """
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
         "  ".join(

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from wae_rnf_jax.data.batches import num_batches_per_epoch
 from wae_rnf_jax.data.corpora import Corpus, cached_corpus, load_evaluation_corpus
 from wae_rnf_jax.evaluation.comparison import corpus_name, saved_results
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
+from wae_rnf_jax.training.state import initial_variables
 from wae_rnf_jax.training.workdir import read_config
 
 
@@ -109,10 +109,8 @@ def parameter_counts(model: TextAutoencoder) -> dict[str, int]:
     Returns:
         Counts by the module's name.
     """
-    init = functools.partial(model.init, train=False, where=jnp.ones(2, bool))
-    tokens, lengths = jnp.zeros((2, 4), jnp.int32), jnp.full((2,), 4)
-    key = jax.random.key(0)
-    shapes = jax.eval_shape(init, key, tokens, lengths, jax.random.split(key, 2))["params"]
+    init = functools.partial(initial_variables, model)
+    shapes = jax.eval_shape(init, jax.random.key(0))["params"]
     return {
         name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(module))
         for name, module in sorted(shapes.items())

@@ -56,8 +56,7 @@ class Checkpoints:
 
     def latest_step(self) -> int | None:
         """Returns the newest saved step, or None."""
-        newest = _newest_first(self.directory)
-        return int(newest[0].name) if newest else None
+        return newest_step(self.directory)
 
     def save(self, state: TrainState, rng: jax.Array, progress: Progress, *, best: bool) -> None:
         """Saves the state as the latest, and as the best where `best`; returns when it is on disk.
@@ -194,6 +193,12 @@ def restored_model(directory: Path, select: str, *, run: str) -> RestoredModel:
     centers = state["codebook"]["centers"] if state["codebook"] else None
     variables, centers = jax.device_put((variables, centers), jax.local_devices()[0])
     return RestoredModel(variables, int(path.name), centers)
+
+
+def newest_step(directory: Path) -> int | None:
+    """Returns the newest step that a folder of checkpoints has, whole or damaged, or None."""
+    newest = _newest_first(directory)
+    return int(newest[0].name) if newest else None
 
 
 def _newest_first(directory: Path, *kinds: str) -> list[Path]:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -14,9 +15,11 @@ from wae_rnf_jax.data.batches import num_batches_per_epoch, split_batches, train
 from wae_rnf_jax.data.corpora import Corpus, load_corpus
 from wae_rnf_jax.errors import InputError, TrainingFailed, warn
 from wae_rnf_jax.functional.estimators import active_units, gaussian_mutual_information
-from wae_rnf_jax.training.checkpoint import Checkpoints, NotSaved, Progress
+from wae_rnf_jax.training.checkpoint import Checkpoints, NotSaved, Progress, newest_step
+from wae_rnf_jax.training.flags import NO_FLAGS, Origin, StartFlags
 from wae_rnf_jax.training.lock import sole_use
 from wae_rnf_jax.training.metrics import MetricsLog
+from wae_rnf_jax.training.nans import NotANumber, first_line, nan_checked_train_step
 from wae_rnf_jax.training.parallel import (
     AXIS,
     check_batch_size,
@@ -25,9 +28,11 @@ from wae_rnf_jax.training.parallel import (
     replicate,
     split_rows,
 )
-from wae_rnf_jax.training.state import build_recipe, initial_state
+from wae_rnf_jax.training.profiling import StepTrace, planned_trace
+from wae_rnf_jax.training.state import build_model, build_recipe, initial_state
 from wae_rnf_jax.training.step import Recipe, TrainState
-from wae_rnf_jax.training.workdir import fingerprint, open_workdir
+from wae_rnf_jax.training.transfer import Transfer, planned_transfer
+from wae_rnf_jax.training.workdir import fingerprint, open_workdir, write_json
 
 
 class Interrupted(Exception):
@@ -42,29 +47,39 @@ def open_corpus(config: ConfigDict) -> Corpus:
     """Returns the corpus that `config.data` names, prepared if it is not yet."""
     settings = config.data.to_dict()
     settings.pop("num_buckets")
-    for name in ("path", "cache_dir"):
-        settings[name] = os.path.expanduser(os.path.expandvars(settings[name]))
-    if "$" in settings["path"]:
-        raise InputError(
-            f"--config.data.path is {config.data.path}, and the environment lacks that variable: "
-            "set it, or give the folder itself"
-        )
+    for name in ("path", "cache_dir", "vocabulary"):
+        given = settings[name]
+        settings[name] = os.path.expanduser(os.path.expandvars(given))
+        if "$" in settings[name] and name != "cache_dir":
+            raise InputError(
+                f"--config.data.{name} is {given}, and the environment lacks that variable: set "
+                "it, or give the place itself"
+            )
     return load_corpus(**settings)
 
 
-def train(config: ConfigDict, workdir: Path) -> Path:
+def train(
+    config: ConfigDict,
+    workdir: Path,
+    *,
+    origin: Origin | None = None,
+    flags: StartFlags = NO_FLAGS,
+) -> Path:
     """Trains to the end of `config.train.num_epochs`, or resumes and then does.
 
     Args:
       config: the whole configuration, checked.
       workdir: made if missing; a run found there is resumed if its configuration is the same.
+      origin: another run whose model this one starts from, if any; once there is a checkpoint, it
+        is only compared with the one that the run began from.
+      flags: what this start is asked for beside training.
 
     Returns:
       The workdir.
 
     Raises:
-      InputError: the workdir is in use, holds a run of another configuration, or no whole
-        checkpoint; or the devices do not divide the batch.
+      InputError: the workdir is in use, holds a run of another configuration or origin, or no
+        whole checkpoint; the origin does not fit; or the devices do not divide the batch.
       Interrupted: after SIGINT or SIGTERM, the state saved.
       TrainingFailed: the loss is no number, or the last state could not be saved; the last good
         checkpoint is kept.
@@ -73,15 +88,25 @@ def train(config: ConfigDict, workdir: Path) -> Path:
     corpus = open_corpus(config)
     resolved = json.loads(config.to_json_best_effort())
     resolved["data_fingerprint"] = corpus.fingerprint
+    transfer = None
+    if origin is not None:
+        resolved["init_from"] = origin._asdict()
+        if newest_step(workdir / "checkpoints") is None:
+            model = build_model(config, corpus.vocabulary.size, axis_name=None)
+            transfer = planned_transfer(origin, model, corpus.vocabulary)
     with sole_use(workdir):
         open_workdir(workdir, resolved, corpus)
         checkpoints = Checkpoints(workdir, run=fingerprint(resolved))
+        debugging = flags.debug_nans or jax.config.jax_debug_nans
+        flags = flags._replace(debug_nans=debugging)
         try:
-            _Trainer(config, corpus, workdir, checkpoints).run()
-        except TrainingFailed as error:
+            with jax.debug_nans(debugging):
+                _Trainer(config, corpus, workdir, checkpoints, transfer, flags).run()
+        except (TrainingFailed, FloatingPointError) as error:
             good = checkpoints.latest_step()
             where = "none" if good is None else f"step {good}, in {checkpoints.directory}"
-            raise type(error)(f"{error}; last good checkpoint: {where}") from error
+            kind = type(error) if isinstance(error, TrainingFailed) else NotANumber
+            raise kind(f"{first_line(error)}; last good checkpoint: {where}") from error
     return workdir
 
 
@@ -89,10 +114,16 @@ class _Trainer:
     """One run: what its parts share while it lasts."""
 
     def __init__(
-        self, config: ConfigDict, corpus: Corpus, workdir: Path, checkpoints: Checkpoints
+        self,
+        config: ConfigDict,
+        corpus: Corpus,
+        workdir: Path,
+        checkpoints: Checkpoints,
+        transfer: Transfer | None,
+        flags: StartFlags,
     ) -> None:
         self.config, self.corpus, self.workdir = config, corpus, workdir
-        self.checkpoints = checkpoints
+        self.checkpoints, self.flags = checkpoints, flags
         batch_size = config.train.batch_size
         self.steps_per_epoch = num_batches_per_epoch(len(corpus.train), batch_size)
         self.num_steps = config.train.num_epochs * self.steps_per_epoch
@@ -104,15 +135,22 @@ class _Trainer:
         )
         self.eval_every = config.train.eval_every or self.steps_per_epoch
         self.save_every = config.train.checkpoint_every or self.eval_every
-        self.train_step = mapped_train_step(self.recipe)
+        checked = flags.debug_nans
+        self.train_step = (nan_checked_train_step if checked else mapped_train_step)(self.recipe)
         self.eval_step = mapped_eval_step(self.recipe)
         self.signal: int | None = None
         self.unsaved: NotSaved | None = None  # why the newest state is not on disk
-        self.state, self.rng, self.progress = self._first_state()
+        self.state, self.rng, self.progress = self._first_state(transfer)
 
-    def _first_state(self) -> tuple[TrainState, jax.Array, Progress]:
+    def _first_state(self, transfer: Transfer | None) -> tuple[TrainState, jax.Array, Progress]:
         rng = jax.random.key(self.config.train.seed)
-        state = replicate(initial_state(self.config, self.recipe, jax.random.fold_in(rng, 0)))
+        state = initial_state(self.config, self.recipe, jax.random.fold_in(rng, 0))
+        if transfer is not None:  # then there is no checkpoint yet
+            state = transfer.into(state, self.recipe.optimizer)
+            write_json(self.workdir / "init_from.json", transfer.record())
+            if not self.flags.quiet:
+                print(*transfer.lines(), sep="\n", flush=True)
+        state = replicate(state)
         rng, progress = jax.random.fold_in(rng, 1), Progress()
         restored = self.checkpoints.restore(state, rng)
         if restored is not None:
@@ -130,19 +168,33 @@ class _Trainer:
             first_step=first,
             num_steps=self.num_steps,
             interval=self.config.train.log_every,
+            quiet=self.flags.quiet,
+        )
+        trace = planned_trace(
+            self.workdir / "profile",
+            self.corpus.train,
+            batch_size=self.config.train.batch_size,
+            num_buckets=self.config.data.num_buckets,
+            seed=self.config.train.seed,
+            first=first,
+            num_steps=self.num_steps,
+            num_traced=self.flags.profile,
         )
         handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self._steps(first, log)
+            self._steps(first, log, trace)
         finally:
+            trace.close()
             for signum, handler in handlers.items():
                 signal.signal(signum, handler)
             log.close()
+            with suppress(OSError):
+                print(end=trace.report(), flush=True)
 
     def _on_signal(self, signum: int, frame) -> None:
         self.signal = signum
 
-    def _steps(self, first: int, log: MetricsLog) -> None:
+    def _steps(self, first: int, log: MetricsLog, trace: StepTrace) -> None:
         batches = training_batches(
             self.corpus.train,
             batch_size=self.config.train.batch_size,
@@ -153,9 +205,12 @@ class _Trainer:
         on_cpu = jax.default_backend() == "cpu"
         for step in range(first + 1, self.num_steps + 1):
             batch = split_rows(next(batches))
-            self.state, metrics = self.train_step(self.state, batch, self.rng)
-            if on_cpu:  # collectives of several CPU devices can deadlock with steps in flight
-                jax.block_until_ready(metrics)
+            trace.begin(step)
+            with jax.profiler.StepTraceAnnotation("train", step_num=step):
+                self.state, metrics = self.train_step(self.state, batch, self.rng)
+                if on_cpu:  # collectives of several CPU devices can deadlock with steps in flight
+                    jax.block_until_ready(metrics)
+            trace.end(step, self.state)
             log.add(step, metrics)
             if self.signal is not None:
                 self._stop_on_signal(step, log)

@@ -28,8 +28,10 @@ class MetricsLog:
     failure of a file, or of the terminal, reaches the caller.
     """
 
-    def __init__(self, workdir: Path, *, first_step: int, num_steps: int, interval: int) -> None:
-        self._interval = interval
+    def __init__(
+        self, workdir: Path, *, first_step: int, num_steps: int, interval: int, quiet: bool = False
+    ) -> None:
+        self._interval, self._quiet = interval, quiet
         self._pending: list[tuple[int, dict[str, jax.Array]]] = []
         self._since = time.monotonic()
         self.last_good_step = first_step
@@ -45,6 +47,7 @@ class MetricsLog:
             unit="step",
             dynamic_ncols=True,
             file=standard_error,
+            disable=quiet,
         )
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
@@ -88,7 +91,9 @@ class MetricsLog:
         self._since = time.monotonic()
 
     def say(self, text: str) -> None:
-        """Prints a line above the progress bar."""
+        """Prints a line above the progress bar, unless the run is to be quiet."""
+        if self._quiet:
+            return
         self._bar.clear()
         with suppress(OSError):
             print(text, flush=True)

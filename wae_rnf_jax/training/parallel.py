@@ -39,10 +39,16 @@ def split_rows(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: x.reshape(devices, -1, *x.shape[1:]) for name, x in batch.items()}
 
 
-def mapped_train_step(recipe: Recipe) -> Callable:
-    """Returns (state, batch [D, B/D, ...], rng) -> (state, metrics); the state is donated."""
+def mapped_train_step(recipe: Recipe, *, donate: bool = True) -> Callable:
+    """Returns (state, batch [D, B/D, ...], rng) -> (state, metrics).
+
+    Args:
+      recipe: of the step.
+      donate: the state's memory becomes the next state's, and the caller cannot use it again.
+    """
     step = partial(train_step, recipe=recipe, axis_name=AXIS)
-    return jax.pmap(step, AXIS, in_axes=(None, 0, None), out_axes=None, donate_argnums=0)
+    donated = (0,) if donate else ()
+    return jax.pmap(step, AXIS, in_axes=(None, 0, None), out_axes=None, donate_argnums=donated)
 
 
 def mapped_eval_step(recipe: Recipe) -> Callable:

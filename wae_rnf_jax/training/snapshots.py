@@ -153,6 +153,9 @@ def _reason(error: Exception) -> str:
 @contextmanager
 def _silence() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    if loggers[0].isEnabledFor(logging.INFO):  # somebody wants to see all of it
+        yield
+        return
     before, hook = [logger.level for logger in loggers], sys.unraisablehook
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)

@@ -94,6 +94,11 @@ def check_config(config: ConfigDict) -> None:
         )
 
 
+def build_model(config: ConfigDict, vocab_size: int, *, axis_name: str | None) -> TextAutoencoder:
+    """Returns the model; the arguments are those of `build_recipe`."""
+    return TextAutoencoder(vocab_size=vocab_size, axis_name=axis_name, **config.model.to_dict())
+
+
 def build_recipe(
     config: ConfigDict, vocab_size: int, *, steps_per_epoch: int, axis_name: str | None
 ) -> Recipe:
@@ -108,7 +113,7 @@ def build_recipe(
     objective_arguments = config.objective.to_dict()
     objective = OBJECTIVES[objective_arguments.pop("name")]
     return Recipe(
-        model=TextAutoencoder(vocab_size=vocab_size, axis_name=axis_name, **config.model.to_dict()),
+        model=build_model(config, vocab_size, axis_name=axis_name),
         objective=partial(objective, **objective_arguments),
         kl_weight=_kl_schedule(config, steps_per_epoch),
         optimizer=_optimizer(config, config.train.num_epochs * steps_per_epoch),
@@ -116,12 +121,16 @@ def build_recipe(
     )
 
 
+def initial_variables(model: TextAutoencoder, rng: jax.Array) -> dict[str, dict]:
+    """Returns the parameters, drawn from `rng`, and, where there are any, the batch statistics."""
+    tokens, lengths = jnp.zeros((2, 4), jnp.int32), jnp.full((2,), 4)
+    init = partial(model.clone(axis_name=None).init, where=jnp.ones(2, bool), train=True)
+    return jax.jit(init)(rng, tokens, lengths, jax.random.split(rng, 2))
+
+
 def initial_state(config: ConfigDict, recipe: Recipe, rng: jax.Array) -> TrainState:
     """Returns the state before the first step; the parameters are drawn from `rng`."""
-    model = recipe.model.clone(axis_name=None)
-    tokens, lengths = jnp.zeros((2, 4), jnp.int32), jnp.full((2,), 4)
-    init = jax.jit(partial(model.init, where=jnp.ones(2, bool), train=True))
-    variables = init(rng, tokens, lengths, jax.random.split(rng, 2))
+    variables = initial_variables(recipe.model, rng)
     dim = config.model.latent_dim
     return TrainState(
         step=jnp.zeros((), jnp.int32),

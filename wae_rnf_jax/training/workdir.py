@@ -7,6 +7,8 @@ workdir/checkpoints/best/    the state with the best validation bound, and the b
 workdir/metrics.jsonl        one line a logging interval or validation
 workdir/tensorboard/         the same for TensorBoard
 workdir/results.json         what `evaluate` found
+workdir/init_from.json       what was taken over from another run's model, where one was named
+workdir/profile/             traces of steps, where some were asked for
 workdir/lock                 held while a run trains; see `lock`
 """
 
@@ -31,7 +33,13 @@ from wae_rnf_jax.training.checkpoint import restored_model
 # which the learning rate decays and up to whose end λ is followed for the best checkpoint;
 # `patience`, which ends the run; `select`, which decides what is reported; `num_buckets` and
 # `cross_entropy_block`, which change batches or the order of sums.
-HARMLESS = {"data.cache_dir", "data.path", "train.checkpoint_every", "train.log_every"}
+HARMLESS = {
+    "data.cache_dir",
+    "data.path",
+    "data.vocabulary",
+    "train.checkpoint_every",
+    "train.log_every",
+}
 # Validation draws from a key of its own and changes no parameter; it only decides which checkpoint
 # is the best and when patience ends. Where neither is used, its interval is harmless too.
 VALIDATION = "train.eval_every"

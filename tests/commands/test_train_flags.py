@@ -1,0 +1,134 @@
+"""Flags of `train`: a dry run, another run's model to start from, traces, NaNs, logging."""
+
+import gzip
+import json
+import logging
+import re
+import shutil
+
+import jax
+import pytest
+from absl import logging as absl_logging
+from command_runs import train_arguments, write_text
+
+from wae_rnf_jax import cli
+from wae_rnf_jax.evaluation.workdir_summary import workdir_summary
+from wae_rnf_jax.training.workdir import load_run, read_config
+
+
+def test_a_dry_run_says_what_the_run_will_take_and_leaves_nothing(
+    workdir, lm_workdir, text_folder, tmp_path, capsys
+):
+    arguments = train_arguments(text_folder, tmp_path / "run", "vae")
+    assert cli.main([*arguments, "--dry_run", f"--init_from={lm_workdir}"]) == 0
+    out = capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+    counts = workdir_summary(workdir).parameters
+    for name, count in {**counts, "in all": sum(counts.values())}.items():
+        assert re.search(rf"^{name} +{count:,} +{4 * count:,}$", out, re.MULTILINE)
+    for line in (
+        r"vocabulary: 14 types",
+        r"steps        10: 2 epochs of 5",
+        r"fresh        .*encoder, posterior",
+        r"\[8, 5\] +5 +40 +\d+\.\d%",
+        rf"parameters +{4 * sum(counts.values()):,}",
+        r"step: work space +[\d,]+",
+        r"a step on \[8, 5\] takes \d.*FLOPs",
+    ):
+        assert re.search(line, out), line
+
+
+def test_a_run_begun_from_another_never_needs_it_again(
+    text_folder, lm_workdir, tmp_path, capsys, refusal
+):
+    other = shutil.copytree(lm_workdir, tmp_path / "lm")
+    arguments = train_arguments(text_folder, tmp_path / "run", "vae")
+    begun = [*arguments, f"--init_from={other}/", "--init_parts=embedding,decoder"]
+    assert cli.main([*begun, "--log_level=info"]) == 0
+    captured = capsys.readouterr()
+    assert f"begun from   {other}, step 10" in captured.out
+    assert "words        14 of 14 found there\n" in captured.out
+    assert re.search("INFO .*[Ss]av", captured.err)  # Orbax' own lines
+    record = json.loads((tmp_path / "run" / "init_from.json").read_text())
+    assert "decoder/lstm" in record["taken"]
+    assert set(record["fresh"]) == {"decoder/initial_state", "encoder", "posterior"}
+    parts = {"workdir": str(other), "parts": ["decoder", "embedding"]}
+    assert read_config(tmp_path / "run")["init_from"] == parts
+    shutil.rmtree(other)
+    assert cli.main(begun) == 0
+    assert "trained already" in capsys.readouterr().out
+    assert load_run(tmp_path / "run").step == 10
+    for flags, found in (((), "absent"), ((f"--init_from={lm_workdir}",), f'"{lm_workdir}"')):
+        message = refusal(*arguments, *flags)
+        assert f'init_from.workdir is "{other}" there and {found} here' in message
+
+
+def test_an_origin_that_does_not_fit_leaves_no_workdir(text_folder, lm_workdir, tmp_path, refusal):
+    arguments = train_arguments(text_folder, tmp_path / "run", "vae", **{"model.hidden_dim": 12})
+    message = refusal(*arguments, f"--init_from={lm_workdir}")
+    assert "model.hidden_dim is 8 there and 12 here" in message
+    assert "--init_parts needs --init_from" in refusal(*arguments, "--init_parts=decoder")
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_text_is_read_with_the_vocabulary_of_a_run(lm_workdir, tmp_path, capsys):
+    folder = write_text(tmp_path)
+    (folder / "train.txt").write_text("a zebra ran far away\n" * 40)
+    words = lm_workdir / "corpus" / "vocabulary.txt"
+    changes = {"data.vocabulary": words, "train.num_epochs": 1}
+    arguments = train_arguments(folder, tmp_path / "run", "lm", **changes)
+    assert cli.main([*arguments, f"--init_from={lm_workdir}"]) == 0
+    assert "words        14 of 14 found there\n" in capsys.readouterr().out
+    corpus = load_run(tmp_path / "run").corpus
+    assert corpus.vocabulary == load_run(lm_workdir).corpus.vocabulary
+    assert "zebra" not in corpus.vocabulary.words
+    assert (
+        cli.main(
+            [
+                a.replace(str(words), str(tmp_path / "run/corpus/vocabulary.txt"))
+                for a in [*arguments, f"--init_from={lm_workdir}"]
+            ]
+        )
+        == 0
+    )
+
+
+def test_a_trace_is_of_steps_that_compile_nothing_and_is_all_that_is_said(
+    text_folder, tmp_path, capfd
+):
+    workdir = tmp_path / "run"
+    arguments = train_arguments(text_folder, workdir, "lm")
+    assert cli.main([*arguments, "--profile=2", "--log_level=error"]) == 0
+    captured = capfd.readouterr()
+    assert captured.err == ""
+    (file,) = workdir.glob("profile/**/*.trace.json.gz")
+    assert captured.out.splitlines() == [
+        f"trace of steps 2 to 3: open {file} at https://ui.perfetto.dev, or run "
+        f"`tensorboard --logdir={workdir}/profile` with its plugin xprof"
+    ]
+    events = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
+    steps = [int(event["args"]["step_num"]) for event in events if event.get("name") == "train"]
+    assert sorted(steps) == [2, 3]
+
+
+def test_a_nan_is_traced_to_its_operation(text_folder, tmp_path, capsys):
+    # The code becomes ±inf, and the decoder's first layer adds inf to −inf.
+    changes = {"model.initial_log_var": 200.0}
+    arguments = train_arguments(text_folder, tmp_path / "run", "vae", **changes)
+    assert cli.main([*arguments, "--debug_nans"]) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.fullmatch(
+        r"wae-rnf: step 1: invalid value \(nan\) encountered in dot_general, asked for in "
+        r"wae_rnf_jax/models/decoder\.py:\d+ \(initial_carry\); last good checkpoint: none",
+        said,
+    )
+    assert not jax.config.jax_debug_nans
+
+
+@pytest.mark.parametrize("level", ["error", "warning", "debug"])
+def test_loggers_are_as_before_when_the_command_ends(level, workdir, text_folder):
+    before = logging.getLogger("jax").level, jax.config.jax_logging_level
+    assert cli.main([*train_arguments(text_folder, workdir), f"--log_level={level}"]) == 0
+    assert absl_logging.get_verbosity() == absl_logging.WARNING
+    assert (logging.getLogger("jax").level, jax.config.jax_logging_level) == before
+    assert logging.getLogger("absl").handlers == []

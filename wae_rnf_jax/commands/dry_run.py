@@ -1,0 +1,106 @@
+"""What `wae-rnf train --dry_run` prints: a run's shapes, memory and arithmetic."""
+
+from collections.abc import Sequence
+from functools import partial
+
+
+def print_dry_run(config, origin=None) -> None:
+    """Checks a configuration as training would, and prints what the run will take.
+
+    The corpus is prepared if it is not yet; nothing else is written, and nothing is trained.
+
+    Args:
+        config: the whole configuration, checked.
+        origin: as for `wae_rnf_jax.training.loop.train`.
+    """
+    import jax
+
+    from wae_rnf_jax.data.batches import num_batches_per_epoch
+    from wae_rnf_jax.evaluation.comparison import corpus_name
+    from wae_rnf_jax.training import estimate
+    from wae_rnf_jax.training.loop import open_corpus
+    from wae_rnf_jax.training.parallel import AXIS, check_batch_size
+    from wae_rnf_jax.training.state import build_recipe, initial_state
+    from wae_rnf_jax.training.transfer import planned_transfer
+
+    check_batch_size(config.train.batch_size)
+    corpus = open_corpus(config)
+    epoch = num_batches_per_epoch(len(corpus.train), config.train.batch_size)
+    recipe = build_recipe(config, corpus.vocabulary.size, steps_per_epoch=epoch, axis_name=AXIS)
+    transfer = origin and planned_transfer(origin, recipe.model, corpus.vocabulary)
+    counts = ", ".join(f"{n} {len(getattr(corpus, n)):,}" for n in ("train", "valid", "test"))
+    devices, kind = jax.local_device_count(), jax.local_devices()[0].device_kind
+    total = config.train.num_epochs * epoch
+    for topic, line in (
+        ("system", config.system),
+        ("corpus", corpus_name(corpus, config.data.to_dict())),
+        ("", f"sentences: {counts}"),
+        ("", f"vocabulary: {corpus.vocabulary.size:,} types"),
+        ("steps", f"{total:,}: {config.train.num_epochs} epochs of {epoch:,}"),
+        ("devices", f"{devices} × {kind}, {config.train.batch_size // devices} rows each"),
+    ):
+        print(f"{topic:12} {line}")
+    for line in transfer.lines() if transfer else ():
+        print(line)
+    buckets = estimate.planned_buckets(
+        corpus.train.lengths,
+        num_buckets=config.data.num_buckets,
+        batch_size=config.train.batch_size,
+        seed=config.train.seed,
+    )
+    _print_buckets(buckets, config.train.batch_size)
+    state = jax.eval_shape(partial(initial_state, config, recipe), estimate.abstract_key())
+    _print_parameters(state)
+    largest = {"batch_size": config.train.batch_size, "length": buckets[-1].length}
+    _print_memory(state, estimate.step_memory(recipe, state, **largest))
+    flops = estimate.step_flops(recipe, state, **largest)
+    rows, words = config.train.batch_size, largest["length"]
+    print(f"\na step on [{rows}, {words}] takes {flops:.3g} FLOPs, those of its matrix products")
+    print("nothing was trained, and no workdir was made")
+
+
+def _print_buckets(buckets, rows: int) -> None:
+    cells = [
+        (f"[{rows}, {b.length}]", f"{b.num_batches:,}", f"{b.num_sentences:,}", f"{b.padding:.1%}")
+        for b in buckets
+    ]
+    _print_table([("tokens", "batches an epoch", "sentences", "padding"), *cells])
+
+
+def _print_parameters(state) -> None:
+    from wae_rnf_jax.training.estimate import tree_size
+
+    modules = {name: tree_size(module) for name, module in sorted(state.params.items())}
+    modules["in all"] = tree_size(state.params)
+    cells = [(name, f"{count:,}", f"{size:,}") for name, (count, size) in modules.items()]
+    _print_table([("module", "parameters", "bytes"), *cells])
+
+
+def _print_memory(state, of_step: dict[str, int] | None) -> None:
+    """What the state holds, and what the compiled step needs with it."""
+    from wae_rnf_jax.training.estimate import tree_size
+
+    parts = {
+        "parameters": state.params,
+        "batch statistics": state.batch_stats,
+        "optimiser state": state.opt_state,
+        "codebook": state.codebook,
+    }
+    sizes = {name: tree_size(part)[1] for name, part in parts.items()}
+    sizes["state in all"] = sum(sizes.values())
+    for name, size in (of_step or {}).items():
+        sizes[f"step: {name}"] = size
+    if of_step:
+        sizes["step in all"] = sum(of_step.values())
+    cells = [(name, f"{size:,}") for name, size in sizes.items()]
+    _print_table([("memory of each device", "bytes"), *cells])
+    if not of_step:
+        print("this device does not tell what a compiled step takes")
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    from wae_rnf_jax.evaluation.report import aligned
+
+    print()
+    for line in aligned(rows, right=range(1, len(rows[0]))):
+        print(line)

@@ -1,0 +1,193 @@
+"""Starting from parts of another run's model.
+
+A part is a piece of the parameter tree by its path: a module, as `wae-rnf info` lists them
+(`decoder`), or what lies in it (`decoder/lstm`). What both models have of it is taken over, batch
+statistics included; the rows of words go to the same words, whatever their ids. All else stays as
+it was drawn: a language model's decoder, say, has no layer that reads a code.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from wae_rnf_jax.data.vocabulary import Vocabulary
+from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.models.autoencoder import TextAutoencoder
+from wae_rnf_jax.training.flags import Origin
+from wae_rnf_jax.training.state import initial_variables
+from wae_rnf_jax.training.step import TrainState
+from wae_rnf_jax.training.workdir import load_run
+
+# The axis of V in what has one entry a word.
+VOCABULARY_AXES = {"embedding": 0, "decoder/output_kernel": 1, "decoder/output_bias": 0}
+# Settings of the model that shapes are made of.
+SIZES = ("embedding_dim", "hidden_dim", "latent_dim", "num_flow_steps")
+# Settings under which the same numbers of a module mean something else.
+MEANINGS = {"flow_stack": "flow", "posterior": "initial_log_var"}
+
+
+class Transfer(NamedTuple):
+    """What is taken over, before it is put into a state.
+
+    Attributes:
+      workdir: of the other run.
+      step: its checkpoint's.
+      values: arrays by collection and path, as they are there.
+      fresh: paths of what keeps its fresh values.
+      rows: [V] where each word stands in the other vocabulary; -1 for a new word.
+    """
+
+    workdir: str
+    step: int
+    values: dict[str, jax.Array]
+    fresh: tuple[str, ...]
+    rows: np.ndarray
+
+    def applied(self, variables: dict[str, dict]) -> dict[str, dict]:
+        """Returns fresh variables with the values in their places."""
+        leaves = flatten_dict(variables, sep="/")
+        for name, value in self.values.items():
+            axis = VOCABULARY_AXES.get(_path(name))
+            if axis is not None:
+                shape = [1] * value.ndim
+                shape[axis] = -1
+                moved = np.take(np.asarray(value), self.rows, axis)
+                value = np.where((self.rows >= 0).reshape(shape), moved, leaves[name])
+            leaves[name] = jnp.asarray(value)
+        return unflatten_dict(leaves, sep="/")
+
+    def into(self, state: TrainState, optimizer: optax.GradientTransformation) -> TrainState:
+        """Returns a run's first state with the values in their places."""
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        variables = {"batch_stats": {}, **self.applied(variables)}
+        return state.replace(**variables, opt_state=optimizer.init(variables["params"]))
+
+    def record(self) -> dict[str, Any]:
+        """Returns what was taken, in a few words, as JSON takes it."""
+        taken = sorted(_path(name) for name in self.values)
+        found = {}
+        if VOCABULARY_AXES.keys() & set(taken):
+            found = {"vocab_size": len(self.rows), "words_found": int((self.rows >= 0).sum())}
+        return {
+            "workdir": self.workdir,
+            "step": self.step,
+            **found,
+            "taken": _in_short(taken, self.fresh),
+            "fresh": _in_short(self.fresh, taken),
+        }
+
+    def lines(self) -> list[str]:
+        """Returns the record for people."""
+        record = self.record()
+        lines = [f"{'begun from':12} {self.workdir}, step {self.step:,}"]
+        if "vocab_size" in record:
+            size, found = record["vocab_size"], record["words_found"]
+            new = f"; the other {size - found:,} keep fresh values" if found < size else ""
+            lines.append(f"{'words':12} {found:,} of {size:,} found there{new}")
+        lists = (f"{name:12} {', '.join(record[name]) or 'nothing'}" for name in ("taken", "fresh"))
+        return [*lines, *lists]
+
+
+def planned_transfer(origin: Origin, model: TextAutoencoder, vocabulary: Vocabulary) -> Transfer:
+    """Reads another run's model and says what of it a new one takes; nothing is computed yet.
+
+    Args:
+      origin: the other run and the parts.
+      model: the new one.
+      vocabulary: of the new run's corpus.
+
+    Raises:
+      InputError: there is no such run or part, or a part has other sizes in it.
+    """
+    try:
+        source = load_run(Path(origin.workdir).expanduser())
+    except InputError as error:
+        raise InputError(str(error).replace("--workdir:", "--init_from:", 1)) from error
+    there = flatten_dict(source.variables, sep="/")
+    shapes = jax.eval_shape(partial(initial_variables, model), jax.random.key(0))
+    here = flatten_dict(shapes, sep="/")
+    common = [name for name in here if name in there]
+    for part in origin.parts:
+        if not any(_within(name, part) for name in common):
+            modules = sorted({_path(name).partition("/")[0] for name in common})
+            raise InputError(
+                f"--init_parts: {origin.workdir} and the new model have no part {part!r} in "
+                f"common: name some of {', '.join(modules)}, or paths within them"
+            )
+    taken = [
+        name
+        for name in common
+        if not origin.parts or any(_within(name, part) for part in origin.parts)
+    ]
+    for name in taken:
+        _check_fit(name, origin, there[name].shape, here[name].shape, source.model, model)
+    ids = {word: number for number, word in enumerate(source.corpus.vocabulary.words)}
+    return Transfer(
+        workdir=origin.workdir,
+        step=source.step,
+        values={name: there[name] for name in taken},
+        fresh=tuple(sorted(_path(name) for name in here if name not in taken)),
+        rows=np.array([ids.get(word, -1) for word in vocabulary.words]),
+    )
+
+
+def _path(name: str) -> str:
+    """The path without its collection, `params` or `batch_stats`."""
+    return name.partition("/")[2]
+
+
+def _within(name: str, part: str) -> bool:
+    return f"{_path(name)}/".startswith(f"{part}/")
+
+
+def _check_fit(
+    name: str,
+    origin: Origin,
+    there: tuple[int, ...],
+    here: tuple[int, ...],
+    old: TextAutoencoder,
+    new: TextAutoencoder,
+) -> None:
+    """Raises InputError where an array has another shape, or another meaning, in the new model."""
+    path = _path(name)
+    pairs = [
+        pair
+        for axis, pair in enumerate(zip(there, here, strict=True))
+        if axis != VOCABULARY_AXES.get(path)
+    ]
+    differing = [
+        (key, getattr(old, key), getattr(new, key))
+        for key in (*SIZES, MEANINGS.get(path.partition("/")[0]))
+        if key and getattr(old, key) != getattr(new, key)
+    ]
+    # A kernel's axis is a multiple of the size it comes from, the same one in both models.
+    reasons = [
+        f"model.{key} is {a!r} there and {b!r} here"
+        for key, a, b in differing
+        if key not in SIZES or any(m != n and m * b == n * a for m, n in pairs)
+    ]
+    if any(m != n for m, n in pairs):
+        reasons.append(f"its shape is {list(there)} there and {list(here)} here")
+    if reasons:
+        raise InputError(
+            f"--init_from: {path} of {origin.workdir} does not fit ({'; '.join(reasons)}): give "
+            "the new model the same values, or name other parts with --init_parts"
+        )
+
+
+def _in_short(paths: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Paths in their order, the shortest beginnings in place of them that begin no other path."""
+    kept: dict[str, None] = {}
+    for path in paths:
+        steps = path.split("/")
+        beginnings = ("/".join(steps[: count + 1]) for count in range(len(steps)))
+        taken = (b for b in beginnings if not any(f"{o}/".startswith(f"{b}/") for o in others))
+        kept[next(taken)] = None
+    return list(kept)
