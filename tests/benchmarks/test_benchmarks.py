@@ -6,14 +6,23 @@ import command_runs
 import numpy as np
 import pytest
 
-from benchmarks import evaluate, generate, input, measurement, startup, train_step, workload
+from benchmarks import (
+    evaluate,
+    generate,
+    input,
+    measurement,
+    pieces,
+    startup,
+    train_step,
+    workload,
+)
 from wae_rnf_jax.training.lock import sole_use
 
 
 @pytest.fixture(autouse=True)
 def process_left_as_it_was(monkeypatch):
     """The allocator's settings last as long as the process, which has other tests to run."""
-    for module in (evaluate, generate, input, train_step):
+    for module in (evaluate, generate, input, pieces, train_step):
         monkeypatch.setattr(module, "keep_freed_memory", lambda: None)
     monkeypatch.delenv("WAE_RNF_DATA_DIR", raising=False)
 
@@ -67,6 +76,14 @@ def test_train_step(tmp_path):
     assert rows["program"]["program is faster by"] == 1
     tokens = {row["tokens/s"] * row["ms/step"] for row in rows.values()}
     np.testing.assert_allclose(list(tokens), tokens.pop())  # one and the same batch
+
+
+def test_pieces(tmp_path):
+    rows = rows_of(pieces, tmp_path, "--batch_size=2", "--num_words=3")
+    assert {"LSTM", "Adam with clipping", "cross entropy, blocks of 256"} <= {
+        row["piece"] for row in rows
+    }
+    assert all(row["ms"] > 0 for row in rows)
 
 
 def test_step_products_are_those_of_output_layer_and_lstms():
