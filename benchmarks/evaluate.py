@@ -89,9 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     size = workload.sizes(arguments.smoke)
     split, origin = workload.drawn_split(size)
     split = typical_sentences(split, arguments.num_sentences, size.vocab_size)
-    run = workload.started_run(workload.config_of(arguments.system, size, 32), size)
-    model = run.recipe.model.clone(axis_name=None)
-    variables = {"params": run.state.params, "batch_stats": run.state.batch_stats}
+    model, variables = workload.untrained_model(arguments.system, size)
     common = {
         "num_samples": arguments.num_samples,
         "batch_size": arguments.batch_size,

@@ -119,9 +119,8 @@ def main(argv: list[str] | None = None) -> int:
     size = workload.sizes(arguments.smoke)
     split, origin = workload.drawn_split(size)
     split = typical_sentences(split, arguments.num_sentences, size.vocab_size)
-    run = workload.started_run(workload.config_of("wae_rnf", size, 32), size)
-    model = GivenLengths(run.recipe.model.clone(axis_name=None))
-    variables = {"params": run.state.params, "batch_stats": run.state.batch_stats}
+    model, variables = workload.untrained_model("wae_rnf", size)
+    model = GivenLengths(model)
     names = (f"w{i}" for i in range(size.vocab_size - len(SPECIAL_WORDS)))
     vocabulary = Vocabulary((*SPECIAL_WORDS, *names))
     longest = arguments.max_length - 1
