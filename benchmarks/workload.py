@@ -16,7 +16,7 @@ from wae_rnf_jax.data.batches import Batch, TrainingBatches, num_batches_per_epo
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.functional.sequences import NUM_SPECIAL
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
-from wae_rnf_jax.training.parallel import AXIS, replicate
+from wae_rnf_jax.training.parallel import axis_name, replicate
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import Recipe, TrainState
 
@@ -101,7 +101,7 @@ def untrained_model(system: str, size: Sizes) -> tuple[TextAutoencoder, dict]:
 def started_run(config: ConfigDict, size: Sizes) -> Run:
     """A recipe and first state, as the training loop makes them."""
     steps = num_batches_per_epoch(size.num_sentences, config.train.batch_size)
-    recipe = build_recipe(config, size.vocab_size, steps_per_epoch=steps, axis_name=AXIS)
+    recipe = build_recipe(config, size.vocab_size, steps_per_epoch=steps, axis_name=axis_name())
     rng = jax.random.key(0)
     return Run(recipe, replicate(initial_state(config, recipe, rng)), replicate(rng))
 
