@@ -11,9 +11,11 @@ import time
 from functools import partial
 
 import jax
+from ml_collections import ConfigDict
 
 from benchmarks import measurement, workload
 from benchmarks.measurement import Row
+from benchmarks.workload import Sizes
 from wae_rnf_jax.data.batches import TrainingBatches, training_batches
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.training.memory import keep_freed_memory
@@ -34,9 +36,9 @@ def batches_of_loop(split: TokenSplit, number: int, **settings: int) -> None:
         batches[k]
 
 
-def reading(split: TokenSplit, *, batch_size: int, number: int, repetitions: int) -> list[Row]:
+def reading(split: TokenSplit, config: ConfigDict, *, number: int, repetitions: int) -> list[Row]:
     """Batches per second, the epoch's plan and the reader's start included."""
-    settings = {"batch_size": batch_size, "num_buckets": 10, "seed": 0}
+    settings = _settings(config)
     samples = measurement.interleaved(
         {
             "loop": partial(batches_of_loop, split, number, **settings),
@@ -46,7 +48,7 @@ def reading(split: TokenSplit, *, batch_size: int, number: int, repetitions: int
     )
     return [
         {
-            "what": f"{name}: batches of {batch_size}",
+            "what": f"{name}: batches of {config.train.batch_size}",
             "batches/s": number / taken.seconds,
             "cpu ms/batch": 1e3 * taken.cpu_seconds / number,
             "faster than the loop by": measurement.speedup(taken, samples["loop"])[0],
@@ -55,16 +57,19 @@ def reading(split: TokenSplit, *, batch_size: int, number: int, repetitions: int
     ]
 
 
-def waiting(split: TokenSplit, size: workload.Sizes, *, batch_size: int, num_steps: int) -> Row:
-    """The share of a run's time in which it waits for its next batch."""
-    config = workload.config_of("wae_rnf", size, batch_size)
-    run = workload.started_run(config, size)
-    step, state = mapped_train_step(run.recipe), run.state
-    settings = {
-        "batch_size": batch_size,
+def _settings(config: ConfigDict) -> dict[str, int]:
+    return {
+        "batch_size": config.train.batch_size,
         "num_buckets": config.data.num_buckets,
         "seed": config.train.seed,
     }
+
+
+def waiting(split: TokenSplit, size: Sizes, config: ConfigDict, *, num_steps: int) -> Row:
+    """The share of a run's time in which it waits for its next batch."""
+    run = workload.started_run(config, size)
+    step, state = mapped_train_step(run.recipe), run.state
+    settings = _settings(config)
     # Each length is compiled before the clock starts.
     planned = TrainingBatches(split, **settings)
     bounds = planned.plan(0).bounds[:num_steps]
@@ -81,7 +86,7 @@ def waiting(split: TokenSplit, size: workload.Sizes, *, batch_size: int, num_ste
         jax.block_until_ready(metrics)
     total = time.perf_counter() - begun
     return {
-        "what": f"training with it, batches of {batch_size}",
+        "what": f"training with it, batches of {config.train.batch_size}",
         "batches/s": num_steps / total,
         "waits for input, % of the time": 100 * waited / total,
     }
@@ -89,25 +94,21 @@ def waiting(split: TokenSplit, size: workload.Sizes, *, batch_size: int, num_ste
 
 def main(argv: list[str] | None = None) -> int:
     flags = measurement.parser(__doc__.splitlines()[0])
+    flags.add_argument("--system", default="wae_rnf", help="of configs/systems.py")
     flags.add_argument("--batch_size", type=int, default=32)
     flags.add_argument("--num_batches", type=int, default=1000, help="read in a round")
     flags.add_argument("--num_steps", type=int, default=40, help="of training")
     arguments = flags.parse_args(argv)
     if arguments.smoke:
-        arguments.batch_size, arguments.num_batches, arguments.num_steps = 32, 20, 2
+        arguments.batch_size, arguments.num_batches, arguments.num_steps = 8, 20, 2
     keep_freed_memory()
     size = workload.sizes(arguments.smoke)
     split, origin = workload.drawn_split(size)
-    rows = reading(
-        split,
-        batch_size=arguments.batch_size,
-        number=arguments.num_batches,
-        repetitions=arguments.repetitions,
-    )
-    rows.append(
-        waiting(split, size, batch_size=arguments.batch_size, num_steps=arguments.num_steps)
-    )
-    measurement.report("Input", rows, notes=[origin], output=arguments.output)
+    config = workload.config_of(arguments.system, size, arguments.batch_size)
+    rows = reading(split, config, number=arguments.num_batches, repetitions=arguments.repetitions)
+    rows.append(waiting(split, size, config, num_steps=arguments.num_steps))
+    notes = [f"{arguments.system}, {origin}"]
+    measurement.report("Input", rows, notes=notes, output=arguments.output)
     return 0
 
 

@@ -7,7 +7,7 @@ is forward and backward unless its name says otherwise.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ def jitted(function: Callable, *arguments: jax.Array) -> Callable:
     return lambda: jax.block_until_ready(compiled(*arguments))
 
 
-def output_layer(size: Sizes, rows: int) -> dict[str, Callable]:
+def output_layer(size: Sizes, rows: int, blocks: Sequence[int]) -> dict[str, Callable]:
     """The products of the output layer, and the cross entropy by block size."""
     keys = jax.random.split(jax.random.key(0), 4)
     hidden = jax.random.normal(keys[0], (rows, size.hidden_dim))
@@ -56,7 +56,7 @@ def output_layer(size: Sizes, rows: int) -> dict[str, Callable]:
             f"cross entropy, blocks of {block}": jitted(
                 jax.value_and_grad(loss(block), (0, 1, 2)), hidden, kernel, bias
             )
-            for block in (*BLOCK_SIZES, rows)
+            for block in blocks
         },
     }
 
@@ -113,8 +113,9 @@ def main(argv: list[str] | None = None) -> int:
     keep_freed_memory()
     size, batch = workload.sizes(arguments.smoke), arguments.batch_size
     steps = arguments.num_words + 1
+    blocks = BLOCK_SIZES[-1:] if arguments.smoke else (*BLOCK_SIZES, batch * steps)
     candidates = {
-        **output_layer(size, batch * steps),
+        **output_layer(size, batch * steps, blocks),
         **recurrent_layers(size, batch, steps),
         **parameters(size, batch, steps),
     }

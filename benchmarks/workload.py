@@ -30,9 +30,10 @@ class Sizes(NamedTuple):
     latent_dim: int = 32
     dropout: float = 0.2
     num_sentences: int = 42_068
+    num_buckets: int = 10
 
 
-SMOKE = Sizes(30, 8, 8, 4, 0.2, 96)
+SMOKE = Sizes(30, 8, 8, 4, 0.2, 96, 1)
 
 
 def sizes(smoke: bool) -> Sizes:
@@ -79,6 +80,7 @@ def config_of(system: str, size: Sizes, batch_size: int) -> ConfigDict:
     )
     if config.model.latent_dim:
         config.model.latent_dim = size.latent_dim
+    config.data.num_buckets = size.num_buckets
     config.train.batch_size = batch_size
     return config
 

@@ -70,7 +70,7 @@ def test_table_has_every_column_and_leaves_missing_cells_empty():
 
 
 def test_train_step(tmp_path):
-    flags = ("--system=wae_rnf", "--num_batches=1", "--no_memory")
+    flags = ("--system=vae", "--num_batches=1", "--no_memory")
     rows = {row["candidate"]: row for row in rows_of(train_step, tmp_path, *flags)}
     assert {"program", "materialised", "products"} <= set(rows)
     assert rows["program"]["program is faster by"] == 1
@@ -80,7 +80,7 @@ def test_train_step(tmp_path):
 
 def test_pieces(tmp_path):
     rows = rows_of(pieces, tmp_path, "--batch_size=2", "--num_words=3")
-    assert {"LSTM", "Adam with clipping", "cross entropy, blocks of 256"} <= {
+    assert {"LSTM", "Adam with clipping", "cross entropy, blocks of 512"} <= {
         row["piece"] for row in rows
     }
     assert all(row["ms"] > 0 for row in rows)
@@ -107,7 +107,7 @@ def test_generate(tmp_path):
 
 
 def test_input(tmp_path):
-    *reading, training = rows_of(input, tmp_path, "--num_steps=1")
+    *reading, training = rows_of(input, tmp_path, "--system=vae", "--num_steps=1")
     assert len(reading) == 2
     assert 0 <= training["waits for input, % of the time"] <= 100
     assert all(row["batches/s"] > training["batches/s"] for row in reading)
