@@ -19,14 +19,16 @@ def print_dry_run(config, origin=None) -> None:
     from wae_rnf_jax.evaluation.comparison import corpus_name
     from wae_rnf_jax.training import estimate
     from wae_rnf_jax.training.loop import open_corpus
-    from wae_rnf_jax.training.parallel import AXIS, check_batch_size
+    from wae_rnf_jax.training.parallel import axis_name, check_batch_size
     from wae_rnf_jax.training.state import build_recipe, initial_state
     from wae_rnf_jax.training.transfer import planned_transfer
 
     check_batch_size(config.train.batch_size)
     corpus = open_corpus(config)
     epoch = num_batches_per_epoch(len(corpus.train), config.train.batch_size)
-    recipe = build_recipe(config, corpus.vocabulary.size, steps_per_epoch=epoch, axis_name=AXIS)
+    recipe = build_recipe(
+        config, corpus.vocabulary.size, steps_per_epoch=epoch, axis_name=axis_name()
+    )
     transfer = origin and planned_transfer(origin, recipe.model, corpus.vocabulary)
     counts = ", ".join(f"{n} {len(getattr(corpus, n)):,}" for n in ("train", "valid", "test"))
     devices, kind = jax.local_device_count(), jax.local_devices()[0].device_kind

@@ -3,7 +3,7 @@
 Letters: B codes, Z latent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -69,43 +69,45 @@ def decoded_sentences(
     """
     decoding = Decoding() if decoding is None else decoding
     _check(decoding)
-    texts: list[str] = []
     batch_size = min(batch_size, max(1, zk.shape[0]))
-    for first in range(0, zk.shape[0], batch_size):
-        part = zk[first : first + batch_size]
-        missing = batch_size - part.shape[0]
-        part = jnp.pad(part, ((0, missing), (0, 0)))
-        generated = _generation(model, variables, part, decoding, first)
+    texts: list[str] = []
+    for generated in _generations(model, variables, zk, decoding, batch_size):
         rows = zip(np.asarray(generated.tokens), np.asarray(generated.lengths), strict=True)
         texts.extend(vocabulary.decode(tokens[:length].tolist()) for tokens, length in rows)
     return tuple(texts[: zk.shape[0]])
 
 
-def _generation(
-    model: Any, variables: Mapping[str, Any], zk: jax.Array, decoding: Decoding, first: int
-) -> Generation:
+def _generations(
+    model: Any, variables: Mapping[str, Any], zk: jax.Array, decoding: Decoding, batch_size: int
+) -> Iterator[Generation]:
+    """The sentences, in parts, the last of which may have more rows than codes are left."""
     common = {"max_length": decoding.max_length, "allow_unknown": decoding.allow_unknown}
+    if not zk.shape[0]:
+        return
     if decoding.strategy == "beam":
-        return beam_search(
-            model,
-            variables,
-            zk,
-            beam_width=decoding.beam_width,
-            length_penalty=decoding.length_penalty,
-            **common,
-        )
-    if decoding.strategy == "sample":
-        return ancestral_samples(
+        for first in range(0, zk.shape[0], batch_size):
+            part = zk[first : first + batch_size]
+            yield beam_search(
+                model,
+                variables,
+                jnp.pad(part, ((0, batch_size - part.shape[0]), (0, 0))),
+                beam_width=decoding.beam_width,
+                length_penalty=decoding.length_penalty,
+                **common,
+            )
+    elif decoding.strategy == "sample":
+        yield ancestral_samples(
             model,
             variables,
             zk,
             jax.random.key(decoding.seed),
             temperature=decoding.temperature,
             top_p=decoding.top_p,
-            first_index=first,
+            batch_size=batch_size,
             **common,
         )
-    return greedy_search(model, variables, zk, **common)
+    else:
+        yield greedy_search(model, variables, zk, batch_size=batch_size, **common)
 
 
 def _check(decoding: Decoding) -> None:

@@ -1,10 +1,12 @@
 """Sentences out of a decoder: greedy, temperature, top-p and beam search.
 
-Letters: B codes, W beam width, L most predicted tokens, V vocabulary, Z latent.
+Letters: B codes, W sentences decoded at once, L most predicted tokens, V vocabulary, Z latent.
 
-All loops run on the device and stop as soon as every sentence has ended. `<pad>` and `<bos>` are
-never produced. Reported log-probabilities are the model's own, of the words and, where the sentence
-ended, of its end: neither temperature, top-p nor forbidden words change them.
+All loops run on the device. Where there are more codes than are decoded at once, the place of a
+sentence that has ended is taken by the next code's, so that no step is spent on ended sentences
+while others wait. `<pad>` and `<bos>` are never produced. Reported log-probabilities are the
+model's own, of the words and, where the sentence ended, of its end: neither temperature, top-p nor
+forbidden words change them.
 """
 
 import functools
@@ -34,11 +36,15 @@ class Generation(NamedTuple):
     finished: jax.Array
 
 
-class _Rows(NamedTuple):
-    step: jax.Array
+class _Places(NamedTuple):
+    """W sentences under way."""
+
+    row: jax.Array  # [W] whose code it is; B where no code is left
+    position: jax.Array  # [W] tokens predicted so far
     carry: Any
-    previous: jax.Array
-    sentences: Generation
+    previous: jax.Array  # [W] the last word
+    following: jax.Array  # [] the first row that is not begun
+    sentences: Generation  # of all B rows
 
 
 def greedy_search(
@@ -48,6 +54,7 @@ def greedy_search(
     *,
     max_length: int,
     allow_unknown: bool = True,
+    batch_size: int | None = None,
 ) -> Generation:
     """The most probable next word at every step.
 
@@ -57,15 +64,18 @@ def greedy_search(
         zk: [B, Z], codes as the decoder reads them.
         max_length: most tokens predicted, the end counted.
         allow_unknown: whether `<unk>` may be produced.
+        batch_size: W; None for all. It changes no sentence.
 
     Returns:
         The sentences.
 
     Raises:
-        ValueError: if max_length is below 1.
+        ValueError: if max_length or batch_size is below 1.
     """
     unused = jax.random.split(jax.random.key(0), zk.shape[0])
-    return _checked_samples(model, variables, zk, unused, max_length, 0.0, 1.0, allow_unknown)
+    return _checked_samples(
+        model, variables, zk, unused, max_length, 0.0, 1.0, allow_unknown, batch_size
+    )
 
 
 def ancestral_samples(
@@ -78,7 +88,7 @@ def ancestral_samples(
     temperature: float = 1.0,
     top_p: float = 1.0,
     allow_unknown: bool = True,
-    first_index: int = 0,
+    batch_size: int | None = None,
 ) -> Generation:
     """Words drawn one after the other; at temperature 1 and top_p 1 the model's own distribution.
 
@@ -90,22 +100,23 @@ def ancestral_samples(
         model: see `greedy_search`.
         variables: see there.
         zk: [B, Z], codes.
-        key: of the draws; row i uses fold_in(key, first_index + i), whatever the batch.
+        key: of the draws; row i uses fold_in(key, i).
         max_length: most tokens predicted, the end counted.
         temperature: divides the logits; 0 is greedy search.
         top_p: share of the probability kept, in (0, 1].
         allow_unknown: whether `<unk>` may be produced.
-        first_index: number of row 0, where codes are handed over in parts.
+        batch_size: see `greedy_search`.
 
     Returns:
         The sentences.
 
     Raises:
-        ValueError: for a max_length below 1, a negative temperature or top_p outside (0, 1].
+        ValueError: for a max_length or batch_size below 1, a negative temperature or top_p outside
+            (0, 1].
     """
-    keys = example_keys(key, first_index + jnp.arange(zk.shape[0], dtype=jnp.int32))
+    keys = example_keys(key, jnp.arange(zk.shape[0], dtype=jnp.int32))
     return _checked_samples(
-        model, variables, zk, keys, max_length, temperature, top_p, allow_unknown
+        model, variables, zk, keys, max_length, temperature, top_p, allow_unknown, batch_size
     )
 
 
@@ -118,10 +129,13 @@ def _checked_samples(
     temperature: float,
     top_p: float,
     allow_unknown: bool,
+    batch_size: int | None,
 ) -> Generation:
     chex.assert_rank(zk, 2)
     if max_length < 1:
         raise ValueError(f"max_length must be at least 1, got {max_length}")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     if temperature < 0:
         raise ValueError(f"temperature must be at least 0, got {temperature}")
     if not 0 < top_p <= 1:
@@ -137,6 +151,7 @@ def _checked_samples(
         random=temperature > 0,
         nucleus=top_p < 1,
         allow_unknown=allow_unknown,
+        batch_size=zk.shape[0] if batch_size is None else min(batch_size, zk.shape[0]),
     )
 
 
@@ -165,7 +180,8 @@ def _nucleus(log_probs: jax.Array, top_p: jax.Array) -> jax.Array:
 
 
 @functools.partial(
-    jax.jit, static_argnames=("model", "max_length", "random", "nucleus", "allow_unknown")
+    jax.jit,
+    static_argnames=("model", "max_length", "random", "nucleus", "allow_unknown", "batch_size"),
 )
 def _sampling_loop(
     model: Any,
@@ -179,46 +195,66 @@ def _sampling_loop(
     random: bool,
     nucleus: bool,
     allow_unknown: bool,
+    batch_size: int,
 ) -> Generation:
-    batch = zk.shape[0]
+    num_rows = zk.shape[0]
     forbidden = forbidden_words(model.vocab_size, allow_unknown=allow_unknown)[None, :]
 
-    def choice(log_probs: jax.Array, step: jax.Array) -> jax.Array:
+    def choice(log_probs: jax.Array, row: jax.Array, position: jax.Array) -> jax.Array:
         scores = jnp.where(forbidden, -jnp.inf, log_probs)
         if random:
             scores = scores / temperature
             if nucleus:
                 scores = jnp.where(_nucleus(scores, top_p), scores, -jnp.inf)
-            step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, step)
+            step_keys = jax.vmap(jax.random.fold_in)(keys[row], position)
             noise = jax.vmap(lambda key: jax.random.gumbel(key, scores.shape[1:]))(step_keys)
             scores = scores + noise
         return jnp.argmax(scores, axis=-1).astype(jnp.int32)
 
-    def advance(rows: _Rows) -> _Rows:
-        carry, logits = model.apply(variables, rows.carry, rows.previous, zk, method="decode_step")
-        log_probs = jax.nn.log_softmax(logits, axis=-1)
-        words = choice(log_probs, rows.step)
-        gained = jnp.take_along_axis(log_probs, words[:, None], axis=-1)[:, 0]
-        old = rows.sentences
-        ends = words == EOS_ID
-        new = Generation(
-            tokens=old.tokens.at[:, rows.step].set(jnp.where(old.finished | ends, PAD_ID, words)),
-            lengths=old.lengths + ~(old.finished | ends),
-            log_probs=old.log_probs + jnp.where(old.finished, 0.0, gained),
-            finished=old.finished | ends,
-        )
-        return _Rows(rows.step + 1, carry, words, new)
+    def started(row: jax.Array) -> Any:
+        return model.apply(variables, zk[row], method="initial_carry")
 
-    rows = _Rows(
-        step=jnp.asarray(0),
-        carry=model.apply(variables, zk, method="initial_carry"),
-        previous=jnp.full((batch,), BOS_ID, jnp.int32),
-        sentences=no_sentences(batch, max_length=max_length, log_prob=0.0),
+    def advance(places: _Places) -> _Places:
+        row, position, carry, previous, following, old = places
+        carry, logits = model.apply(variables, carry, previous, zk[row], method="decode_step")
+        log_probs = jax.nn.log_softmax(logits, axis=-1)
+        words = choice(log_probs, row, position)
+        gained = jnp.take_along_axis(log_probs, words[:, None], axis=-1)[:, 0]
+        ends = words == EOS_ID
+        # Row B, which no sentence has, is out of bounds: nothing is written there.
+        sentences = Generation(
+            tokens=old.tokens.at[row, position].set(jnp.where(ends, PAD_ID, words), mode="drop"),
+            lengths=old.lengths.at[row].add(~ends, mode="drop"),
+            log_probs=old.log_probs.at[row].add(gained, mode="drop"),
+            finished=old.finished.at[row].set(ends, mode="drop"),
+        )
+        free = ends | (position + 1 >= max_length)
+        row = jnp.where(free, jnp.minimum(following + jnp.cumsum(free) - 1, num_rows), row)
+        return _Places(
+            row=row,
+            position=jnp.where(free, 0, position + 1),
+            carry=jax.tree.map(functools.partial(_where_rows, free), started(row), carry),
+            previous=jnp.where(free, BOS_ID, words),
+            following=following + free.sum(),
+            sentences=sentences,
+        )
+
+    first = jnp.arange(batch_size)
+    places = _Places(
+        row=first,
+        position=jnp.zeros_like(first),
+        carry=started(first),
+        previous=jnp.full((batch_size,), BOS_ID, jnp.int32),
+        following=jnp.asarray(batch_size),
+        sentences=no_sentences(num_rows, max_length=max_length, log_prob=0.0),
     )
-    rows = jax.lax.while_loop(
-        lambda rows: (rows.step < max_length) & ~jnp.all(rows.sentences.finished), advance, rows
-    )
-    return rows.sentences
+    places = jax.lax.while_loop(lambda places: jnp.any(places.row < num_rows), advance, places)
+    return places.sentences
+
+
+def _where_rows(where: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """Rows of x where `where` [W] says so, else of y; x and y [W, ...]."""
+    return jnp.where(where.reshape(-1, *[1] * (x.ndim - 1)), x, y)
 
 
 def no_sentences(batch: int, *, max_length: int, log_prob: float) -> Generation:

@@ -34,7 +34,8 @@ def fused_linear_cross_entropy(
     count gives all of them the same cotangent, so the forward pass, while it has a block's logits,
     computes the gradient for a cotangent of one, and the backward pass only scales it. That saves
     one of four matrix products. If the cotangents turn out to differ, the backward pass computes
-    the gradient as it does without `where`.
+    the gradient as it does without `where`. The rows that count are brought together, and blocks of
+    others are left out: padding costs nothing but the rest of one block.
 
     The logits are a layer's output and not an estimator, so their products run at the backend's
     default matmul precision; they are accumulated, and normalised, in at least float32. Reverse
@@ -69,11 +70,15 @@ def fused_linear_cross_entropy(
     hidden, kernel, bias, targets, *where = (match_varying(array, *inputs) for array in inputs)
 
     rows = _rows_of_a_block(targets.size, block_size)
-    blocks = [_in_blocks(array, rows) for array in (targets, *where)]
-    hidden_blocks = _in_blocks(hidden, rows, features=1)
-    rows_nll = _masked_nll if where else _nll
-    nll = rows_nll(hidden_blocks, kernel, bias, *blocks)
-    return nll.reshape(-1)[: targets.size].reshape(targets.shape)
+    num_rows, shape = targets.size, targets.shape
+    hidden, targets = hidden.reshape(num_rows, kernel.shape[0]), targets.ravel()
+    if not where:
+        blocks = _in_blocks(rows, hidden, targets)
+        return _nll(blocks[0], kernel, bias, blocks[1]).ravel()[:num_rows].reshape(shape)
+    order = jnp.argsort(~where[0].ravel(), stable=True)
+    blocks = _in_blocks(rows, hidden[order], targets[order], where[0].ravel()[order])
+    nll = _masked_nll(blocks[0], kernel, bias, *blocks[1:])
+    return nll.ravel()[jnp.argsort(order)].reshape(shape)
 
 
 def _rows_of_a_block(num_rows: int, block_size: int) -> int:
@@ -83,14 +88,15 @@ def _rows_of_a_block(num_rows: int, block_size: int) -> int:
     return max(1, min(rows, block_size))
 
 
-def _in_blocks(array: jax.Array, rows: int, features: int = 0) -> jax.Array:
-    """Flattens the leading axes, pads with zeros and splits: [...] to [blocks, rows, ...]."""
-    last = array.shape[array.ndim - features :]
-    array = array.reshape(-1, *last) if array.size else jnp.zeros((0, *last), array.dtype)
-    num_blocks = max(1, -(-array.shape[0] // rows))
-    padding = num_blocks * rows - array.shape[0]
-    array = jnp.pad(array, [(0, padding)] + [(0, 0)] * features)
-    return array.reshape(num_blocks, rows, *last)
+def _in_blocks(rows: int, *arrays: jax.Array) -> list[jax.Array]:
+    """Pads each array with zeros and splits it: [N, ...] to [blocks, rows, ...]."""
+    num_rows = arrays[0].shape[0]
+    num_blocks = max(1, -(-num_rows // rows))
+    padding = num_blocks * rows - num_rows
+    return [
+        jnp.pad(x, [(0, padding)] + [(0, 0)] * (x.ndim - 1)).reshape(num_blocks, rows, *x.shape[1:])
+        for x in arrays
+    ]
 
 
 @jax.custom_vjp
@@ -117,7 +123,13 @@ def _nll_backward(residuals, cotangent):
         logits = _logits(block_hidden, kernel, bias)
         probabilities = jnp.exp(logits - block_normalizer[:, None])
         return _add_gradients(
-            gradients, probabilities, block_hidden, kernel, block_targets, block_cotangent
+            gradients,
+            probabilities,
+            jnp.ones_like(block_normalizer),
+            block_hidden,
+            kernel,
+            block_targets,
+            block_cotangent,
         )
 
     (kernel_gradient, bias_gradient), hidden_gradient = jax.lax.scan(
@@ -140,36 +152,53 @@ _nll.defvjp(_nll_forward, _nll_backward)
 def _masked_nll(
     hidden: jax.Array, kernel: jax.Array, bias: jax.Array, targets: jax.Array, where: jax.Array
 ) -> jax.Array:
-    nll = _nll(hidden, kernel, bias, targets)
-    return jnp.where(where, nll, jnp.zeros_like(nll))
+    """The rows that count must come first."""
+
+    def add_block(i: jax.Array, nll: jax.Array) -> jax.Array:
+        logits = _logits(hidden[i], kernel, bias)
+        values = jax.nn.logsumexp(logits, axis=-1) - _at_target(logits, targets[i])
+        return nll.at[i].set(jnp.where(where[i], values, 0.0))
+
+    nll = jnp.zeros_like(hidden[..., 0], _accumulator(hidden, kernel))
+    return jax.lax.fori_loop(0, _num_counted_blocks(where), add_block, nll)
 
 
 def _masked_nll_forward(hidden, kernel, bias, targets, where):
     """Also the gradients of the sum of the result."""
 
-    def block_nll(gradients, block):
-        block_hidden, block_targets, block_where = block
-        logits = _logits(block_hidden, kernel, bias)
+    def add_block(i, sums):
+        gradients, nll, log_normalizer, hidden_gradient = sums
+        logits = _logits(hidden[i], kernel, bias)
         maximum = logits.max(axis=-1)
         exponentials = jnp.exp(logits - maximum[:, None])
         normalizer = exponentials.sum(axis=-1)
-        log_normalizer = maximum + jnp.log(normalizer)
-        nll = log_normalizer - _at_target(logits, block_targets)
-        gradients, hidden_gradient = _add_gradients(
+        block_log_normalizer = maximum + jnp.log(normalizer)
+        block_nll = block_log_normalizer - _at_target(logits, targets[i])
+        gradients, block_hidden_gradient = _add_gradients(
             gradients,
-            exponentials / normalizer[:, None],
-            block_hidden,
+            exponentials,
+            1 / normalizer,
+            hidden[i],
             kernel,
-            block_targets,
-            block_where.astype(logits.dtype),
+            targets[i],
+            where[i].astype(logits.dtype),
         )
-        return gradients, (jnp.where(block_where, nll, 0.0), log_normalizer, hidden_gradient)
+        return (
+            gradients,
+            nll.at[i].set(jnp.where(where[i], block_nll, 0.0)),
+            log_normalizer.at[i].set(block_log_normalizer),
+            hidden_gradient.at[i].set(block_hidden_gradient),
+        )
 
-    dtype = jnp.result_type(hidden, kernel, jnp.float32)
-    gradients, (nll, log_normalizer, hidden_gradient) = jax.lax.scan(
-        block_nll,
-        _zero_gradients(kernel, bias, jnp.zeros_like(hidden, dtype)),
-        (hidden, targets, where),
+    zeros = jnp.zeros_like(hidden, _accumulator(hidden, kernel))
+    start = (
+        _zero_gradients(kernel, bias, zeros),
+        zeros[..., 0],
+        zeros[..., 0] + jnp.inf,  # of blocks without a row that counts: probabilities of 0
+        zeros,
+    )
+    gradients, nll, log_normalizer, hidden_gradient = jax.lax.fori_loop(
+        0, _num_counted_blocks(where), add_block, start
     )
     unit_gradients = (hidden_gradient, *gradients)
     return nll, (hidden, kernel, bias, targets, log_normalizer, where, unit_gradients)
@@ -197,6 +226,14 @@ def _masked_nll_backward(residuals, cotangent):
 _masked_nll.defvjp(_masked_nll_forward, _masked_nll_backward)
 
 
+def _num_counted_blocks(where: jax.Array) -> jax.Array:
+    return where.any(axis=1).sum()
+
+
+def _accumulator(hidden: jax.Array, kernel: jax.Array) -> jnp.dtype:
+    return jnp.result_type(hidden, kernel, jnp.float32)
+
+
 def _zero_gradients(
     kernel: jax.Array, bias: jax.Array, like: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
@@ -204,13 +241,16 @@ def _zero_gradients(
     return jnp.zeros_like(kernel, like.dtype), jnp.zeros_like(bias, like.dtype)
 
 
-def _add_gradients(gradients, probabilities, hidden, kernel, targets, cotangent):
-    """Adds a block's part to the gradients of kernel and bias; returns that of its own rows."""
+def _add_gradients(gradients, weights, scale, hidden, kernel, targets, cotangent):
+    """Adds a block's part to the gradients of kernel and bias; returns that of its own rows.
+
+    The classes' probabilities are weights [rows, V] times scale [rows].
+    """
     kernel_gradient, bias_gradient = gradients
     # A comparison, which fuses with the exponential; a scatter would copy the block.
-    classes = jax.lax.broadcasted_iota(targets.dtype, probabilities.shape, 1)
-    one_hot = (classes == targets[:, None]).astype(probabilities.dtype)
-    error = (probabilities - one_hot) * cotangent[:, None]
+    classes = jax.lax.broadcasted_iota(targets.dtype, weights.shape, 1)
+    one_hot = jnp.where(classes == targets[:, None], cotangent[:, None], 0.0)
+    error = weights * (scale * cotangent)[:, None] - one_hot
     narrow = error.astype(jnp.result_type(hidden, kernel))
     kernel_gradient += _accumulated_matmul(hidden.T, narrow)
     bias_gradient += error.sum(axis=0)
@@ -228,7 +268,7 @@ def _logits(hidden: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
 
 def _accumulated_matmul(x: jax.Array, y: jax.Array) -> jax.Array:
     """Matrix product accumulated and returned in float32, or in float64 for float64 inputs."""
-    return jnp.matmul(x, y, preferred_element_type=jnp.result_type(x, y, jnp.float32))
+    return jnp.matmul(x, y, preferred_element_type=_accumulator(x, y))
 
 
 def _check_inputs(hidden, kernel, bias, targets, block_size, where) -> None:

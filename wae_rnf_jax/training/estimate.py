@@ -78,7 +78,8 @@ def step_memory(
       None where this kind of device does not tell.
     """
     devices = jax.local_device_count()
-    batch = abstract_batch((devices, batch_size // devices), length)
+    rows = (batch_size,) if devices == 1 else (devices, batch_size // devices)
+    batch = abstract_batch(rows, length)
     lowered = mapped_train_step(recipe).lower(state, batch, abstract_key())
     analysis = lowered.compile().memory_analysis()
     if analysis is None:

@@ -21,7 +21,7 @@ from wae_rnf_jax.training.lock import sole_use
 from wae_rnf_jax.training.metrics import MetricsLog
 from wae_rnf_jax.training.nans import NotANumber, first_line, nan_checked_train_step
 from wae_rnf_jax.training.parallel import (
-    AXIS,
+    axis_name,
     check_batch_size,
     mapped_eval_step,
     mapped_train_step,
@@ -131,7 +131,7 @@ class _Trainer:
             config,
             corpus.vocabulary.size,
             steps_per_epoch=self.steps_per_epoch,
-            axis_name=AXIS,
+            axis_name=axis_name(),
         )
         self.eval_every = config.train.eval_every or self.steps_per_epoch
         self.save_every = config.train.checkpoint_every or self.eval_every

@@ -1,0 +1,137 @@
+"""Every benchmark at tiny sizes: it runs, its numbers hang together, its yardsticks agree."""
+
+import json
+
+import command_runs
+import numpy as np
+import pytest
+
+from benchmarks import (
+    evaluate,
+    generate,
+    input,
+    measurement,
+    pieces,
+    startup,
+    train_step,
+    workload,
+)
+from wae_rnf_jax.training.lock import sole_use
+
+
+@pytest.fixture(autouse=True)
+def process_left_as_it_was(monkeypatch):
+    """The allocator's settings last as long as the process, which has other tests to run."""
+    for module in (evaluate, generate, input, pieces, train_step):
+        monkeypatch.setattr(module, "keep_freed_memory", lambda: None)
+    monkeypatch.delenv("WAE_RNF_DATA_DIR", raising=False)
+
+
+def rows_of(benchmark, folder, *flags):
+    output = folder / "result.json"
+    assert benchmark.main(["--smoke", "--repetitions=2", f"--output={output}", *flags]) == 0
+    found = json.loads(output.read_text())
+    assert found["environment"]["cores"] >= 1
+    assert found["notes"]
+    return found["rows"]
+
+
+def test_candidates_take_turns_and_ratios_are_those_of_the_rounds():
+    calls = []
+    samples = measurement.interleaved(
+        {name: lambda name=name: calls.append(name) for name in "ab"}, repetitions=3
+    )
+    assert "".join(calls) == "ab" * 4  # a round of warming up, three that count
+    assert all(len(taken.wall) == len(taken.cpu) == 3 for taken in samples.values())
+    fast = measurement.Samples(np.array([1.0, 2.0, 10.0]), np.ones(3))
+    slow = measurement.Samples(np.array([2.0, 6.0, 40.0]), np.array([5.0, 1.0, 7.0]))
+    assert measurement.speedup(fast, slow) == (3.0, 5.0)
+    assert fast.seconds == 2.0
+
+
+def test_peak_memory_is_that_since_the_reset():
+    np.ones(1 << 23)
+    before = measurement.peak_memory_mib()
+    kept = np.ones(1 << 25)  # 256 MiB
+    assert measurement.peak_memory_mib() > before + 128
+    del kept
+    measurement.reset_peak_memory()
+    assert measurement.peak_memory_mib() > 1
+
+
+def test_table_has_every_column_and_leaves_missing_cells_empty():
+    lines = measurement.table([{"name": "a", "x": 0.12345}, {"name": "bc", "y": 12345.6}])
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines.splitlines()] == [
+        ["name", "x", "y"],
+        ["----", "-----", "------"],
+        ["a", "0.123", ""],
+        ["bc", "", "12,346"],
+    ]
+
+
+def test_train_step(tmp_path):
+    flags = ("--system=vae", "--num_batches=1", "--no_memory")
+    rows = {row["candidate"]: row for row in rows_of(train_step, tmp_path, *flags)}
+    assert {"program", "materialised", "products"} <= set(rows)
+    assert rows["program"]["program is faster by"] == 1
+    tokens = {row["tokens/s"] * row["ms/step"] for row in rows.values()}
+    np.testing.assert_allclose(list(tokens), tokens.pop())  # one and the same batch
+
+
+def test_pieces(tmp_path):
+    rows = rows_of(pieces, tmp_path, "--batch_size=2", "--num_words=3")
+    assert {"LSTM", "Adam with clipping", "cross entropy, blocks of 512"} <= {
+        row["piece"] for row in rows
+    }
+    assert all(row["ms"] > 0 for row in rows)
+
+
+def test_step_products_are_those_of_output_layer_and_lstms():
+    size = workload.SMOKE._replace(vocab_size=30, embedding_dim=5, hidden_dim=7)
+    lstm = (5 + 7) * 4 * 7
+    assert train_step.step_products(size, 11) == 11 * 3 * 2 * (7 * 30 + 2 * lstm)
+
+
+def test_evaluate(tmp_path):
+    """The benchmark itself compares the loop's figures with the program's."""
+    rows = rows_of(evaluate, tmp_path, "--num_buckets=1", "--memory_limit_rows=8")
+    assert [row["candidate"] for row in rows] == ["loop", "program, 8 rows"]
+    assert rows[0]["faster than the loop by"] == 1
+
+
+def test_generate(tmp_path):
+    """The benchmark itself compares the loop's sentences with the program's."""
+    rows = rows_of(generate, tmp_path)
+    assert [row["strategy"] for row in rows] == ["greedy", "greedy", "sample", "sample"]
+    assert all(row["sentences/s"] > 0 for row in rows)
+
+
+def test_input(tmp_path):
+    *reading, training = rows_of(input, tmp_path, "--system=vae", "--num_steps=1")
+    assert len(reading) == 2
+    assert 0 <= training["waits for input, % of the time"] <= 100
+    assert all(row["batches/s"] > training["batches/s"] for row in reading)
+
+
+def test_startup_counts_the_compilations_of_a_run(tmp_path):
+    text = command_runs.write_text(tmp_path)
+    workdir = tmp_path / "run"
+    arguments = command_runs.train_arguments(text, workdir, **{"train.num_epochs": 1})
+    found = startup.watched_command(arguments)
+    assert found["exit_code"] == 0
+    assert found["first_step"] > 0
+    assert startup.of_steps(found["compilations"]) == {"train_step": 1, "eval_step": 1}
+    with sole_use(workdir):  # the run is over
+        assert (workdir / "metrics.jsonl").is_file()
+
+
+def test_lengths_are_drawn_where_there_is_no_text(tmp_path, monkeypatch):
+    lengths, origin = workload.sentence_lengths(4000)
+    assert "log-normal" in origin
+    np.testing.assert_allclose(lengths.mean(), 21.5, rtol=0.05)
+    assert lengths.min() >= 1
+    assert lengths.max() <= 82
+    (tmp_path / "ptb").mkdir()
+    (tmp_path / "ptb" / "train.txt").write_text(" a b \n\n c \n")
+    monkeypatch.setenv("WAE_RNF_DATA_DIR", str(tmp_path))
+    assert workload.sentence_lengths(4000)[0].tolist() == [2, 1]
