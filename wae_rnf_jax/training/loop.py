@@ -44,11 +44,11 @@ def open_corpus(config: ConfigDict) -> Corpus:
     settings.pop("num_buckets")
     for name in ("path", "cache_dir"):
         settings[name] = os.path.expanduser(os.path.expandvars(settings[name]))
-    if "$" in settings["path"]:
-        raise InputError(
-            f"--config.data.path is {config.data.path}, and the environment lacks that variable: "
-            "set it, or give the folder itself"
-        )
+        if "$" in settings[name]:
+            raise InputError(
+                f"--config.data.{name} is {config.data[name]}, and the environment lacks that "
+                "variable: set it, or give the folder itself"
+            )
     return load_corpus(**settings)
 
 

@@ -22,7 +22,7 @@ def check_batch_size(batch_size: int) -> None:
     devices = jax.local_device_count()
     if batch_size % devices:
         raise InputError(
-            f"train.batch_size is {batch_size}, which {devices} devices do not divide: "
+            f"--config.train.batch_size is {batch_size}, which {devices} devices do not divide: "
             f"take a multiple of {devices}"
         )
 
