@@ -87,7 +87,7 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         vmf_sample,
     )
 
-    __version__ = "0.1.0"
+__version__ = "0.1.0"
 
 __all__ = (
     "FLOWS",

@@ -41,7 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with _sigterm_interrupts():
             code = _run(arguments)
-            _flush_output()  # at exit, Python could only complain
+            if sys.stdout is not None:
+                sys.stdout.flush()  # at exit, Python could only complain
         return code
     except InputError as error:
         warn(str(error))
@@ -55,8 +56,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     except OSError as error:  # a full disk, for one
         _discard_output()
-        where = f"{error.filename}: " if error.filename else ""
-        warn(f"{where}{error.strerror or error}")
+        where = error.filename or "standard output, or a file, cannot be written"
+        warn(f"{where}: {error.strerror or error}")
         return USAGE_ERROR
 
 
@@ -78,17 +79,6 @@ def _sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _flush_output() -> None:
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        _discard_output()
-        raise InputError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def _discard_output() -> None:
@@ -207,7 +197,7 @@ def _dotted_keys(section: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def _plain(message: str) -> str:
     """The parser's message about a flag as a sentence about flag, value and what would be right."""
     message = message.strip().splitlines()[0]
-    found = re.match(r"flag --(.*?)=(.*): (.*)", message)
+    found = re.match(r"flag --(.*?)=(.*?): (.*)", message)
     if not found:
         return message
     name, value, reason = found.groups()
