@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         with _sigterm_interrupts():
             code = _run(arguments)
             if sys.stdout is not None:
-                sys.stdout.flush()  # at exit, Python could only complain
+                sys.stdout.flush()
         return code
     except InputError as error:
         warn(str(error))
@@ -52,13 +52,13 @@ def main(argv: list[str] | None = None) -> int:
         warn("terminated" if terminated else "interrupted")
         return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
     except BrokenPipeError:  # the reader of our output left (`| head`): nothing is wrong
-        _discard_output()
         return 0
     except OSError as error:  # a full disk, for one
-        _discard_output()
         where = error.filename or "standard output, or a file, cannot be written"
         warn(f"{where}: {error.strerror or error}")
         return USAGE_ERROR
+    finally:
+        _settle_output()
 
 
 class _Terminated(KeyboardInterrupt):
@@ -81,10 +81,14 @@ def _sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _discard_output() -> None:
-    """Sends nowhere what standard output still holds, which Python would write again at exit."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _settle_output() -> None:
+    """Writes what standard output still holds, or sends it nowhere: at exit, Python would complain."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):  # ValueError: it is no file of the system
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:
