@@ -82,7 +82,7 @@ def _sigterm_interrupts() -> Iterator[None]:
 
 
 def _settle_output() -> None:
-    """Writes what standard output still holds, or sends it nowhere: at exit, Python would complain."""
+    """Writes what standard output still holds, or drops it: at exit, Python would complain."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
