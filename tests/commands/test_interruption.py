@@ -73,14 +73,14 @@ def test_interrupted_at_any_moment_nothing_is_half_written(
     name, command = MOMENTS[moment]
     target = f"wae_rnf_jax.{name}" if name else "matplotlib.figure.Figure.savefig"
     monkeypatch.setattr(target, interrupting(signum))
-    before = files_of(workdir)
+    before, handler = files_of(workdir), signal.getsignal(signal.SIGTERM)
     code, word = CODES[signum]
     assert cli.main(commands[command]) == code
     assert capsys.readouterr().err.splitlines()[-1] == f"wae-rnf: {word}"
     assert files_of(workdir) == before
     assert left_half(tmp_path) == []
     assert (tmp_path / "codes.npz").read_text() == "an older file"
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_the_same_command_works_after_an_interruption(commands, monkeypatch, capsys):
