@@ -1,97 +1,100 @@
 """Text autoencoders with Riemannian normalizing flows: the public pure functions.
 
-Importing this package loads jax and chex, and no library of models, data or pictures.
+The first use of one of them loads jax and chex, and no library of models, data or pictures.
 
 Shapes: ``...`` any batch dimensions, B sentences of a batch, L words of the longest of them,
 T = L + 1 time steps, V vocabulary, H hidden units, Z latent dimensions, K flow steps, C centres,
 S samples, N and M points (M also features of a decoder), P points of a curve.
 """
 
-from wae_rnf_jax.functional.clustering import kmeans
-from wae_rnf_jax.functional.cross_entropy import fused_linear_cross_entropy
-from wae_rnf_jax.functional.curves import (
-    Geodesic,
-    curve_energy,
-    curve_length,
-    geodesic,
-    resampled_curve,
-)
-from wae_rnf_jax.functional.estimators import (
-    active_units,
-    gaussian_mutual_information,
-    importance_weighted_nll,
-    nll_paper,
-    perplexity,
-)
-from wae_rnf_jax.functional.flows import (
-    FLOWS,
-    Flow,
-    chain_forward_and_log_det,
-    chain_inverse_and_log_det,
-    chain_trajectory,
-    planar_forward_and_log_det,
-    planar_identity_params,
-    planar_inverse_and_log_det,
-    planar_paper_forward_and_log_det,
-    planar_paper_inverse_and_log_det,
-    planar_paper_params,
-    radial_forward_and_log_det,
-    radial_identity_params,
-    radial_inverse_and_log_det,
-)
-from wae_rnf_jax.functional.gaussian import (
-    gaussian_entropy,
-    gaussian_kl,
-    gaussian_log_prob,
-    gaussian_sample,
-)
-from wae_rnf_jax.functional.kernels import imq_kernel, multi_scale_imq_kernel, rbf_kernel
-from wae_rnf_jax.functional.losses import (
-    attract_regularizer,
-    flow_kl,
-    match_regularizer,
-    repel_regularizer,
-)
-from wae_rnf_jax.functional.mmd import mmd_squared_biased, mmd_squared_unbiased
-from wae_rnf_jax.functional.pullback import (
-    fisher_features,
-    metric_log_magnification,
-    pullback_log_magnification,
-    pullback_log_magnification_estimate,
-    pullback_metric,
-    pullback_metric_product,
-)
-from wae_rnf_jax.functional.riemannian import (
-    rbf_bandwidth,
-    rbf_log_magnification,
-    rbf_precision,
-)
-from wae_rnf_jax.functional.schedules import (
-    cyclical_annealing,
-    linear_annealing,
-    paper_annealing,
-)
-from wae_rnf_jax.functional.sequences import (
-    bos_inputs,
-    eos_targets,
-    example_dropout,
-    example_keys,
-    example_normal,
-    sequence_mask,
-    sum_over_tokens,
-    word_dropout,
-)
-from wae_rnf_jax.functional.spherical import slerp
-from wae_rnf_jax.functional.von_mises_fisher import (
-    vmf_entropy,
-    vmf_kl_to_uniform,
-    vmf_log_prob,
-    vmf_sample,
-)
+from etils import epy
+
+with epy.lazy_api_imports(globals()):  # so that the command answers before jax is loaded
+    from wae_rnf_jax.functional.clustering import kmeans
+    from wae_rnf_jax.functional.cross_entropy import fused_linear_cross_entropy
+    from wae_rnf_jax.functional.curves import (
+        Geodesic,
+        curve_energy,
+        curve_length,
+        geodesic,
+        resampled_curve,
+    )
+    from wae_rnf_jax.functional.estimators import (
+        active_units,
+        gaussian_mutual_information,
+        importance_weighted_nll,
+        nll_paper,
+        perplexity,
+    )
+    from wae_rnf_jax.functional.flows import (
+        FLOWS,
+        Flow,
+        chain_forward_and_log_det,
+        chain_inverse_and_log_det,
+        chain_trajectory,
+        planar_forward_and_log_det,
+        planar_identity_params,
+        planar_inverse_and_log_det,
+        planar_paper_forward_and_log_det,
+        planar_paper_inverse_and_log_det,
+        planar_paper_params,
+        radial_forward_and_log_det,
+        radial_identity_params,
+        radial_inverse_and_log_det,
+    )
+    from wae_rnf_jax.functional.gaussian import (
+        gaussian_entropy,
+        gaussian_kl,
+        gaussian_log_prob,
+        gaussian_sample,
+    )
+    from wae_rnf_jax.functional.kernels import imq_kernel, multi_scale_imq_kernel, rbf_kernel
+    from wae_rnf_jax.functional.losses import (
+        attract_regularizer,
+        flow_kl,
+        match_regularizer,
+        repel_regularizer,
+    )
+    from wae_rnf_jax.functional.mmd import mmd_squared_biased, mmd_squared_unbiased
+    from wae_rnf_jax.functional.pullback import (
+        fisher_features,
+        metric_log_magnification,
+        pullback_log_magnification,
+        pullback_log_magnification_estimate,
+        pullback_metric,
+        pullback_metric_product,
+    )
+    from wae_rnf_jax.functional.riemannian import (
+        rbf_bandwidth,
+        rbf_log_magnification,
+        rbf_precision,
+    )
+    from wae_rnf_jax.functional.schedules import (
+        cyclical_annealing,
+        linear_annealing,
+        paper_annealing,
+    )
+    from wae_rnf_jax.functional.sequences import (
+        bos_inputs,
+        eos_targets,
+        example_dropout,
+        example_keys,
+        example_normal,
+        sequence_mask,
+        sum_over_tokens,
+        word_dropout,
+    )
+    from wae_rnf_jax.functional.spherical import slerp
+    from wae_rnf_jax.functional.von_mises_fisher import (
+        vmf_entropy,
+        vmf_kl_to_uniform,
+        vmf_log_prob,
+        vmf_sample,
+    )
 
 __version__ = "0.1.0"
 
-FLOWS: dict[str, Flow]
+FLOWS: "dict[str, Flow]"
 """Every kind of flow step by its name, as `model.flow` of a configuration has it."""
 
 __all__ = (

@@ -1,13 +1,14 @@
 """The `wae-rnf` command: parses the command line, checks it, runs one of the subcommands."""
 
-import difflib
 import itertools
 import os
 import re
 import runpy
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ml_collections import config_flags
 
 from wae_rnf_jax.commands import COMMANDS, Command
 from wae_rnf_jax.commands.options import prepare_process
-from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.errors import InputError, did_you_mean, warn
 
 USAGE_ERROR = 2
 _NO_CONFIG = "--config is missing: name a file, such as configs/grammar/wae_rnf.py"
@@ -32,35 +33,78 @@ EXAMPLES = (
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line and returns the exit code.
 
-    Codes: 0 done, 1 the training failed, 2 bad input, 130 interrupted by the keyboard.
+    Codes: 0 done, 1 the training failed, 2 bad input, 130 interrupted by the keyboard, 143 by
+    SIGTERM (but 0 where training has saved its state after it).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     absl_logging.set_verbosity(absl_logging.WARNING)
+    try:
+        with _sigterm_interrupts():
+            code = _run(arguments)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        return code
+    except InputError as error:
+        warn(str(error))
+        return USAGE_ERROR
+    except KeyboardInterrupt as stop:
+        terminated = isinstance(stop, _Terminated)
+        warn("terminated" if terminated else "interrupted")
+        return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
+    except BrokenPipeError:  # the reader of our output left (`| head`): nothing is wrong
+        return 0
+    except OSError as error:  # a full disk, for one
+        where = error.filename or "standard output, or a file, cannot be written"
+        warn(f"{where}: {error.strerror or error}")
+        return USAGE_ERROR
+    finally:
+        _settle_output()
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: whatever is tidied up after Ctrl-C is tidied up after it."""
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # which alone takes signals
+        yield
+        return
+
+    def terminate(signum, frame):
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _settle_output() -> None:
+    """Writes what standard output still holds, or drops it: at exit, Python would complain."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):  # ValueError: it is no file of the system
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_overview())
         return 0 if arguments else USAGE_ERROR
     name, *rest = arguments
-    try:
-        if name not in COMMANDS:
-            known = f"one of {', '.join(COMMANDS)}"
-            raise InputError(f"unknown command {name!r}: {known}{_nearest(name, COMMANDS)}")
-        if {"-h", "--help"} & set(rest):
-            print(_command_help(name))
-            return 0
-        values = parsed_flags(name, rest)
-        prepare_process()
-        return COMMANDS[name].run(values) or 0
-    except InputError as error:
-        print(f"wae-rnf: {error}", file=sys.stderr)
-        return USAGE_ERROR
-    except KeyboardInterrupt:
-        print("wae-rnf: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # The reader of our output left (`| head`): nothing is wrong. Python would complain again
-        # when it flushes standard output at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if name not in COMMANDS:
+        known = f"one of {', '.join(COMMANDS)}"
+        raise InputError(f"unknown command {name!r}: {known}{did_you_mean(name, COMMANDS)}")
+    if {"-h", "--help"} & set(rest):
+        print(_command_help(name))
         return 0
+    values = parsed_flags(name, rest)
+    prepare_process()
+    return COMMANDS[name].run(values) or 0
 
 
 def parsed_flags(name: str, arguments: list[str]) -> flags.FlagValues:
@@ -84,11 +128,10 @@ def parsed_flags(name: str, arguments: list[str]) -> flags.FlagValues:
     try:
         left = values([f"wae-rnf {name}", *arguments])[1:]
     except flags.UnrecognizedFlagError as error:
-        nearest = _nearest(error.flagname, values, prefix="--")
+        nearest = did_you_mean(error.flagname, values, prefix="--")
         raise InputError(f"unknown flag --{error.flagname}{nearest}{hint}") from error
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        message = str(error).strip().splitlines()[0]
-        raise InputError(f"{message}{hint}") from error
+    except (flags.Error, AttributeError, LookupError, TypeError, ValueError, OSError) as error:
+        raise InputError(f"{_plain(str(error))}{hint}") from error
     if command.takes_config and values["config"].value is None:
         raise InputError(_NO_CONFIG)
     if command.arguments:
@@ -113,6 +156,8 @@ def _check_config(arguments: list[str]) -> None:
     for argument, following in itertools.pairwise([*arguments, ""]):
         if re.fullmatch(r"--?config(=.*)?", argument):
             file = argument.partition("=")[2] or following
+            if not file:
+                raise InputError(_NO_CONFIG)
     matches = [re.match(r"--?(?:no)?config\.([^=\[]+)", argument) for argument in arguments]
     overrides = [match[1] for match in matches if match]
     if file is None:
@@ -122,7 +167,7 @@ def _check_config(arguments: list[str]) -> None:
     keys = list(_dotted_keys(_loaded_config(file).to_dict()))
     for key in overrides:
         if key not in keys:
-            nearest = _nearest(key, keys, prefix="--config.")
+            nearest = did_you_mean(key, keys, prefix="--config.")
             raise InputError(f"--config.{key}: {file} has no such key{nearest}")
 
 
@@ -153,10 +198,20 @@ def _dotted_keys(section: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
-def _nearest(name: str, names: Iterable[str], *, prefix: str = "") -> str:
-    """The end of a message about a mistyped name; empty where nothing is like it."""
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean {prefix}{close[0]}?" if close else ""
+def _plain(message: str) -> str:
+    """The parser's message about a flag as a sentence about flag, value and what would be right."""
+    message = message.strip().splitlines()[0]
+    found = re.match(r"flag --(.*?)=(.*?): (.*)", message)
+    if not found:
+        return message
+    name, value, reason = found.groups()
+    for start, rule in (
+        ("invalid literal for int()", "it must be a whole number"),
+        ("could not convert string to float", "it must be a number"),
+        ("('Non-boolean", "it must be true or false"),
+    ):
+        reason = rule if reason.startswith(start) else reason
+    return f"--{name} is {value!r}: {reason}"
 
 
 def _overview() -> str:

@@ -1,11 +1,13 @@
 """What goes wrong, and how the user is told."""
 
+import difflib
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 
 from tqdm import tqdm
 
-__all__ = ["InputError", "TrainingFailed", "standard_error", "warn"]
+__all__ = ["InputError", "TrainingFailed", "did_you_mean", "standard_error", "warn"]
 
 
 class InputError(ValueError):
@@ -45,3 +47,9 @@ standard_error = _StandardError()  # of progress bars and warnings
 def warn(message: str) -> None:
     """Prints one sentence on standard error, above a progress bar; work goes on after it."""
     tqdm.write(f"wae-rnf: {message}", file=standard_error)
+
+
+def did_you_mean(name: str, names: Iterable[str], *, prefix: str = "") -> str:
+    """The end of a message about a mistyped name; empty where nothing is like it."""
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean {prefix}{close[0]}?" if close else ""

@@ -1,7 +1,5 @@
 """`sample`, `reconstruct` and `interpolate`."""
 
-import pytest
-
 from wae_rnf_jax import cli
 
 
@@ -31,29 +29,6 @@ def test_interpolate_walks_between_two_sentences(workdir, capsys):
     arguments = ["interpolate", f"--workdir={workdir}", "--start=the cat sat", "--end=birds sing"]
     assert cli.main([*arguments, "--num_points=5", "--max_length=6"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
-
-
-@pytest.mark.parametrize(
-    "content, message",
-    [
-        (b"\n\n", "holds no sentence: give one a line"),
-        (b"the cat\nthe <eos> dog\n", "in.txt:2: the word <eos> is reserved"),
-        (b"the cat\n\xff\n", "in.txt:2: not UTF-8"),
-        (None, "in.txt: No such file or directory"),
-    ],
-)
-def test_input_that_is_no_text_is_refused(content, message, workdir, tmp_path, refusal):
-    file = tmp_path / "in.txt"
-    if content is not None:
-        file.write_bytes(content)
-    said = refusal("reconstruct", f"--workdir={workdir}", f"--input={file}")
-    assert said.startswith("wae-rnf: --input: ")
-    assert message in said
-
-
-def test_settings_out_of_range_are_refused(workdir, refusal):
-    assert "--start is missing" in refusal("interpolate", f"--workdir={workdir}", "--end=the dog")
-    assert "top_p" in refusal("sample", f"--workdir={workdir}", "--top_p=0")
 
 
 def test_a_language_model_samples_but_does_not_reconstruct(lm_workdir, refusal, stdin, capsys):

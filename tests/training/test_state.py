@@ -1,4 +1,4 @@
-"""Configurations: what is refused, and what the schedules and centres become."""
+"""What a configuration's schedules and centres become."""
 
 import jax
 import numpy as np
@@ -6,44 +6,7 @@ import pytest
 
 from tests.training.conftest import V, tiny_config
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.training.state import build_recipe, check_config, initial_state
-
-REFUSED = {
-    "data.source": "internet",
-    "model.latent_dim": -1,
-    "model.num_flow_steps": -1,
-    "model.dropout": 1.0,
-    "model.flow": "spline",
-    "kl_weight.maximum": 1.5,
-    "kl_weight.schedule": "sudden",
-    "objective.name": "gan",
-    "codebook.floor": 0.0,
-    "train.batch_size": 1,
-    "train.num_epochs": 0,
-    "train.learning_rate": 0.0,
-    "train.learning_rate_decay": "stairs",
-    "train.select": "worst",
-}
-
-
-@pytest.mark.parametrize("key, value", REFUSED.items(), ids=REFUSED)
-def test_value_that_no_run_can_use_is_refused_by_name(key, value):
-    config = tiny_config()
-    check_config(config)
-    section, name = key.split(".")
-    config[section][name] = value
-    with pytest.raises(InputError, match=f"--config.{key} is {value!r}"):
-        check_config(config)
-
-
-def test_language_model_and_latent_dim_must_agree():
-    config = tiny_config(name="lm")
-    with pytest.raises(InputError, match="latent_dim is 3: objective lm needs 0"):
-        check_config(config)
-    config = tiny_config()
-    config.model.latent_dim = 0
-    with pytest.raises(InputError, match="objective wae_rnf needs at least 1"):
-        check_config(config)
+from wae_rnf_jax.training.state import build_recipe, initial_state
 
 
 def test_papers_schedule_counts_two_thousand_steps_an_epoch():

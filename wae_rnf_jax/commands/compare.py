@@ -1,10 +1,10 @@
 """`wae-rnf compare`: the results of several runs in one table."""
 
 import sys
-from pathlib import Path
 
 from absl import flags
 
+from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
 from wae_rnf_jax.errors import InputError
 
@@ -27,7 +27,7 @@ def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.comparison import evaluated_runs, footing_notes
     from wae_rnf_jax.evaluation.published import published_results
 
-    workdirs = [Path(name).expanduser() for name in values["workdirs"].value]
+    workdirs = [options.path_of(name) for name in values["workdirs"].value]
     if not workdirs:
         raise InputError("no workdir to compare: name one or more, as in runs/grammar/*")
     runs = evaluated_runs(workdirs)

@@ -34,22 +34,20 @@ def _run(values: flags.FlagValues) -> None:
     )
     options.report_unknown(encoded.unknown)
     arrays = {name: np.asarray(getattr(encoded, name)) for name in ("codes", "mean", "log_var")}
-    try:
-        with new_file(output) as file:
-            np.savez(file, **arrays, sentences=np.array(sentences))
-    except OSError as error:
-        raise InputError(f"--output: {output} cannot be written: {error.strerror}") from error
+    with options.writing(output, "output"), new_file(output) as file:
+        np.savez(file, **arrays, sentences=np.array(sentences))
     number, dim = arrays["codes"].shape
     print(f"{number} codes of {dim} dimensions written to {output}")
 
 
 def _output_path(values: flags.FlagValues) -> Path:
     """Where to write, checked before anything is computed."""
-    output = Path(options.required(values, "output", "name a file, such as codes.npz")).expanduser()
+    output = options.path_of(options.required(values, "output", "name a file, such as codes.npz"))
     if output.suffix != ".npz":
         raise InputError(f"--output is {output}: its name must end in .npz")
-    if not output.parent.is_dir():
-        raise InputError(f"--output: there is no folder {output.parent}")
+    if output.is_dir():
+        raise InputError(f"--output: {output} is a folder: name a file in it")
+    options.check_folder(output.parent, "output")
     return output
 
 

@@ -1,13 +1,12 @@
 """`wae-rnf evaluate`: every figure of a model on a split."""
 
 import sys
-from pathlib import Path
 
 from absl import flags
 
 from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
-from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.errors import InputError, standard_error
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -36,11 +35,13 @@ def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.report import figure_table, write_results
 
     run = options.trained_run(values)
+    options.check_folder(options.workdir_path(values), "workdir")
     judge = _language_model(values, run)
     split_name = values["split"].value
     settings = options.likelihood_settings(values)
     split = getattr(run.corpus, split_name)
-    with tqdm(total=len(split), unit="sentence", dynamic_ncols=True) as bar:
+    bar = tqdm(total=len(split), unit="sentence", dynamic_ncols=True, file=standard_error)
+    with bar:
         figures = evaluate_split(
             run.model,
             run.variables,
@@ -54,10 +55,11 @@ def _run(values: flags.FlagValues) -> None:
     settings.update(system=system, step=run.step)
     if "sample_lm_nll" in figures:
         settings.update(lm_workdir=values["lm_workdir"].value, lm_step=judge.step)
-    path = options.workdir_path(values) / "results.json"
-    write_results(path, split=split_name, settings=settings, figures=figures)
     print(f"{system}, step {run.step}, split {split_name}\n")
-    print(figure_table(figures))
+    print(figure_table(figures), flush=True)  # whatever becomes of the file
+    path = options.workdir_path(values) / "results.json"
+    with options.writing(path, "workdir"):
+        write_results(path, split=split_name, settings=settings, figures=figures)
     print(f"\nwritten to {path}")
 
 
@@ -67,7 +69,7 @@ def _language_model(values: flags.FlagValues, run):
 
     if not values["lm_workdir"].value:
         return None
-    workdir = Path(values["lm_workdir"].value).expanduser()
+    workdir = options.path_of(values["lm_workdir"].value)
     try:
         judge = load_run(workdir)
     except InputError as error:

@@ -4,6 +4,7 @@ from absl import flags
 
 from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
+from wae_rnf_jax.errors import standard_error
 
 _COUNTS = {  # default, least and meaning
     "grid": (32, 2, "points of the map along either axis"),
@@ -37,32 +38,32 @@ def _define_flags(values: flags.FlagValues) -> None:
     )
     for name, (default, least, text) in _COUNTS.items():
         flags.DEFINE_integer(name, default, text, lower_bound=least, flag_values=values)
-    flags.DEFINE_integer("seed", 0, "of the pairs and the codes", flag_values=values)
+    options.define_seed(values, "of the pairs and the codes")
     flags.DEFINE_string(
         "output", None, "files without suffix; WORKDIR/geometry if not given", flag_values=values
     )
 
 
 def _run(values: flags.FlagValues) -> None:
-    from pathlib import Path
-
+    from wae_rnf_jax.evaluation.files import new_file
     from wae_rnf_jax.evaluation.geometry_report import geometry_report, pairs_in_words, side_by_side
     from wae_rnf_jax.evaluation.pictures import save_plane
-    from wae_rnf_jax.training.workdir import write_json
+    from wae_rnf_jax.evaluation.report import json_text
 
-    start, end = (
-        options.required(values, name, f'give a sentence, --{name}="…"')
-        for name in ("start", "end")
-    )
+    start, end = (options.given_sentence(values, name) for name in ("start", "end"))
+    through = options.given_sentence(values, "through") if values["through"].value else None
     run = options.trained_run(values)
-    stem = Path(values["output"].value or options.workdir_path(values) / "geometry").expanduser()
+    flag, stem = "output", options.path_of(values["output"].value or "")
+    if not values["output"].value:
+        flag, stem = "workdir", options.workdir_path(values) / "geometry"
+    options.check_folder(stem.parent, flag)
     report = geometry_report(
         run.model,
         run.variables,
         run.corpus,
         start,
         end,
-        through=values["through"].value,
+        through=through,
         centers=run.centers,
         system=run.config["system"],
         progress=_Progress(),
@@ -74,9 +75,11 @@ def _run(values: flags.FlagValues) -> None:
         print(side_by_side(paths, report.figures["features"]), end="\n\n")
     if pairs:
         print(pairs_in_words(pairs))
-    files = save_plane(report.picture, stem)
     figures = stem.with_name(stem.name + ".json")
-    write_json(figures, report.figures)
+    with options.writing(stem, flag):
+        files = save_plane(report.picture, stem)
+        with new_file(figures) as file:
+            file.write(f"{json_text(report.figures)}\n".encode())
     for path in (*files, figures):
         print(f"written to {path}")
 
@@ -91,7 +94,8 @@ class _Progress:
         from tqdm import tqdm
 
         if stage != self._stage:
-            self._stage, self._bar = stage, tqdm(desc=stage, total=total, dynamic_ncols=True)
+            self._stage = stage
+            self._bar = tqdm(desc=stage, total=total, dynamic_ncols=True, file=standard_error)
         self._bar.update(done - self._bar.n)
         if done == total:
             self._bar.close()

@@ -21,10 +21,8 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.latent_space import interpolate_sentences
 
-    start, end = (
-        options.required(values, name, f'give a sentence, --{name}="…"')
-        for name in ("start", "end")
-    )
+    start, end = (options.given_sentence(values, name) for name in ("start", "end"))
+    decoding = options.decoding(values)
     run = options.trained_run(values)
     path = interpolate_sentences(
         run.model,
@@ -34,7 +32,7 @@ def _run(values: flags.FlagValues) -> None:
         end,
         num_points=values["num_points"].value,
         path=values["path"].value,
-        decoding=options.decoding(values),
+        decoding=decoding,
     )
     options.report_unknown(path.unknown)
     for sentence in path.sentences:

@@ -1,7 +1,10 @@
 """Flags and inputs that several commands share."""
 
+import os
 import sys
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from absl import flags
@@ -44,7 +47,12 @@ def define_likelihood(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("num_samples", 500, "draws of the code a sentence, S", **integer)
     flags.DEFINE_integer("batch_size", 32, "sentences at once", **integer)
     flags.DEFINE_integer("memory_limit_rows", 256, "(draw, sentence) pairs at once", **integer)
-    flags.DEFINE_integer("seed", 0, "of the draws", flag_values=values)
+    define_seed(values, "of the draws")
+
+
+def define_seed(values: flags.FlagValues, text: str) -> None:
+    """Defines `--seed`, in the range in which every seed gives draws of its own."""
+    flags.DEFINE_integer("seed", 0, text, lower_bound=0, upper_bound=2**32 - 1, flag_values=values)
 
 
 def likelihood_settings(values: flags.FlagValues) -> dict[str, int]:
@@ -69,15 +77,20 @@ def define_decoding(values: flags.FlagValues, strategy: str = "greedy") -> None:
     ):
         flags.DEFINE_float(name, getattr(default, name), text, flag_values=values)
     flags.DEFINE_boolean("unk", True, "<unk> may be produced", flag_values=values)
-    flags.DEFINE_integer("seed", 0, "of the draws", flag_values=values)
+    define_seed(values, "of the draws")
 
 
 def decoding(values: flags.FlagValues):
-    """The decoding that `define_decoding`'s flags were set to."""
-    from wae_rnf_jax.evaluation.decoding import Decoding
+    """The decoding that `define_decoding`'s flags were set to, checked."""
+    from wae_rnf_jax.evaluation.decoding import Decoding, check_decoding
 
     settings = {name: values[name].value for name in _DECODING_FLAGS}
-    return Decoding(**settings, allow_unknown=values["unk"].value, seed=values["seed"].value)
+    chosen = Decoding(**settings, allow_unknown=values["unk"].value, seed=values["seed"].value)
+    try:
+        check_decoding(chosen)
+    except InputError as error:
+        raise InputError(f"--{error}") from error
+    return chosen
 
 
 def required(values: flags.FlagValues, name: str, what: str) -> str:
@@ -89,7 +102,30 @@ def required(values: flags.FlagValues, name: str, what: str) -> str:
 
 def workdir_path(values: flags.FlagValues) -> Path:
     """The folder that `--workdir` names."""
-    return Path(required(values, "workdir", "name a folder")).expanduser()
+    return path_of(required(values, "workdir", "name a folder"))
+
+
+def path_of(name: str) -> Path:
+    """The path that a flag names, ~ expanded where there is such a home."""
+    return Path(os.path.expanduser(name))
+
+
+def check_folder(folder: Path, flag: str) -> None:
+    """Refuses a folder that cannot be written to, before anything is computed for it."""
+    if not folder.is_dir():
+        raise InputError(f"--{flag}: there is no folder {folder}")
+    with writing(folder, flag), tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+@contextmanager
+def writing(path: Path, flag: str) -> Iterator[None]:
+    """Says of what cannot be written which flag named it."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"--{flag}: {path} cannot be written: {reason}") from error
 
 
 def trained_run(values: flags.FlagValues):
@@ -101,11 +137,26 @@ def trained_run(values: flags.FlagValues):
 
 def checked_config(values: flags.FlagValues):
     """The configuration, checked."""
-    from wae_rnf_jax.training.state import check_config
+    from wae_rnf_jax.training.config_check import check_config
 
     config = values["config"].value
     check_config(config)
     return config
+
+
+def given_sentence(values: flags.FlagValues, name: str) -> str:
+    """The sentence that a flag holds, checked."""
+    from wae_rnf_jax.data.vocabulary import first_reserved_word
+
+    words = required(values, name, f'give a sentence, --{name}="…"').split()
+    if not words:
+        raise InputError(f"--{name} holds no word: give a sentence")
+    reserved = first_reserved_word(words)
+    if reserved is not None:
+        raise InputError(
+            f"--{name}: the word {reserved} is reserved and may not stand in a sentence"
+        )
+    return " ".join(words)
 
 
 def input_sentences(values: flags.FlagValues) -> list[str]:
@@ -113,8 +164,10 @@ def input_sentences(values: flags.FlagValues) -> list[str]:
     from wae_rnf_jax.data.text import text_records
 
     name = values["input"].value
+    if name == "-" and sys.stdin is None:
+        raise InputError("--input: standard input is closed: name a file, or give sentences there")
     try:
-        source = sys.stdin.buffer if name == "-" else Path(name).expanduser()
+        source = sys.stdin.buffer if name == "-" else path_of(name)
         records = text_records(source, label="none")
         sentences = [" ".join(record.text.split()) for record in records if record.text]
     except InputError as error:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from absl import flags
 
+from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
 from wae_rnf_jax.errors import InputError
 
@@ -24,22 +25,20 @@ def _run(values: flags.FlagValues) -> None:
     names = values["workdirs"].value
     if not names:
         raise InputError("--workdirs is missing: name the folder of at least one run")
-    workdirs = [Path(name).expanduser() for name in names]
+    workdirs = [options.path_of(name) for name in names]
     labels = _labels(workdirs)
     runs = dict(zip(labels, map(_metrics, workdirs), strict=True))
-    output = Path(values["output"].value).expanduser()
-    try:
+    output = options.path_of(options.required(values, "output", "name a folder"))
+    with options.writing(output, "output"):
         output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--output: {output} cannot be made: {error.strerror}") from error
     last = {
         label: [line for line in lines if line["split"] == "valid"][-1:]
         for label, lines in runs.items()
     }
-    files = save_training_curves(runs, output / "curves")
-    files += save_systems(
-        {name: line[0] if line else {} for name, line in last.items()}, output / "systems"
-    )
+    bars = {name: line[0] if line else {} for name, line in last.items()}
+    with options.writing(output, "output"):
+        files = save_training_curves(runs, output / "curves")
+        files += save_systems(bars, output / "systems")
     for path in files:
         print(f"written to {path}")
 

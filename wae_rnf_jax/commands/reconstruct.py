@@ -14,6 +14,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.latent_space import reconstruct_sentences
 
+    decoding = options.decoding(values)
     run = options.trained_run(values)
     sentences = options.input_sentences(values)
     found = reconstruct_sentences(
@@ -21,7 +22,7 @@ def _run(values: flags.FlagValues) -> None:
         run.variables,
         run.corpus.vocabulary,
         sentences,
-        decoding=options.decoding(values),
+        decoding=decoding,
     )
     options.report_unknown(found.unknown)
     for sentence, reconstruction in zip(sentences, found.sentences, strict=True):

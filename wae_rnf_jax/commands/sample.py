@@ -14,13 +14,14 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.latent_space import prior_sentences
 
+    decoding = options.decoding(values)
     run = options.trained_run(values)
     for sentence in prior_sentences(
         run.model,
         run.variables,
         run.corpus.vocabulary,
         values["num"].value,
-        decoding=options.decoding(values),
+        decoding=decoding,
     ):
         print(sentence)
 

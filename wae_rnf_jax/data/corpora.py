@@ -24,7 +24,7 @@ from wae_rnf_jax.data.manifest import MANIFEST, VOCABULARY, read_manifest, write
 from wae_rnf_jax.data.sources import Records, grammar_source, text_source, tfds_source
 from wae_rnf_jax.data.text import SPLITS, Record
 from wae_rnf_jax.data.tokens import TokenSplit, TokenWriter
-from wae_rnf_jax.data.vocabulary import Vocabulary
+from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS, Vocabulary
 from wae_rnf_jax.errors import InputError
 
 __all__ = [
@@ -205,6 +205,11 @@ def _tokenise(
         for record in records["train"]():
             counts.update(record.text.split()[:limit])
         vocabulary = Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size)
+        if vocabulary.size == len(SPECIAL_WORDS) and counts:
+            raise InputError(
+                f"the vocabulary is empty: no word stands {min_count} times in the training "
+                "split, <unk> left aside"
+            )
     vocabulary.save(directory / VOCABULARY)
     labels: dict[str, int] = {}
     skipped = {}

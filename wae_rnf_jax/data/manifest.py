@@ -96,7 +96,7 @@ def read_manifest(directory: Path) -> dict:
     for name, digest in file_digests(directory, files).items():
         if digest != files[name]:
             raise InputError(
-                f"{os.fspath(directory / name)} is not as it was written; delete {directory} and "
-                "prepare it again"
+                f"{os.fspath(directory / name)} is not as it was written; delete {directory}, and "
+                "the same `wae-rnf train` makes it again"
             )
     return manifest

@@ -3,6 +3,7 @@
 Letters: B codes, Z latent.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -68,7 +69,7 @@ def decoded_sentences(
         InputError: for an unknown strategy or a setting out of its range.
     """
     decoding = Decoding() if decoding is None else decoding
-    _check(decoding)
+    check_decoding(decoding)
     batch_size = min(batch_size, max(1, zk.shape[0]))
     texts: list[str] = []
     for generated in _generations(model, variables, zk, decoding, batch_size):
@@ -110,14 +111,15 @@ def _generations(
         yield greedy_search(model, variables, zk, batch_size=batch_size, **common)
 
 
-def _check(decoding: Decoding) -> None:
+def check_decoding(decoding: Decoding) -> None:
+    """Raises InputError for an unknown strategy or a setting out of its range, which it names."""
     for right, setting, rule in (
         (decoding.strategy in STRATEGIES, "strategy", f"one of {', '.join(STRATEGIES)}"),
         (decoding.max_length >= 1, "max_length", "at least 1"),
-        (decoding.temperature >= 0, "temperature", "at least 0"),
+        (0 <= decoding.temperature < math.inf, "temperature", "at least 0"),
         (0 < decoding.top_p <= 1, "top_p", "above 0 and at most 1"),
         (decoding.beam_width >= 1, "beam_width", "at least 1"),
-        (decoding.length_penalty >= 0, "length_penalty", "at least 0"),
+        (0 <= decoding.length_penalty < math.inf, "length_penalty", "at least 0"),
     ):
         if not right:
             value = getattr(decoding, setting)

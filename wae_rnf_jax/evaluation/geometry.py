@@ -193,7 +193,7 @@ def principal_plane(codes: np.ndarray) -> Plane:
     _, spread, directions = np.linalg.svd(codes - origin, full_matrices=False)
     if codes.shape[1] < 2:
         raise InputError("a plane needs at least 2 latent dimensions, and this model has 1")
-    if spread[1] <= 1e-6 * spread[0] or spread[0] == 0:
+    if len(spread) < 2 or spread[1] <= 1e-6 * spread[0] or spread[0] == 0:
         raise InputError("these codes lie on one line: they do not span a plane")
     axes = directions[:2]
     largest = np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1)

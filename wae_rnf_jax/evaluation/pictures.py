@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wae_rnf_jax.evaluation.files import new_file
+
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 DASHES = ("-", "--", "-.", ":")
 _STYLE = {
@@ -211,8 +213,8 @@ def _saved(figure, stem: Path) -> list[Path]:
     files = []
     for suffix in (".png", ".svg"):
         path = stem.with_name(stem.name + suffix)
-        temporary = stem.with_name(f".{stem.name}.part{suffix}")
-        figure.savefig(temporary, metadata={"Date": None} if suffix == ".svg" else None)
-        temporary.replace(path)
+        metadata = {"Date": None} if suffix == ".svg" else None
+        with new_file(path) as file:
+            figure.savefig(file, format=suffix[1:], metadata=metadata)
         files.append(path)
     return files

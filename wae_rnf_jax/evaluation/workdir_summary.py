@@ -13,7 +13,7 @@ from wae_rnf_jax.data.corpora import Corpus, cached_corpus, load_evaluation_corp
 from wae_rnf_jax.evaluation.comparison import corpus_name, saved_results
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
 from wae_rnf_jax.training.state import initial_variables
-from wae_rnf_jax.training.workdir import read_config
+from wae_rnf_jax.training.workdir import model_of, read_config
 
 
 class WorkdirSummary(NamedTuple):
@@ -62,7 +62,7 @@ def workdir_summary(workdir: Path) -> WorkdirSummary:
     """
     config = read_config(workdir)
     corpus = load_evaluation_corpus(workdir / "corpus")
-    model = TextAutoencoder(vocab_size=corpus.vocabulary.size, **config["model"])
+    model = model_of(config, corpus)
     num_train = _num_train(corpus, config["data"]["cache_dir"])
     batch_size = config["train"]["batch_size"]
     checkpoints = {name: saved_steps(workdir / "checkpoints" / name) for name in ("latest", "best")}
@@ -129,10 +129,11 @@ def metric_lines(path: Path) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     if not path.exists():
         return lines
-    for text in path.read_text().splitlines():
+    for text in path.read_text(errors="replace").splitlines():
         try:
-            lines.append(json.loads(text))
-        except ValueError:
+            line = json.loads(text)
+            lines.append({"split": line["split"], "step": line["step"], **line})
+        except (ValueError, KeyError, TypeError):
             break  # cut short by a kill; what follows, if anything, is no better
     return lines
 

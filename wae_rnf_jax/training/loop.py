@@ -50,7 +50,7 @@ def open_corpus(config: ConfigDict) -> Corpus:
     for name in ("path", "cache_dir", "vocabulary"):
         given = settings[name]
         settings[name] = os.path.expanduser(os.path.expandvars(given))
-        if "$" in settings[name] and name != "cache_dir":
+        if "$" in settings[name]:
             raise InputError(
                 f"--config.data.{name} is {given}, and the environment lacks that variable: set "
                 "it, or give the place itself"

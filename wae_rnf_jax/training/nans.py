@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.errors import TrainingFailed
-from wae_rnf_jax.training.parallel import mapped_train_step
+from wae_rnf_jax.training.parallel import joined_rows, mapped_train_step
 from wae_rnf_jax.training.step import Batch, Metrics, Recipe, TrainState, train_step
 
 _PACKAGE = Path(__file__).parents[1]
@@ -35,8 +35,7 @@ def nan_checked_train_step(recipe: Recipe) -> Callable:
             result = mapped(state, batch, rng)
             if not has_nan(result):
                 return result
-        whole = {name: x.reshape(-1, *x.shape[2:]) for name, x in batch.items()}
-        origin = nan_origin(state, whole, rng, recipe=recipe)
+        origin = nan_origin(state, joined_rows(batch), rng, recipe=recipe)
         raise NotANumber(f"step {int(state.step) + 1}: {origin}")
 
     return checked

@@ -212,3 +212,6 @@ OBJECTIVES: dict[str, Objective] = {
         wae_rnf_paper,
     )
 }
+# Those that mean nothing without flow steps, and without centres of the codes.
+WITH_CODEBOOK = {"wae_rnf", "wae_rnf_attract", "wae_rnf_repel", "wae_rnf_paper"}
+WITH_FLOW = WITH_CODEBOOK | {"wae_rnf_pullback", "wae_nf_paper"}

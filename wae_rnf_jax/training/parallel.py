@@ -29,7 +29,7 @@ def check_batch_size(batch_size: int) -> None:
     devices = jax.local_device_count()
     if batch_size % devices:
         raise InputError(
-            f"train.batch_size is {batch_size}, which {devices} devices do not divide: "
+            f"--config.train.batch_size is {batch_size}, which {devices} devices do not divide: "
             f"take a multiple of {devices}"
         )
 
@@ -48,6 +48,13 @@ def split_rows(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return batch
     devices = jax.local_device_count()
     return {name: x.reshape(devices, -1, *x.shape[1:]) for name, x in batch.items()}
+
+
+def joined_rows(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Undoes `split_rows`."""
+    if axis_name() is None:
+        return batch
+    return {name: x.reshape(-1, *x.shape[2:]) for name, x in batch.items()}
 
 
 def mapped_train_step(recipe: Recipe, *, donate: bool = True) -> Callable:

@@ -13,15 +13,12 @@ import optax
 from ml_collections import ConfigDict
 
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.functional.flows import FLOWS
 from wae_rnf_jax.functional.schedules import (
     cyclical_annealing,
     linear_annealing,
     paper_annealing,
 )
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
-from wae_rnf_jax.models.features import FEATURES
-from wae_rnf_jax.models.initializers import INITIALIZERS
 from wae_rnf_jax.training.codebook import CodebookSettings, initial_codebook
 from wae_rnf_jax.training.objectives import OBJECTIVES
 from wae_rnf_jax.training.step import Recipe, TrainState
@@ -32,66 +29,6 @@ KL_SCHEDULES = {
     "cyclical": cyclical_annealing,
     "paper": paper_annealing,
 }
-
-
-# key -> (rule in words, test); keys of the model, the data, the codebook and the training.
-_RULES = {
-    "data.source": ("grammar, text or tfds", lambda v: v in ("grammar", "text", "tfds")),
-    "data.num_buckets": ("at least 1", lambda v: v >= 1),
-    "model.embedding_dim": ("at least 1", lambda v: v >= 1),
-    "model.hidden_dim": ("at least 1", lambda v: v >= 1),
-    "model.latent_dim": ("at least 0", lambda v: v >= 0),
-    "model.flow": (f"one of {', '.join(FLOWS)}", lambda v: v in FLOWS),
-    "model.num_flow_steps": ("at least 0", lambda v: v >= 0),
-    "model.dropout": ("at least 0 and below 1", lambda v: 0 <= v < 1),
-    "model.word_dropout": ("at least 0 and below 1", lambda v: 0 <= v < 1),
-    "model.initializer": (f"one of {', '.join(INITIALIZERS)}", lambda v: v in INITIALIZERS),
-    "model.cross_entropy_block": ("at least 1", lambda v: v >= 1),
-    "objective.name": (f"one of {', '.join(OBJECTIVES)}", lambda v: v in OBJECTIVES),
-    "kl_weight.schedule": (f"one of {', '.join(KL_SCHEDULES)}", lambda v: v in KL_SCHEDULES),
-    "codebook.num_centers": ("at least 0", lambda v: v >= 0),
-    "codebook.refresh_every": ("at least 0", lambda v: v >= 0),
-    "codebook.floor": ("above 0", lambda v: v > 0),
-    "train.batch_size": ("at least 2", lambda v: v >= 2),
-    "train.num_epochs": ("at least 1", lambda v: v >= 1),
-    "train.learning_rate": ("above 0", lambda v: v > 0),
-    "train.learning_rate_decay": (
-        "none, linear or cosine",
-        lambda v: v in ("none", "linear", "cosine"),
-    ),
-    "train.clip_norm": ("at least 0", lambda v: v >= 0),
-    "train.log_every": ("at least 1", lambda v: v >= 1),
-    "train.select": ("best or last", lambda v: v in ("best", "last")),
-}
-
-
-def check_config(config: ConfigDict) -> None:
-    """Raises InputError for the first value that no run could use, naming its key and its rule."""
-    for key, (rule, test) in _RULES.items():
-        section, name = key.split(".")
-        value = config[section][name]
-        if not test(value):
-            raise InputError(f"--config.{key} is {value!r}: it must be {rule}")
-    if "maximum" in config.kl_weight and not 0 <= config.kl_weight.maximum <= 1:
-        maximum = config.kl_weight.maximum
-        raise InputError(f"--config.kl_weight.maximum is {maximum!r}: it must lie in [0, 1]")
-    if "features" in config.objective and config.objective.features not in FEATURES:
-        raise InputError(
-            f"--config.objective.features is {config.objective.features!r}: it must be one of "
-            f"{', '.join(FEATURES)}"
-        )
-    model, needs_code = config.model, config.objective.name != "lm"
-    if needs_code != bool(model.latent_dim):
-        rule = "at least 1" if needs_code else "0"
-        raise InputError(
-            f"--config.model.latent_dim is {model.latent_dim}: objective "
-            f"{config.objective.name} needs {rule}"
-        )
-    if model.tied_output and model.embedding_dim != model.hidden_dim:
-        raise InputError(
-            f"--config.model.tied_output needs embedding_dim ({model.embedding_dim}) and "
-            f"hidden_dim ({model.hidden_dim}) to be equal"
-        )
 
 
 def build_model(config: ConfigDict, vocab_size: int, *, axis_name: str | None) -> TextAutoencoder:
@@ -175,22 +112,42 @@ def _codebook_settings(config: ConfigDict) -> CodebookSettings:
 
 
 def _fixed_centers(config: ConfigDict, rng: jax.Array) -> jax.Array | None:
-    settings, dim = config.codebook, config.model.latent_dim
+    settings = config.codebook
     if settings.refresh_every or not settings.num_centers:
         return None
-    shape = (settings.num_centers, dim)
-    if not settings.centers_file:
+    centers = centers_from_file(config)
+    if centers is None:
+        shape = (settings.num_centers, config.model.latent_dim)
         return 0.6 * jax.random.normal(jax.random.fold_in(rng, 1), shape)
-    path = os.path.expandvars(settings.centers_file)
+    return jnp.asarray(centers, jnp.float32)
+
+
+def centers_from_file(config: ConfigDict) -> np.ndarray | None:
+    """Returns the fixed centres [C, Z] that `codebook.centers_file` names, or None without one.
+
+    Raises:
+      InputError: the file cannot be read, or is not of this shape, or holds what is no number.
+    """
+    path = os.path.expanduser(os.path.expandvars(config.codebook.centers_file))
+    if not path:
+        return None
+    shape = (config.codebook.num_centers, config.model.latent_dim)
     try:
         centers = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(
-            f"codebook.centers_file: {path} cannot be read as an array of shape {shape}: {error}"
+            f"--config.codebook.centers_file: {path} cannot be read as an array of shape {shape}: "
+            f"{error}"
         ) from error
+    if not isinstance(centers, np.ndarray):
+        raise InputError(f"--config.codebook.centers_file: {path} is no .npy file of one array")
     if centers.shape != shape:
         raise InputError(
-            f"codebook.centers_file: {path} has shape {centers.shape}; codebook.num_centers and "
-            f"model.latent_dim ask for {shape}"
+            f"--config.codebook.centers_file: {path} has shape {centers.shape}; "
+            f"codebook.num_centers and model.latent_dim ask for {shape}"
         )
-    return jnp.asarray(centers, jnp.float32)
+    if centers.dtype.kind not in "iuf" or not np.isfinite(centers).all():
+        raise InputError(
+            f"--config.codebook.centers_file: {path} must hold finite real numbers alone"
+        )
+    return centers

@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,11 +61,22 @@ def load_run(workdir: Path) -> Run:
     """Returns the model that the workdir's configuration selects, with its corpus."""
     config = read_config(workdir)
     corpus = load_evaluation_corpus(workdir / "corpus")
-    model = TextAutoencoder(vocab_size=corpus.vocabulary.size, **config["model"])
+    model = model_of(config, corpus)
     restored = restored_model(
         workdir / "checkpoints", config["train"]["select"], run=fingerprint(config)
     )
     return Run(config, corpus, model, *restored)
+
+
+def model_of(config: dict[str, Any], corpus: Corpus) -> TextAutoencoder:
+    """Returns the model of a workdir's configuration; InputError where it is another version's."""
+    try:
+        return TextAutoencoder(vocab_size=corpus.vocabulary.size, **config["model"])
+    except TypeError as error:
+        raise InputError(
+            f"--workdir: the model in config.json does not fit this version ({error}): use the "
+            "version that trained it, or name another workdir"
+        ) from error
 
 
 def open_workdir(workdir: Path, config: dict[str, Any], corpus: Corpus) -> None:
@@ -97,6 +109,7 @@ def open_workdir(workdir: Path, config: dict[str, Any], corpus: Corpus) -> None:
             f"--workdir: {workdir} holds a run of another configuration ({'; '.join(refused)}): "
             "name another workdir, or train with the same values"
         )
+    save_evaluation_corpus(corpus, workdir / "corpus")  # where it was deleted, it is made again
     if changed:
         write_json(workdir / "config.json", config)
 
@@ -133,7 +146,7 @@ def read_config(workdir: Path) -> dict[str, Any]:
     """Returns the configuration a workdir was trained with; InputError where there is none."""
     path = workdir / "config.json"
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except FileNotFoundError:
         raise InputError(
             f"--workdir: {workdir} holds no run (no config.json): name the workdir of a "
@@ -141,6 +154,13 @@ def read_config(workdir: Path) -> dict[str, Any]:
         ) from None
     except (ValueError, OSError) as error:
         raise InputError(f"--workdir: {path} cannot be read: {error}") from error
+    sections = ("data", "model", "train")
+    if not isinstance(content, dict) or not {"system", *sections} <= content.keys():
+        raise InputError(
+            f"--workdir: {path} is no configuration of a run, which has system, "
+            f"{', '.join(sections)}: name another workdir"
+        )
+    return content
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -154,5 +174,7 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"--workdir: {path} cannot be written ({error.strerror})") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

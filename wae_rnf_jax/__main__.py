@@ -1,0 +1,34 @@
+"""The program, as `wae-rnf` or `python -m wae_rnf_jax`: what is due before anything is imported."""
+
+import os
+import sys
+
+
+def main() -> int:
+    """Runs the command line; returns the exit code."""
+    _open_standard_streams()
+    try:
+        from wae_rnf_jax import cli
+
+        return cli.main()
+    except KeyboardInterrupt:  # while the above was imported; later, `cli.main` answers
+        print("wae-rnf: interrupted", file=sys.stderr)
+        return 130
+
+
+def _open_standard_streams() -> None:
+    """Sees to it that no file opened later takes the number of a closed standard stream.
+
+    Libraries write their messages to numbers 1 and 2, whatever these are.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stdout is not None:  # a character that the terminal lacks is no reason to stop
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
