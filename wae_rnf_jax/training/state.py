@@ -24,6 +24,7 @@ from wae_rnf_jax.models.features import FEATURES
 from wae_rnf_jax.models.initializers import INITIALIZERS
 from wae_rnf_jax.training.codebook import CodebookSettings, initial_codebook
 from wae_rnf_jax.training.objectives import OBJECTIVES
+from wae_rnf_jax.training.parallel import BACKENDS
 from wae_rnf_jax.training.step import Recipe, TrainState
 
 KL_SCHEDULES = {
@@ -47,12 +48,15 @@ _RULES = {
     "model.word_dropout": ("at least 0 and below 1", lambda v: 0 <= v < 1),
     "model.initializer": (f"one of {', '.join(INITIALIZERS)}", lambda v: v in INITIALIZERS),
     "model.cross_entropy_block": ("at least 1", lambda v: v >= 1),
+    "model.dtype": ("float32 or bfloat16", lambda v: v in ("float32", "bfloat16")),
     "objective.name": (f"one of {', '.join(OBJECTIVES)}", lambda v: v in OBJECTIVES),
     "kl_weight.schedule": (f"one of {', '.join(KL_SCHEDULES)}", lambda v: v in KL_SCHEDULES),
     "codebook.num_centers": ("at least 0", lambda v: v >= 0),
     "codebook.refresh_every": ("at least 0", lambda v: v >= 0),
     "codebook.floor": ("above 0", lambda v: v > 0),
     "train.batch_size": ("at least 2", lambda v: v >= 2),
+    "train.accumulate": ("at least 1", lambda v: v >= 1),
+    "train.backend": (f"one of {', '.join(BACKENDS)}", lambda v: v in BACKENDS),
     "train.num_epochs": ("at least 1", lambda v: v >= 1),
     "train.learning_rate": ("above 0", lambda v: v > 0),
     "train.learning_rate_decay": (
@@ -113,6 +117,7 @@ def build_recipe(
         kl_weight=_kl_schedule(config, steps_per_epoch),
         optimizer=_optimizer(config, config.train.num_epochs * steps_per_epoch),
         codebook=_codebook_settings(config),
+        accumulate=config.train.accumulate,
     )
 
 
