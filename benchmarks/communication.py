@@ -3,7 +3,7 @@
     python -m benchmarks.communication [SYSTEM …]
 
 compiles the step of each system at the sizes of its Penn Treebank config (V = 10,002, sentences of
-24 words), for 2, 4 and 8 devices, and adds up what one device gives to the collectives of the
+24 words), for 2 and 8 devices, and adds up what one device gives to the collectives of the
 program: the bytes of their operands. Nothing is run, no text is needed.
 """
 
@@ -26,7 +26,7 @@ from benchmarks.layouts import SYSTEMS
 from wae_rnf_jax.training.parallel import AXIS, mapped_train_step
 from wae_rnf_jax.training.state import build_recipe, initial_state
 
-VOCABULARY, WORDS, COUNTS = 10_002, 24, (2, 4, 8)
+VOCABULARY, WORDS, COUNTS = 10_002, 24, (2, 8)
 _COLLECTIVE = re.compile(
     r"= (?P<result>.*?) "
     r"(?P<kind>all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
