@@ -40,6 +40,7 @@ def get_config() -> ConfigDict:
     config.model.word_dropout = 0.0  # share of decoder inputs replaced by <unk>
     config.model.initializer = "default"  # or "pytorch"
     config.model.cross_entropy_block = 256  # rows of logits held at once
+    config.model.dtype = "float32"  # or "bfloat16": operands of LSTMs and output layer
 
     config.objective = ConfigDict()
     config.objective.name = (
@@ -65,7 +66,9 @@ def get_config() -> ConfigDict:
 
     config.train = ConfigDict()
     config.train.seed = 0
-    config.train.batch_size = 32  # over all devices
+    config.train.batch_size = 32  # sentences a step, over all devices and micro-batches
+    config.train.accumulate = 1  # micro-batches a step; MMD, batch norm and offsets are theirs
+    config.train.backend = "pmap"  # or "shard_map": the same numbers, by another function of JAX
     config.train.num_epochs = 48
     config.train.learning_rate = 1e-3  # Adam
     config.train.learning_rate_decay = "cosine"  # "none", "linear" or "cosine", to 0 over the run

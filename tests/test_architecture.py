@@ -143,13 +143,13 @@ def config_stops_early(tree: ast.Module, relative: str) -> list[Offence]:
     ]
 
 
-def one_pmap_file(tree: ast.Module, relative: str) -> list[Offence]:
+def one_mapping_file(tree: ast.Module, relative: str) -> list[Offence]:
     if relative == "training/parallel.py":
         return []
     return [
-        Offence(line, "pmap may be named only in training/parallel.py")
+        Offence(line, f"{name} may be named only in training/parallel.py")
         for line, name in _identifiers(tree)
-        if name == "pmap"
+        if name in ("pmap", "shard_map")
     ]
 
 
@@ -187,7 +187,7 @@ RULES = [
     heavy_imports,
     quick_start,
     config_stops_early,
-    one_pmap_file,
+    one_mapping_file,
     no_hidden_defaults,
     short_functions,
 ]
@@ -210,8 +210,9 @@ PLANTED = [
     (quick_start, "commands/score.py", "import sys\nfrom wae_rnf_jax.data import text", 2),
     (config_stops_early, "training/step.py", "from ml_collections import ConfigDict", 1),
     (config_stops_early, "models/encoder.py", "def f(c: ml_collections.ConfigDict): ...", 1),
-    (one_pmap_file, "training/step.py", "import jax\nf = jax.pmap(g)", 2),
-    (one_pmap_file, "functional/mmd.py", "from jax import pmap", 1),
+    (one_mapping_file, "training/step.py", "import jax\nf = jax.pmap(g)", 2),
+    (one_mapping_file, "training/loop.py", "import jax\nf = jax.shard_map(g)", 2),
+    (one_mapping_file, "functional/mmd.py", "from jax import pmap", 1),
     (no_hidden_defaults, "cli.py", "a = 1\nx = config.train.get('seed', 0)", 2),
     (no_hidden_defaults, "cli.py", "x = getattr(run.config, 'seed', 0)", 1),
     (short_functions, "cli.py", "def f():\n" + "    x = 1\n" * MAX_FUNCTION_LINES, 1),

@@ -120,6 +120,55 @@ def test_over_an_axis_it_is_the_global_batch(biased, rows, transform):
     assert abs(expected[1]) > 1e-2
 
 
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("block_size", [1, 3, 5])
+@pytest.mark.usefixtures("x64")
+def test_blocks_change_neither_value_nor_gradient(biased, block_size):
+    """Rows that the block size divides, and does not, and fewer rows than a block."""
+    kernel, _ = KERNELS["multi_scale_imq"]
+    x, y = _samples(7, 4)
+    where = np.arange(7) != 2
+    whole = partial(ESTIMATES[biased], kernel=kernel, where=where)
+    expected = jax.value_and_grad(whole, argnums=(0, 1))(x, y)
+    actual = jax.value_and_grad(partial(whole, block_size=block_size), argnums=(0, 1))(x, y)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-11, atol=1e-14), actual, expected)
+
+
+@pytest.mark.parametrize("transform", ["shard_map", "pmap"])
+def test_blocks_over_an_axis(transform):
+    x, y = (jnp.float32(a) for a in _samples(DEVICES * 2, DEVICES * 2))
+    where = jnp.arange(DEVICES * 2) != 1
+    estimate = partial(wae.mmd_squared_unbiased, kernel=KERNELS["rbf"][0])
+
+    def local(scale, x, y, where):
+        def mean_loss(scale):
+            value = estimate(scale * x, y, where=where, axis_name="i", block_size=3)
+            return jax.lax.pmean(value, "i")
+
+        value, gradient = jax.value_and_grad(mean_loss)(scale)
+        return value, jax.lax.pmean(gradient, "i")
+
+    expected = jax.value_and_grad(lambda s: estimate(s * x, y, where=where))(jnp.float32(1.2))
+    actual = _transforms(local)[transform](jnp.float32(1.2), x, y, where)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_memory_is_that_of_a_block():
+    """Temporary memory of value and gradient at 4,096 codes, of which a block is a 32nd."""
+    codes = jax.ShapeDtypeStruct((4096, 8), jnp.float32)
+
+    def temporary(block_size):
+        estimate = partial(
+            wae.mmd_squared_unbiased, kernel=wae.multi_scale_imq_kernel, block_size=block_size
+        )
+        compiled = jax.jit(jax.grad(estimate)).lower(codes, codes).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    whole = temporary(None)
+    assert whole >= 4 * 4096**2
+    assert temporary(128) < whole / 16
+
+
 @pytest.mark.parametrize("num_valid", [0, 1])
 def test_too_few_valid_rows_give_finite_values(num_valid):
     x, y = (jnp.float32(a) for a in _samples(4, 4))
@@ -147,6 +196,8 @@ def test_fewer_than_two_rows_in_all_are_refused():
     with pytest.raises(ValueError, match="at least 1 rows of x in all, got 0"):
         wae.mmd_squared_biased(one[:0], two, kernel=kernel)
     assert wae.mmd_squared_biased(one, one, kernel=kernel) == 0
+    with pytest.raises(ValueError, match="block_size must be at least 1, got 0"):
+        wae.mmd_squared_biased(one, one, kernel=kernel, block_size=0)
     mapped = partial(wae.mmd_squared_unbiased, kernel=kernel, axis_name="i")
     with pytest.raises(ValueError, match="at least 2 rows of x in all, got 1"):
         jax.vmap(mapped, axis_name="i")(one[None], one[None])

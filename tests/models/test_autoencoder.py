@@ -1,5 +1,6 @@
 """The composed model: padding, keyed draws, the language model, and decoding step by step."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,6 +103,28 @@ def test_dropout_is_of_training_alone(key):
     without = forward(plain, variables, keys)
     np.testing.assert_allclose(kept.nll, without.nll, rtol=1e-6)
     assert not np.allclose(dropped.nll, kept.nll, rtol=1e-3)
+
+
+def test_bfloat16_rounds_the_words_products_alone(key):
+    """Loss and gradient deviate by little, though more than float32's; all else is float32."""
+    exact, variables, keys = build(key, num_flow_steps=2, batch_norm=True, z_every_step=True)
+    rounded = exact.clone(dtype="bfloat16")
+
+    def value(params, model):
+        out = forward(model, {**variables, "params": params}, keys, train=True)
+        return out.nll.sum(), out
+
+    (loss, out), gradient = jax.value_and_grad(value, has_aux=True)(variables["params"], rounded)
+    (expected, _), of_exact = jax.value_and_grad(value, has_aux=True)(variables["params"], exact)
+    chex.assert_type(jax.tree.leaves((out, gradient)), jnp.float32)
+    assert 1e-6 < abs(loss / expected - 1) < 2e-3
+    norms = [
+        np.sqrt(sum(np.square(x).sum() for x in jax.tree.leaves(tree)))
+        for tree in (jax.tree.map(jnp.subtract, gradient, of_exact), of_exact)
+    ]
+    assert 1e-4 < norms[0] / norms[1] < 5e-2
+    of_flow = (m.apply(variables, out.z0, method="flow_forward") for m in (rounded, exact))
+    jax.tree.map(np.testing.assert_array_equal, *of_flow)
 
 
 def test_language_model_has_an_empty_code(key):

@@ -1,5 +1,6 @@
 """Batch normalisation over the valid rows of the global batch, whatever the layout."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,6 +61,26 @@ def test_batch_norm_over_devices_is_that_of_the_global_batch(key):
                 expected_updates["batch_stats"][name],
                 atol=1e-5,
             )
+
+
+def test_a_batch_of_few_valid_rows_has_a_finite_gradient(key):
+    """One valid row has no variance, none has no mean: padding must not overflow for it."""
+    posterior = GaussianPosterior(2, F, batch_norm=True)
+    x = 100 * jax.random.normal(key, (4, F))
+    variables = posterior.init(key, x, where=jnp.ones(4, bool), train=True)
+
+    def total(params, where):
+        (mean, log_var), updates = posterior.apply(
+            {**variables, "params": params}, x, where=where, train=True, mutable=["batch_stats"]
+        )
+        values = jnp.square(mean) + jnp.exp(log_var)
+        return jnp.where(where[:, None], values, 0).sum(), updates["batch_stats"]
+
+    for num_valid in (1, 0):
+        where = jnp.arange(4) < num_valid
+        gradient, stats = jax.grad(total, has_aux=True)(variables["params"], where)
+        chex.assert_tree_all_finite((gradient, stats))
+    chex.assert_trees_all_equal(stats, variables["batch_stats"])
 
 
 def test_evaluation_uses_running_statistics(key):

@@ -84,13 +84,29 @@ def test_stopping_and_resuming_equals_never_stopping(text_folder, tmp_path, monk
     assert steps == sorted(set(steps))
 
 
+def test_a_run_goes_on_by_another_backend(config, tmp_path, monkeypatch):
+    config.train.update(num_epochs=1, backend="pmap", select="last")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(loop.Interrupted, match="saved at step 3 of 5"):
+            loop.train(config, tmp_path / "run")
+    before, _ = final_state(tmp_path / "run")
+    config.train.backend = "shard_map"
+    after, step = final_state(loop.train(config, tmp_path / "run"))
+    assert step == 5
+    moved = jax.tree.leaves(jax.tree.map(lambda a, b: np.abs(a - b).max(), after, before))
+    assert 0 < max(moved) < 0.05  # two steps of Adam at a rate of .01
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(x)["step"] for x in lines if '"train"' in x] == [3, 5]
+
+
 def test_a_workdir_is_self_contained_and_refuses_another_configuration(
     config, tmp_path, text_folder, capsys
 ):
     config.train.num_epochs = 1
     config.kl_weight.length = 1  # λ is at its maximum from the first validation on
     workdir = loop.train(config, tmp_path / "run")
-    config.train.log_every = 5
+    config.train.update(log_every=5, backend="shard_map")
     loop.train(config, workdir)
     assert "trained already" in capsys.readouterr().out
     config.model.hidden_dim = 7

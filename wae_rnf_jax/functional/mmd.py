@@ -3,16 +3,20 @@
 Shapes: N rows of x, M rows of y, Z latent dimensions; over a mapped axis of D devices these are one
 device's rows, D·N and D·M the sample's. The statistic is not a mean of per-device statistics: every
 device compares its own rows with all rows, and the sums are added, so that the value is that of the
-global batch, and one row per device is enough.
+global batch, and one row per device is enough. With `block_size` a device compares its rows with so
+many rows at a time, forward and backward, and holds N × block_size differences, not N × D·N.
 """
 
 from collections.abc import Callable, Hashable
+from functools import partial
 
 import chex
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
 Kernel = Callable[[jax.Array, jax.Array], jax.Array]
+Rows = tuple[jax.Array, jax.Array]  # points [N, Z] and their weights [N], 0 or 1
 
 
 def mmd_squared_unbiased(
@@ -22,6 +26,7 @@ def mmd_squared_unbiased(
     kernel: Kernel,
     where: jax.Array | None = None,
     axis_name: Hashable | None = None,
+    block_size: int | None = None,
 ) -> jax.Array:
     """Unbiased estimate of MMD² (U-statistic); its mean is 0 where both samples are alike.
 
@@ -34,13 +39,14 @@ def mmd_squared_unbiased(
       where: [N] bool, the valid rows of x; all if None. With fewer than two valid rows, which
         cannot be told while tracing, the first mean is 0 and the result finite.
       axis_name: mapped axis over which x, y and where are parts of one global sample.
+      block_size: most rows that a device compares its own with at a time; all if None.
 
     Returns:
       [] estimate, equal on all devices; it may be negative.
 
     Raises:
       AssertionError: wrong ranks, sizes or dtypes.
-      ValueError: x or y has fewer than 2 rows, counted over the axis.
+      ValueError: x or y has fewer than 2 rows, counted over the axis, or block_size is below 1.
 
     >>> from functools import partial
     >>> from wae_rnf_jax import rbf_kernel
@@ -48,7 +54,7 @@ def mmd_squared_unbiased(
     >>> print(f"{mmd_squared_unbiased(x, x, kernel=partial(rbf_kernel, bandwidth=1.0)):.4f}")
     -0.8647
     """
-    return _mmd_squared(x, y, kernel, where, axis_name, minimum=2)
+    return _mmd_squared(x, y, kernel, where, axis_name, block_size, minimum=2)
 
 
 def mmd_squared_biased(
@@ -58,6 +64,7 @@ def mmd_squared_biased(
     kernel: Kernel,
     where: jax.Array | None = None,
     axis_name: Hashable | None = None,
+    block_size: int | None = None,
 ) -> jax.Array:
     """Biased estimate of MMD² (V-statistic): diagonals included, never negative.
 
@@ -67,13 +74,14 @@ def mmd_squared_biased(
       kernel: (x [n, Z], y [m, Z]) -> [n, m], symmetric.
       where: [N] bool, the valid rows of x; all if None.
       axis_name: mapped axis over which x, y and where are parts of one global sample.
+      block_size: most rows that a device compares its own with at a time; all if None.
 
     Returns:
       [] estimate, equal on all devices.
 
     Raises:
       AssertionError: wrong ranks, sizes or dtypes.
-      ValueError: x or y has no row.
+      ValueError: x or y has no row, or block_size is below 1.
 
     >>> from functools import partial
     >>> from wae_rnf_jax import rbf_kernel
@@ -81,7 +89,7 @@ def mmd_squared_biased(
     >>> float(mmd_squared_biased(x, x, kernel=partial(rbf_kernel, bandwidth=1.0)))
     0.0
     """
-    return _mmd_squared(x, y, kernel, where, axis_name, minimum=1)
+    return _mmd_squared(x, y, kernel, where, axis_name, block_size, minimum=1)
 
 
 def _mmd_squared(
@@ -90,6 +98,7 @@ def _mmd_squared(
     kernel: Kernel,
     where: jax.Array | None,
     axis_name: Hashable | None,
+    block_size: int | None,
     *,
     minimum: int,
 ) -> jax.Array:
@@ -100,44 +109,73 @@ def _mmd_squared(
     where = jnp.ones(x.shape[0], bool) if where is None else where
     chex.assert_shape(where, (x.shape[0],))
     chex.assert_type(where, bool)
+    if block_size is not None and block_size < 1:
+        raise ValueError(f"block_size must be at least 1, got {block_size}")
     num_devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
     for name, rows in (("x", x.shape[0] * num_devices), ("y", y.shape[0] * num_devices)):
         if rows < minimum:
             raise ValueError(f"MMD² needs at least {minimum} rows of {name} in all, got {rows}")
 
     x = jnp.where(where[:, None], x, 0.0)  # a padded row may hold anything, NaN included
-    weights_x = where.astype(x.dtype)
-    weights_y = jnp.ones(y.shape[0], y.dtype)
-    all_x, all_y, all_weights_x, all_weights_y = (
-        _gather(array, axis_name) for array in (x, y, weights_x, weights_y)
+    rows_x, rows_y = (x, where.astype(x.dtype)), (y, jnp.ones(y.shape[0], y.dtype))
+    all_x, all_y = _gathered((rows_x, rows_y), axis_name)
+    device = 0 if axis_name is None else jax.lax.axis_index(axis_name)
+    without_diagonal = minimum == 2  # a point and itself are no pair
+    total = partial(_pairs_total, kernel, block_size=block_size)
+    within_x = total(rows_x, all_x, first_row=device * x.shape[0] if without_diagonal else None)
+    within_y = total(rows_y, all_y, first_row=device * y.shape[0] if without_diagonal else None)
+    between = total(rows_x, all_y)
+    num_x, num_y = all_x[1].sum(), all_y[1].sum()
+    share = (
+        within_x / jnp.maximum(num_x * (num_x - without_diagonal), 1.0)
+        + within_y / jnp.maximum(num_y * (num_y - without_diagonal), 1.0)
+        - 2.0 * between / jnp.maximum(num_x * num_y, 1.0)
     )
-    without_diagonal = minimum == 2
-    within_x = _pairs_mean(kernel(x, all_x), weights_x, all_weights_x, axis_name, without_diagonal)
-    within_y = _pairs_mean(kernel(y, all_y), weights_y, all_weights_y, axis_name, without_diagonal)
-    between = _pairs_mean(kernel(x, all_y), weights_x, all_weights_y, axis_name, False)
-    return within_x + within_y - 2.0 * between
+    return share if axis_name is None else jax.lax.psum(share, axis_name)
 
 
-def _pairs_mean(
-    values: jax.Array,
-    row_weights: jax.Array,
-    column_weights: jax.Array,
-    axis_name: Hashable | None,
-    without_diagonal: bool,
-) -> jax.Array:
-    """Weighted mean of all pairs, from this device's rows [n, N] of the global matrix [N, N]."""
-    weights = row_weights[:, None] * column_weights[None, :]
-    if without_diagonal:
-        first_row = 0 if axis_name is None else jax.lax.axis_index(axis_name) * values.shape[0]
-        rows = first_row + jnp.arange(values.shape[0])
-        weights = weights * (rows[:, None] != jnp.arange(values.shape[1])[None, :])
-    total, count = jnp.sum(values * weights), jnp.sum(weights)
-    if axis_name is not None:
-        total, count = jax.lax.psum((total, count), axis_name)
-    return total / jnp.maximum(count, 1.0)
-
-
-def _gather(rows: jax.Array, axis_name: Hashable | None) -> jax.Array:
+def _gathered(samples: tuple[Rows, Rows], axis_name: Hashable | None) -> tuple[Rows, Rows]:
+    """All devices' rows, in one gather."""
     if axis_name is None:
-        return rows
-    return jax.lax.all_gather(rows, axis_name, tiled=True)
+        return samples
+    flat, parts = ravel_pytree(samples)
+    stacked = jax.vmap(parts)(jax.lax.all_gather(flat, axis_name))
+    return jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:]), stacked)
+
+
+def _pairs_total(
+    kernel: Kernel,
+    rows: Rows,
+    columns: Rows,
+    *,
+    block_size: int | None,
+    first_row: int | jax.Array | None = None,
+) -> jax.Array:
+    """Sum over the pairs of this device's rows with all columns.
+
+    Within one sample, `first_row` is the place of the first row among the columns: a point and
+    itself are then no pair.
+    """
+    points, weights = rows
+    num_columns = columns[0].shape[0]
+
+    def block_total(points_there: jax.Array, weights_there: jax.Array, places: jax.Array):
+        pair_weights = weights[:, None] * weights_there[None, :]
+        if first_row is not None:
+            own_places = first_row + jnp.arange(points.shape[0])
+            pair_weights = pair_weights * (own_places[:, None] != places[None, :])
+        return jnp.sum(kernel(points, points_there) * pair_weights)
+
+    columns = (*columns, jnp.arange(num_columns))
+    if block_size is None or num_columns <= block_size:
+        return block_total(*columns)
+    num_blocks = -(-num_columns // block_size)
+    size = -(-num_columns // num_blocks)  # equal blocks leave fewer rows of padding
+
+    def in_blocks(array: jax.Array) -> jax.Array:  # padding has no weight
+        padding = [(0, num_blocks * size - num_columns)] + [(0, 0)] * (array.ndim - 1)
+        return jnp.pad(array, padding).reshape(num_blocks, size, *array.shape[1:])
+
+    # The kernel's values are formed again in the backward pass: kept, they would be all of them.
+    again = jax.checkpoint(lambda block: block_total(*block))
+    return jax.lax.map(again, jax.tree.map(in_blocks, columns)).sum()

@@ -65,6 +65,8 @@ class TextAutoencoder(nn.Module):
       word_dropout: rate at which decoder inputs become `<unk>`.
       initializer: "default" or "pytorch".
       cross_entropy_block: rows of logits held at once.
+      dtype: "float32" or "bfloat16", of the operands of the words' products: LSTMs and output
+        layer. Parameters, carries, posterior, codes, flow and all that is summed stay float32.
       axis_name: mapped axis of the batch (batch normalisation is over the global batch).
     """
 
@@ -82,6 +84,7 @@ class TextAutoencoder(nn.Module):
     word_dropout: float = 0.0
     initializer: str = "default"
     cross_entropy_block: int = 256
+    dtype: str = "float32"
     axis_name: str | None = None
 
     def setup(self) -> None:
@@ -132,7 +135,7 @@ class TextAutoencoder(nn.Module):
         latent_keys, *dropout_keys = jax.vmap(lambda k: jax.random.split(k, 5))(keys).T
         inputs = bos_inputs(tokens)
         rate = self.dropout if train else 0.0
-        embedded = self.embedding[inputs]
+        embedded = self._embedded(inputs)
         mean, log_var = self._posterior(
             example_dropout(dropout_keys[0], embedded, rate=rate), lengths, where, train
         )
@@ -141,7 +144,7 @@ class TextAutoencoder(nn.Module):
         points, log_dets = self._trajectory(z0)
         if train and self.word_dropout:
             inputs = word_dropout(dropout_keys[1], inputs, rate=self.word_dropout)
-            embedded = self.embedding[inputs]
+            embedded = self._embedded(inputs)
         outputs = self.decoder(points[-1], example_dropout(dropout_keys[2], embedded, rate=rate))
         outputs = example_dropout(dropout_keys[3], outputs, rate=rate)
         nll = self._sentence_nll(outputs, tokens, lengths, where)
@@ -149,7 +152,7 @@ class TextAutoencoder(nn.Module):
 
     def encode(self, tokens: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Args: tokens [B, L]; lengths [B]. Returns mean [B, Z] and log_var [B, Z], no dropout."""
-        embedded = self.embedding[bos_inputs(tokens)]
+        embedded = self._embedded(bos_inputs(tokens))
         return self._posterior(embedded, lengths, jnp.ones(len(tokens), bool), False)
 
     def flow_forward(self, z0: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -174,7 +177,7 @@ class TextAutoencoder(nn.Module):
         Returns:
           [..., B] NLL of each sentence, nats, `<eos>` counted.
         """
-        outputs = self.decoder(zk, self.embedding[bos_inputs(tokens)])
+        outputs = self.decoder(zk, self._embedded(bos_inputs(tokens)))
         return self._sentence_nll(outputs, tokens, lengths)
 
     def token_logits(self, zk: jax.Array, tokens: jax.Array, positions: jax.Array) -> jax.Array:
@@ -182,11 +185,8 @@ class TextAutoencoder(nn.Module):
 
         Args: zk [B, Z]; tokens [B, L]; positions [N] of the B·T. Returns logits [N, V].
         """
-        outputs = self.decoder(zk, self.embedding[bos_inputs(tokens)])
-        outputs = outputs.reshape(-1, outputs.shape[-1])[positions]
-        kernel, bias = self.decoder.output_layer(self.embedding)
-        logits = outputs @ kernel
-        return logits + jnp.broadcast_to(bias, logits.shape)
+        outputs = self.decoder(zk, self._embedded(bos_inputs(tokens)))
+        return self._logits(outputs.reshape(-1, outputs.shape[-1])[positions])
 
     def initial_carry(self, zk: jax.Array) -> Carry:
         """Args: zk [B, Z]. Returns the decoder's carry before `<bos>`."""
@@ -194,13 +194,24 @@ class TextAutoencoder(nn.Module):
 
     def decode_step(self, carry: Carry, token: jax.Array, zk: jax.Array) -> tuple[Carry, jax.Array]:
         """Args: carry; token [B], the last one; zk [B, Z]. Returns carry and logits [B, V]."""
-        carry = self.decoder.step(carry, self.embedding[token], zk)
+        carry = self.decoder.step(carry, self._embedded(token), zk)
+        return carry, self._logits(carry[0])
+
+    def _embedded(self, inputs: jax.Array) -> jax.Array:
+        return self.embedding[inputs].astype(self.dtype)
+
+    def _output_layer(self) -> tuple[jax.Array, jax.Array]:
         kernel, bias = self.decoder.output_layer(self.embedding)
-        return carry, carry[0] @ kernel + bias[None]
+        return kernel.astype(self.dtype), bias
+
+    def _logits(self, outputs: jax.Array) -> jax.Array:
+        kernel, bias = self._output_layer()
+        logits = jnp.matmul(outputs.astype(self.dtype), kernel, preferred_element_type=bias.dtype)
+        return logits + jnp.broadcast_to(bias, logits.shape)
 
     def _posterior(self, embedded, lengths, where, train):
         if not self.latent_dim:
-            empty = jnp.zeros((embedded.shape[0], 0), embedded.dtype)
+            empty = jnp.zeros((embedded.shape[0], 0))
             return empty, empty
         return self.posterior(self.encoder(embedded, lengths + 1), where=where, train=train)
 
@@ -214,7 +225,7 @@ class TextAutoencoder(nn.Module):
         counted = sequence_mask(lengths + 1, outputs.shape[-2])
         if where is not None:  # all counted tokens then weigh alike: the fast gradient holds
             counted = counted & where[:, None]
-        kernel, bias = self.decoder.output_layer(self.embedding)
+        kernel, bias = self._output_layer()
         nll = fused_linear_cross_entropy(
             outputs,
             kernel,

@@ -21,7 +21,8 @@ class LSTMEncoder(nn.Module):
     @nn.compact
     def __call__(self, embedded: jax.Array, lengths: jax.Array) -> jax.Array:
         """Args: embedded [B, T, E]; lengths [B] of valid steps, at least 1. Returns [B, 2H]."""
-        zeros = jnp.zeros((embedded.shape[0], self.hidden_dim), embedded.dtype)
+        dtype = jnp.promote_types(embedded.dtype, jnp.float32)
+        zeros = jnp.zeros((embedded.shape[0], self.hidden_dim), dtype)
         lstm = LSTM(
             self.hidden_dim, self.embedding_dim, initializers=self.initializers, name="lstm"
         )

@@ -5,12 +5,16 @@ Letters: B batch, T time steps, E input features, H hidden units, Z context feat
 `flax.linen.RNN` multiplies each step's input inside the scan. Here one product of [B·T, E] with
 [E, 4H] precedes it, and a context (the code fed at every step) has a kernel of its own, so that
 for many codes of one sentence the product with its words is computed once.
+
+Products with the words, and of the recurrence, run in the dtype of the inputs; gates and carry are
+at least float32.
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional._arrays import match_varying
 from wae_rnf_jax.models.initializers import DEFAULT, Initializers
 
 Carry = tuple[jax.Array, jax.Array]  # (h [B, H], c [B, H])
@@ -43,9 +47,10 @@ class LSTM(nn.Module):
                 "context_kernel", family.lstm_kernel(hidden), (self.context_dim, 4 * hidden)
             )
 
-    def _update(self, carry: Carry, input_gates: jax.Array) -> Carry:
+    def _update(self, carry: Carry, input_gates: jax.Array, dtype: jnp.dtype) -> Carry:
         h, c = carry
-        gates = h @ self.recurrent_kernel
+        # Cast at every step, so that the kernel's gradient is summed over the steps uncast.
+        gates = (h.astype(dtype) @ self.recurrent_kernel.astype(dtype)).astype(c.dtype)
         i, f, g, o = jnp.split(gates + jnp.broadcast_to(input_gates, gates.shape), 4, axis=-1)
         c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
         return jax.nn.sigmoid(o) * jnp.tanh(c), c
@@ -59,10 +64,9 @@ class LSTM(nn.Module):
 
     def step(self, carry: Carry, x: jax.Array, context: jax.Array | None = None) -> Carry:
         """One time step: carry, x [B, E], context [B, Z] -> carry, whose h is the output."""
-        gates = x @ self.kernel
-        return self._update(
-            carry, gates + jnp.broadcast_to(self._constant_gates(context), gates.shape)
-        )
+        gates = x @ self.kernel.astype(x.dtype)
+        gates = gates + jnp.broadcast_to(self._constant_gates(context), gates.shape)
+        return self._update(carry, gates, x.dtype)
 
     def __call__(
         self,
@@ -76,13 +80,13 @@ class LSTM(nn.Module):
 
         Args:
           carry: (h, c), each [..., B, H]; leading axes run the same inputs from other starts.
-          inputs: [B, T, E].
+          inputs: [B, T, E], float32 or of lower precision.
           context: [..., B, Z], or None where context_dim is 0.
           lengths: [B] integer; from there on a row's carry stays as it is. None: all of T.
 
         Returns:
-          The carry after each row's last step, and the outputs [..., B, T, H]; outputs past a
-          row's length repeat its last one.
+          The carry after each row's last step, and the outputs [..., B, T, H] in the inputs'
+          dtype; outputs past a row's length repeat its last one.
         """
         constant = self._constant_gates(context)
         shape = jnp.broadcast_shapes(constant.shape, (inputs.shape[0], 4 * self.features))
@@ -90,12 +94,13 @@ class LSTM(nn.Module):
         def body(carry: Carry, at_step) -> tuple[Carry, jax.Array]:
             input_gates, t = at_step
             gates = jnp.broadcast_to(input_gates, shape) + jnp.broadcast_to(constant, shape)
-            new = self._update(carry, gates)
+            new = self._update(carry, gates, inputs.dtype)
             if lengths is not None:
                 alive = jnp.broadcast_to((t < lengths)[:, None], new[0].shape)
                 new = jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, carry)
-            return new, new[0]
+            return new, new[0].astype(inputs.dtype)
 
-        input_gates = jnp.swapaxes(inputs @ self.kernel, 0, 1)
+        carry = jax.tree.map(lambda start: match_varying(start, inputs), carry)
+        input_gates = jnp.swapaxes(inputs @ self.kernel.astype(inputs.dtype), 0, 1)
         carry, outputs = jax.lax.scan(body, carry, (input_gates, jnp.arange(inputs.shape[1])))
         return carry, jnp.moveaxis(outputs, 0, -2)

@@ -37,10 +37,14 @@ class MaskedBatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (features,))
         if train:
             mean, var, count = self._batch_statistics(x, where)
+            # Where few rows count, padding lies many deviations away: exp(log_var) would overflow,
+            # and its gradient, though masked, would be no number.
+            x = jnp.where(where[:, None], x, mean[None])
             if not self.is_initializing():
                 unbiased = var * count / jnp.maximum(count - 1, 1)
-                running_mean.value += self.momentum * (mean - running_mean.value)
-                running_var.value += self.momentum * (unbiased - running_var.value)
+                rate = self.momentum * (count > 0)  # a micro-batch may be padding alone
+                running_mean.value += rate * (mean - running_mean.value)
+                running_var.value += rate * (unbiased - running_var.value)
         else:
             mean, var = running_mean.value, running_var.value
         gain = scale * jax.lax.rsqrt(var + self.epsilon)
@@ -52,9 +56,9 @@ class MaskedBatchNorm(nn.Module):
             return summed if self.axis_name is None else jax.lax.psum(summed, self.axis_name)
 
         valid = where[:, None].astype(x.dtype)
-        count = jnp.maximum(total(where.astype(x.dtype)), 1)
-        mean = total(x * valid) / count
-        var = total(jnp.square(x - mean[None]) * valid) / count
+        count = total(where.astype(x.dtype))
+        mean = total(x * valid) / jnp.maximum(count, 1)
+        var = total(jnp.square(x - mean[None]) * valid) / jnp.maximum(count, 1)
         return mean, var, count
 
 

@@ -96,7 +96,7 @@ def updated_codebook(
         return codebook
     seen = jax.lax.stop_gradient((means, jnp.exp(log_vars).sum(-1), where))
     if axis_name is not None:
-        seen = jax.lax.all_gather(seen, axis_name, tiled=True)
+        seen = jax.lax.all_gather(seen, axis_name, tiled=True, to="invarying")
     means, spreads, where = seen
     batch, num_codes = len(means), settings.num_codes
     rows = (step * batch + jnp.arange(batch)) % num_codes

@@ -15,6 +15,7 @@ from wae_rnf_jax.functional.flows import FLOWS
 from wae_rnf_jax.models.features import FEATURES
 from wae_rnf_jax.models.initializers import INITIALIZERS
 from wae_rnf_jax.training.objectives import OBJECTIVES, WITH_CODEBOOK, WITH_FLOW
+from wae_rnf_jax.training.parallel import BACKENDS
 from wae_rnf_jax.training.state import KL_SCHEDULES, centers_from_file
 
 
@@ -92,6 +93,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "word_dropout": _SHARE,
         "initializer": _one_of(*INITIALIZERS),
         "cross_entropy_block": _whole(1),
+        "dtype": _one_of("float32", "bfloat16"),
     },
     "codebook": {
         "num_centers": _whole(0),
@@ -105,6 +107,8 @@ _RULES: dict[str, dict[str, Rule]] = {
     "train": {
         "seed": _SEED,
         "batch_size": _whole(2),  # the unbiased MMD² compares different sentences
+        "accumulate": _whole(1),
+        "backend": _one_of(*BACKENDS),
         "num_epochs": _whole(1),
         "learning_rate": _POSITIVE,
         "learning_rate_decay": _one_of("none", "linear", "cosine"),

@@ -84,7 +84,7 @@ def train(
       TrainingFailed: the loss is no number, or the last state could not be saved; the last good
         checkpoint is kept.
     """
-    check_batch_size(config.train.batch_size)
+    check_batch_size(config.train.batch_size, config.train.accumulate)
     corpus = open_corpus(config)
     resolved = json.loads(config.to_json_best_effort())
     resolved["data_fingerprint"] = corpus.fingerprint
@@ -135,9 +135,10 @@ class _Trainer:
         )
         self.eval_every = config.train.eval_every or self.steps_per_epoch
         self.save_every = config.train.checkpoint_every or self.eval_every
-        checked = flags.debug_nans
-        self.train_step = (nan_checked_train_step if checked else mapped_train_step)(self.recipe)
-        self.eval_step = mapped_eval_step(self.recipe)
+        backend = config.train.backend
+        make_step = nan_checked_train_step if flags.debug_nans else mapped_train_step
+        self.train_step = make_step(self.recipe, backend=backend)
+        self.eval_step = mapped_eval_step(self.recipe, backend=backend)
         self.signal: int | None = None
         self.unsaved: NotSaved | None = None  # why the newest state is not on disk
         self.state, self.rng, self.progress = self._first_state(transfer)

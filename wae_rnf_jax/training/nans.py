@@ -23,12 +23,12 @@ class NotANumber(TrainingFailed):
     """A computation gave a NaN; the message says which."""
 
 
-def nan_checked_train_step(recipe: Recipe) -> Callable:
+def nan_checked_train_step(recipe: Recipe, *, backend: str) -> Callable:
     """Returns a `mapped_train_step` that raises NotANumber where its result holds a NaN.
 
     The state is not donated: the step may have to be taken again from it.
     """
-    mapped = mapped_train_step(recipe, donate=False)
+    mapped = mapped_train_step(recipe, backend=backend, donate=False)
 
     def checked(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[TrainState, Metrics]:
         with jax.debug_nans(False):

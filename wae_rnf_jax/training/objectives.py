@@ -28,6 +28,9 @@ from wae_rnf_jax.functional.sequences import example_normal
 from wae_rnf_jax.models.autoencoder import ForwardPass
 from wae_rnf_jax.training.codebook import Codebook
 
+# Codes compared at a time: batches up to this size, over all devices, are compared at once.
+_MMD_BLOCK = 256
+
 Terms = dict[str, tuple[jax.Array | float, jax.Array]]  # name -> (weight, value)
 
 
@@ -78,6 +81,7 @@ def _mmd_squared(codes: jax.Array, ctx: Context) -> jax.Array:
         kernel=multi_scale_imq_kernel,
         where=ctx.where,
         axis_name=ctx.axis_name,
+        block_size=_MMD_BLOCK,
     )
 
 

@@ -55,6 +55,7 @@ def build_recipe(
         kl_weight=_kl_schedule(config, steps_per_epoch),
         optimizer=_optimizer(config, config.train.num_epochs * steps_per_epoch),
         codebook=_codebook_settings(config),
+        accumulate=config.train.accumulate,
     )
 
 

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from wae_rnf_jax.functional._arrays import match_varying
 from wae_rnf_jax.functional.gaussian import gaussian_kl
 from wae_rnf_jax.functional.pullback import pullback_log_magnification
 from wae_rnf_jax.functional.sequences import example_keys
@@ -51,6 +52,7 @@ class Recipe(NamedTuple):
     kl_weight: Callable[[jax.Array], jax.Array]  # optax schedule of λ
     optimizer: optax.GradientTransformation
     codebook: CodebookSettings
+    accumulate: int  # micro-batches that a step takes its batch in
 
 
 class _Axis(NamedTuple):
@@ -69,14 +71,8 @@ class _Axis(NamedTuple):
         return 1 if self.name is None else jax.lax.axis_size(self.name)
 
 
-def _rows_mean(values: jax.Array, where: jax.Array, axis: _Axis) -> jax.Array:
-    """This device's share of the mean over the valid rows of the global batch."""
-    count = jnp.maximum(axis.sum(where.sum()), 1)
-    return jnp.where(where, values, 0).sum() * axis.size / count
-
-
-def _forward(recipe: Recipe, params: dict, state: TrainState, batch: Batch, keys: jax.Array, train):
-    variables = {"params": params, "batch_stats": state.batch_stats}
+def _forward(recipe: Recipe, params: dict, batch_stats: dict, batch: Batch, keys: jax.Array, train):
+    variables = {"params": params, "batch_stats": batch_stats}
     return recipe.model.apply(
         variables,
         batch["tokens"],
@@ -93,6 +89,7 @@ def _log_magnification(
 ) -> jax.Array:
     """½ log|G| at codes [B, Z], each teacher-forced on its own sentence; no gradient: [B]."""
     variables = {"params": state.params, "batch_stats": state.batch_stats}
+    model = model.clone(dtype="float32")  # rounded derivatives would blur the metric
 
     def of_example(example: tuple[jax.Array, ...]) -> jax.Array:
         z, tokens, length = example
@@ -108,6 +105,42 @@ def _log_magnification(
     return jax.lax.map(of_example, (codes, batch["tokens"], batch["lengths"]))
 
 
+class _RowsOutcome(NamedTuple):
+    """What some rows of the batch add to a step, on this device."""
+
+    sums: tuple[jax.Array, Metrics, dict]  # of loss, metrics and gradient, weighed for the batch
+    batch_stats: dict
+    codes: tuple[jax.Array, jax.Array]  # mean and log_var [rows, Z]
+
+
+def _over_micro_batches(
+    outcome: Callable[[dict, Batch], _RowsOutcome], batch_stats: dict, batch: Batch, number: int
+) -> _RowsOutcome:
+    """The outcome of a batch taken in parts, one after another.
+
+    Part m holds the rows m, m + number, …: the same rows of the global batch on any number of
+    devices, and padding, which comes last, is spread over all parts.
+    """
+    if number == 1:
+        return outcome(batch_stats, batch)
+
+    def add(carry: tuple, rows: Batch) -> tuple[tuple, tuple]:
+        sums, batch_stats = carry
+        new = outcome(batch_stats, rows)
+        return (jax.tree.map(jnp.add, sums, new.sums), new.batch_stats), new.codes
+
+    parts = {k: x.reshape(-1, number, *x.shape[1:]).swapaxes(0, 1) for k, x in batch.items()}
+    shapes = jax.eval_shape(outcome, batch_stats, {k: x[0] for k, x in parts.items()}).sums
+    zeros = jax.tree.map(
+        lambda x: match_varying(jnp.zeros(x.shape, x.dtype), batch["where"]), shapes
+    )
+    (sums, batch_stats), codes = jax.lax.scan(add, (zeros, batch_stats), parts)
+    codes = jax.tree.map(
+        lambda x: x.swapaxes(0, 1).reshape(len(batch["where"]), *x.shape[2:]), codes
+    )
+    return _RowsOutcome(sums, batch_stats, codes)
+
+
 def train_step(
     state: TrainState, batch: Batch, rng: jax.Array, *, recipe: Recipe, axis_name: str | None = None
 ) -> tuple[TrainState, Metrics]:
@@ -117,7 +150,7 @@ def train_step(
       state: the present state, the same on every device.
       batch: tokens [B, L], lengths [B], index [B], where [B]: this device's rows.
       rng: the run's key; the step and each row's index are folded in.
-      recipe: model, objective, schedules and optimiser.
+      recipe: model, objective, schedules and optimiser; `accumulate` divides B.
       axis_name: mapped axis of the batch, or None.
 
     Returns:
@@ -125,36 +158,36 @@ def train_step(
     """
     axis = _Axis(axis_name)
     where = batch["where"]
+    num_sentences = axis.sum(where.sum())
     example_root, codebook_key = jax.random.split(jax.random.fold_in(rng, state.step))
-    keys = jax.vmap(jax.random.split)(example_keys(example_root, batch["index"]))
     kl_weight = jnp.asarray(recipe.kl_weight(state.step), jnp.float32)
-    ctx = Context(
-        keys[:, 1],
-        where,
-        kl_weight,
-        state.codebook,
-        axis_name,
-        functools.partial(_log_magnification, recipe.model, state, batch),
-    )
+    # Each device differentiates by a copy of its own, and its gradient is that of the sum of all
+    # devices' losses, in every kind of mapping: one mean over devices follows. By the replicated
+    # parameters, shard_map would reduce the gradient at every use of a parameter.
+    own_params = jax.tree.map(lambda leaf: match_varying(leaf, where), state.params)
 
-    def loss_function(params: dict):
-        out, updates = _forward(recipe, params, state, batch, keys[:, 0], train=True)
-        loss, values = jnp.zeros(()), {}
-        for name, (weight, value) in recipe.objective(out, ctx).items():
-            value = _rows_mean(value, where, axis) if value.ndim else value
-            values[name] = value
-            loss = loss + weight * value
-        # The mean over devices stands inside the gradient: right in every kind of mapping.
-        return axis.mean(loss), (values, out, updates)
+    def outcome(batch_stats: dict, rows: Batch) -> _RowsOutcome:
+        loss_function = functools.partial(
+            _loss,
+            batch_stats=batch_stats,
+            rows=rows,
+            keys=jax.vmap(jax.random.split)(example_keys(example_root, rows["index"])),
+            state=state,
+            kl_weight=kl_weight,
+            num_sentences=jnp.maximum(num_sentences, 1),
+            recipe=recipe,
+            axis=axis,
+        )
+        gradient = jax.value_and_grad(loss_function, has_aux=True)
+        (loss, (values, batch_stats, codes)), grads = gradient(own_params)
+        return _RowsOutcome((loss, values, grads), batch_stats, codes)
 
-    gradient = jax.value_and_grad(loss_function, has_aux=True)
-    (loss, (values, out, model_updates)), grads = gradient(state.params)
-    grads = axis.mean(grads)
+    whole = _over_micro_batches(outcome, state.batch_stats, batch, recipe.accumulate)
+    loss, values, grads = axis.mean(whole.sums)
     updates, opt_state = recipe.optimizer.update(grads, state.opt_state, state.params)
     codebook = updated_codebook(
         state.codebook,
-        out.mean,
-        out.log_var,
+        *whole.codes,
         where,
         state.step,
         codebook_key,
@@ -163,20 +196,59 @@ def train_step(
     )
     metrics = {
         "loss": loss,
-        **axis.mean(values),
+        **values,
         "kl_weight": kl_weight,
         "grad_norm": optax.tree.norm(grads),
-        "num_sentences": axis.sum(where.sum()),
+        "num_sentences": num_sentences,
         "num_tokens": axis.sum(jnp.where(where, batch["lengths"] + 1, 0).sum()),
     }
     next_state = state.replace(
         step=state.step + 1,
         params=optax.apply_updates(state.params, updates),
-        batch_stats=axis.mean(model_updates.get("batch_stats", {})),
+        batch_stats=whole.batch_stats,
         opt_state=opt_state,
         codebook=codebook,
     )
     return next_state, metrics
+
+
+def _loss(
+    params: dict,
+    *,
+    batch_stats: dict,
+    rows: Batch,
+    keys: jax.Array,
+    state: TrainState,
+    kl_weight: jax.Array,
+    num_sentences: jax.Array,
+    recipe: Recipe,
+    axis: _Axis,
+) -> tuple[jax.Array, tuple[Metrics, dict, tuple[jax.Array, jax.Array]]]:
+    """Share of some rows in the loss; with the metrics, the new statistics and the codes.
+
+    A value per row counts as local sum × D / sentences of the global batch. One that is already
+    over the rows of all devices counts by their share of the global batch's sentences.
+    """
+    where = rows["where"]
+    out, updates = _forward(recipe, params, batch_stats, rows, keys[:, 0], train=True)
+    ctx = Context(
+        keys[:, 1],
+        where,
+        kl_weight,
+        state.codebook,
+        axis.name,
+        functools.partial(_log_magnification, recipe.model, state, rows),
+    )
+    share = axis.sum(where.sum()) / num_sentences
+    loss, values = match_varying(jnp.zeros(()), where), {}
+    for name, (weight, value) in recipe.objective(out, ctx).items():
+        if value.ndim:
+            value = jnp.where(where, value, 0).sum() * axis.size / num_sentences
+        else:
+            value = match_varying(share * value, where)
+        values[name] = value
+        loss = loss + weight * value
+    return loss, (values, updates.get("batch_stats", {}), (out.mean, out.log_var))
 
 
 def eval_step(
@@ -197,7 +269,7 @@ def eval_step(
     """
     axis = _Axis(axis_name)
     keys = example_keys(rng, batch["index"])
-    out, _ = _forward(recipe, state.params, state, batch, keys, train=False)
+    out, _ = _forward(recipe, state.params, state.batch_stats, batch, keys, train=False)
     kl = kl_divergence(out)
     per_row = {
         "neg_elbo": out.nll + kl,

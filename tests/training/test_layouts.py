@@ -1,0 +1,104 @@
+"""The same numbers on any layout: devices, backends, micro-batches.
+
+Everything is compared with the step that is not mapped at all. The cases, and the measure of
+difference, are those of the benchmark that prints the table of the documents.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks import layouts
+from benchmarks.layouts import BOUND, VALID, Layout, difference
+from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.training.parallel import BACKENDS, check_batch_size
+
+ALONE = Layout(None)
+outcome = cache(layouts.outcome)
+
+# The whole matrix is the slow test below; these cover each kind of reduction by both backends.
+MAPPED = [
+    ("wae_rnf", Layout("pmap", 4)),
+    ("wae_rnf", Layout("shard_map", 4)),
+    ("wae_rnf", Layout("shard_map", 2)),
+    ("wae_rnf_fisher", Layout("shard_map", 4)),
+    ("wae_rnf_paper", Layout("pmap", 4)),
+    ("lm", Layout("shard_map", 4)),
+]
+
+
+@pytest.mark.parametrize("system, layout", MAPPED, ids=str)
+def test_devices_and_backends_change_no_number(system, layout):
+    assert jax.local_device_count() >= layout.num_devices
+    actual, expected = outcome(system, layout), outcome(system, ALONE)
+    assert difference(actual, expected) <= BOUND
+    if system == "wae_rnf":
+        assert bool(actual.state.codebook.ready)
+
+
+def test_pmap_and_shard_map_agree():
+    one, other = (outcome("wae_rnf", Layout(backend, 4)) for backend in BACKENDS)
+    assert difference(one, other) <= BOUND
+
+
+def test_the_measure_sees_a_single_wrong_tensor():
+    expected = outcome("lm", ALONE)
+    params = dict(expected.state.params, embedding=1.0001 * expected.state.params["embedding"])
+    actual = expected._replace(state=expected.state.replace(params=params))
+    assert difference(actual, expected) == pytest.approx(1e-4, rel=0.1)
+
+
+@pytest.mark.parametrize("layout", [Layout("pmap", 4), Layout("shard_map", 2)], ids=str)
+def test_evaluation_counts_each_sentence_once_on_any_layout(layout):
+    (sums, codes), (expected, expected_codes) = (
+        layouts.evaluation("wae_rnf", x) for x in (layout, ALONE)
+    )
+    assert sums["num_sentences"] == sum(VALID)
+    assert sums.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(sums[name], value, rtol=1e-5, err_msg=name)
+    for name, value in expected_codes.items():
+        np.testing.assert_allclose(codes[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_micro_batches_take_the_step_of_the_whole_batch():
+    """With dropout, and micro-batches of nothing but padding: no term of `vae` is a batch's."""
+    for layout in (Layout(None, accumulate=4), Layout("shard_map", 2, accumulate=2)):
+        assert difference(outcome("vae", layout), outcome("vae", ALONE)) <= BOUND
+
+
+def test_micro_batches_are_the_same_on_any_layout():
+    """MMD and batch norm are the micro-batches' own, and those hold the same rows everywhere."""
+    alone = outcome("wae_rnf", Layout(None, accumulate=2))
+    assert difference(outcome("wae_rnf", Layout("shard_map", 2, 2)), alone) <= BOUND
+    assert difference(alone, outcome("wae_rnf", ALONE)) > 100 * BOUND  # estimates, as is said
+    np.testing.assert_allclose(alone.losses, outcome("wae_rnf", ALONE).losses, rtol=0.3)
+
+
+def test_devices_times_micro_batches_must_divide_the_batch():
+    check_batch_size(8, 2)
+    with pytest.raises(
+        InputError, match=r"4 devices × 3 micro-batches do not divide.*multiple of 12"
+    ):
+        check_batch_size(8, 3)
+
+
+@pytest.mark.slow
+def test_every_system_on_every_layout():
+    """Prints the table of docs/scaling.md."""
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "8"}
+    command = [sys.executable, "-m", "benchmarks.layouts"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    print(run.stdout)
+    head, _, *rows = run.stdout.splitlines()
+    assert re.findall(r"(\w+), D = (\d)", head) == [(b, d) for b in BACKENDS for d in "1248"]
+    assert [row.split("`")[1] for row in rows] == list(layouts.SYSTEMS)
+    worst = [float(cell) for row in rows for cell in re.findall(r"\d\.\de[+-]\d+", row)]
+    assert len(worst) == len(layouts.SYSTEMS) * len(BACKENDS) * 4
+    assert max(worst) <= BOUND
