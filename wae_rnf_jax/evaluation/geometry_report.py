@@ -122,16 +122,8 @@ def geometry_report(
         model, variables, plane, codes.codes, centers, paths, ends, grid, features, tell
     )
     if num_pairs:
-        shown: list[dict[str, Any]] = []
-
-        def find_and_show(*pair) -> Paths:
-            found = find(*pair)
-            if len(shown) < num_shown:
-                shown.append(describe(jax.device_get(found)))
-            return found
-
-        figures["pairs"] = _pairs(model, variables, corpus, find_and_show, num_pairs, seed, tell)
-        figures["pairs"]["shown"] = shown
+        count = {"num_pairs": num_pairs, "num_shown": num_shown}
+        figures["pairs"] = _pairs(model, variables, corpus, find, describe, tell, seed, **count)
     where = "plane through three sentences" if through else "plane of the principal axes"
     picture = picture._replace(title=f"{system}: {where}")
     return Report(picture, figures, encoded.unknown)
@@ -248,16 +240,24 @@ def _picture(
     )
 
 
-def _pairs(model, variables, corpus: Corpus, find, num_pairs, seed, tell) -> dict[str, Any]:
+def _pairs(
+    model, variables, corpus: Corpus, find, describe, tell, seed, *, num_pairs, num_shown
+) -> dict[str, Any]:
+    shown: list[dict[str, Any]] = []
+
     def paths(i: int, j: int) -> Paths:
         texts = [corpus.vocabulary.decode(corpus.test.sentence(k)) for k in (i, j)]
         codes = encode_sentences(model, variables, corpus.vocabulary, texts, batch_size=2).codes
-        return find(*codes, *sentence_arrays(corpus.vocabulary, texts))
+        found = jax.device_get(find(*codes, *sentence_arrays(corpus.vocabulary, texts)))
+        if len(shown) < num_shown:
+            shown.append(describe(found))
+        return found
 
-    return pair_ratios(
+    statistics = pair_ratios(
         paths,
         len(corpus.test),
         num_pairs=num_pairs,
         seed=seed,
         progress=functools.partial(tell, "pairs"),
     )
+    return {**statistics, "shown": shown}
