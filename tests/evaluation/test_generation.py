@@ -6,9 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.beam_search import beam_search
-from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
 from wae_rnf_jax.evaluation.generation import _nucleus, ancestral_samples, greedy_search
 from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
@@ -357,53 +355,3 @@ def test_the_place_of_an_ended_sentence_is_taken_at_once():
     predicted = np.minimum(lengths + 1, 8)
     # Two places, one of which may stand empty during the last sentence.
     assert predicted.sum() / 2 <= len(model.calls) <= (predicted.sum() + 8) / 2
-
-
-@pytest.mark.parametrize(
-    "decoding",
-    [
-        Decoding(max_length=8),
-        Decoding("sample", max_length=8, temperature=1.2, top_p=0.9, seed=3),
-        Decoding("beam", max_length=8, beam_width=3),
-    ],
-)
-def test_text_does_not_depend_on_the_batch_size(tiny, vocabulary, codes, decoding):
-    together = decoded_sentences(*tiny, vocabulary, codes, decoding=decoding)
-    parts = decoded_sentences(*tiny, vocabulary, codes, decoding=decoding, batch_size=7)
-    assert len(together) == len(codes)
-    assert len(set(together)) > 2
-    assert parts == together
-    assert set(" ".join(together).split()) <= set(vocabulary.words) - {"<pad>", "<bos>", "<eos>"}
-
-
-def test_text_of_each_strategy_is_that_of_its_search(tiny, vocabulary, codes):
-    key = jax.random.key(3)
-    for decoding, generation in (
-        (Decoding(max_length=8), greedy_search(*tiny, codes, max_length=8)),
-        (
-            Decoding("sample", max_length=8, temperature=1.2, top_p=0.9, seed=3),
-            ancestral_samples(*tiny, codes, key, max_length=8, temperature=1.2, top_p=0.9),
-        ),
-        (
-            Decoding("beam", max_length=8, beam_width=3),
-            beam_search(*tiny, codes, max_length=8, beam_width=3),
-        ),
-    ):
-        expected = tuple(vocabulary.decode(list(row)) for row in rows_of(generation))
-        assert decoded_sentences(*tiny, vocabulary, codes, decoding=decoding) == expected
-
-
-@pytest.mark.parametrize(
-    "setting",
-    [
-        {"strategy": "best"},
-        {"max_length": 0},
-        {"temperature": -0.5},
-        {"top_p": 1.5},
-        {"beam_width": 0},
-        {"length_penalty": -1.0},
-    ],
-)
-def test_wrong_settings_are_named(tiny, vocabulary, codes, setting):
-    with pytest.raises(InputError, match=next(iter(setting))):
-        decoded_sentences(*tiny, vocabulary, codes, decoding=Decoding(**setting))
