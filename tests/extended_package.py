@@ -15,7 +15,8 @@ import wae_rnf_jax
 from configs.grammar import vae_capacity
 from wae_rnf_jax.functional.flows import FLOWS
 from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID
-from wae_rnf_jax.training.state import build_recipe, check_config, initial_state
+from wae_rnf_jax.training.config_check import check_config
+from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import train_step
 
 V, B, L, Z = 11, 4, 3, 3

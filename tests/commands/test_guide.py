@@ -20,7 +20,7 @@ from documents import blocks
 from configs import default
 from wae_rnf_jax import cli
 from wae_rnf_jax.commands import COMMANDS
-from wae_rnf_jax.training.state import check_config
+from wae_rnf_jax.training.config_check import check_config
 
 DOCUMENT = "docs/guide.md"
 SET_UP = "bash launch/setup.sh\n"  # it would download all requirements
