@@ -122,6 +122,8 @@ def save_plane(picture: PlanePicture, stem: Path) -> list[Path]:
 def save_training_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], stem: Path) -> list[Path]:
     """Draws bound, rec, KL, MI, AU and λ over the steps, one line a run.
 
+    All but λ are scaled by the last three quarters of the lines.
+
     Args:
         runs: the lines of `metrics.jsonl` by the run's name.
         stem: path without suffix.
@@ -149,6 +151,8 @@ def save_training_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], stem: 
                         label=run,
                     )
             panel.set(title=title, xlabel="step")
+            if panel.lines and name != "kl_weight":
+                _show_the_later_part(panel)
             if not panel.lines:
                 panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes)
         handles = {
@@ -158,6 +162,15 @@ def save_training_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], stem: 
         }
         figure.legend(handles.values(), handles, loc="outside lower center", ncols=6)
         return _saved(figure, stem)
+
+
+def _show_the_later_part(panel) -> None:
+    """Scales the y-axis by the last three quarters of each line: before, values have any size."""
+    later = np.concatenate([line.get_ydata()[len(line.get_ydata()) // 4 :] for line in panel.lines])
+    later = later[np.isfinite(later)]
+    if later.size and np.ptp(later) > 0:
+        margin = 0.08 * np.ptp(later)
+        panel.set_ylim(later.min() - margin, later.max() + margin)
 
 
 def save_systems(figures: Mapping[str, Mapping[str, float]], stem: Path) -> list[Path]:
@@ -181,6 +194,7 @@ def save_systems(figures: Mapping[str, Mapping[str, float]], stem: Path) -> list
                 panel.margins(y=0.3)
             else:
                 panel.bar(places, values, color=COLORS[0], width=0.65)
+                panel.margins(y=0.12)
             for place, value in zip(places, values, strict=True):
                 is_known = np.isfinite(value)
                 panel.annotate(
