@@ -94,8 +94,8 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
 
 __version__ = "0.1.0"
 
-FLOWS: "dict[str, Flow]"
-"""Every kind of flow step by its name, as `model.flow` of a configuration has it."""
+FLOWS: dict
+"""Every kind of flow step, a `Flow`, by its name, as `model.flow` of a configuration has it."""
 
 __all__ = (
     "FLOWS",

@@ -25,6 +25,10 @@ REFUSED = {
     "system": NO_NAME,
     "data.source": ("internet", None),
     "data.path": NO_TEXT,
+    "data.vocabulary": NO_TEXT,
+    "model.dtype": ("float16", None),
+    "train.accumulate": NO_SIZE,
+    "train.backend": ("xmap", None),
     "data.label": ("last", 1),
     "data.dataset": NO_TEXT,
     "data.text_feature": NO_NAME,
@@ -159,7 +163,7 @@ TOGETHER = {
     ),
     "keys of another schedule": (
         {"kl_weight.schedule": "cyclical"},
-        "--config.kl_weight.start: there is no such key where schedule is cyclical (it takes "
+        "--config.kl_weight.length: there is no such key where schedule is cyclical (it takes "
         "period, rise, maximum)",
     ),
     "keys of another objective": (

@@ -56,6 +56,10 @@ _POSITIVE = _number("above 0", lambda v: v > 0)
 _NOT_NEGATIVE = _number("at least 0", lambda v: v >= 0)
 _SHARE = _number("at least 0 and below 1", lambda v: 0 <= v < 1)
 _FROM_0_TO_1 = _number("from 0 to 1", lambda v: 0 <= v <= 1)
+_INTEGER = Rule("a whole number", lambda v: type(v) is int)
+_ANYTHING = Rule("a value", lambda v: True)
+# An argument without a rule of its own is checked by its annotation.
+_BY_TYPE = {bool: _SWITCH, str: _TEXT, float: _FINITE, int: _INTEGER}
 _SMALLEST_SIZE = len(SPECIAL_WORDS) + 1
 
 _RULES: dict[str, dict[str, Rule]] = {
@@ -200,7 +204,11 @@ def _check_chosen(
     which = {choice: _one_of(*choices)}
     _check_keys(prefix, {k: v for k, v in settings.items() if k == choice}, which)
     parameters = inspect.signature(choices[settings[choice]]).parameters
-    taken = {name: rules[name] for name in parameters if name not in _NOT_CONFIGURED}
+    taken = {
+        name: rules.get(name, _BY_TYPE.get(parameter.annotation, _ANYTHING))
+        for name, parameter in parameters.items()
+        if name not in _NOT_CONFIGURED
+    }
     takes = f" where {choice} is {settings[choice]} (it takes {', '.join(taken) or 'none'})"
     _check_keys(prefix, settings, which | taken, takes)
 

@@ -93,8 +93,9 @@ def step_memory(
 
 def step_flops(recipe: Recipe, state: TrainState, *, batch_size: int, length: int) -> int:
     """Returns the `matrix_flops` of a training step on the whole batch, B rows of L words."""
-    recipe = recipe._replace(model=recipe.model.clone(axis_name=None))
-    step = partial(train_step, recipe=recipe)
+    # The blocks of the cross entropy are as many as hold real tokens: here all, as one block.
+    model = recipe.model.clone(axis_name=None, cross_entropy_block=batch_size * (length + 1))
+    step = partial(train_step, recipe=recipe._replace(model=model))
     return matrix_flops(step, state, abstract_batch((batch_size,), length), abstract_key())
 
 
