@@ -3,6 +3,7 @@
 import json
 
 import command_runs
+import jax
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from benchmarks import (
     train_step,
     workload,
 )
+from wae_rnf_jax import cli
 from wae_rnf_jax.training.lock import sole_use
 
 
@@ -106,6 +108,16 @@ def test_generate(tmp_path):
     assert all(row["sentences/s"] > 0 for row in rows)
 
 
+def test_input_is_read_by_the_program_and_by_the_loop():
+    size = workload.SMOKE
+    split, _ = workload.drawn_split(size)
+    config = workload.config_of("vae", size, 8)
+    rows = input.reading(split, config, number=20, repetitions=2)
+    assert [row["what"].split(":")[0] for row in rows] == ["loop", "program"]
+    assert all(row["batches/s"] > 0 for row in rows)
+
+
+@pytest.mark.slow
 def test_input(tmp_path):
     *reading, training = rows_of(input, tmp_path, "--system=vae", "--num_steps=1")
     assert len(reading) == 2
@@ -113,6 +125,23 @@ def test_input(tmp_path):
     assert all(row["batches/s"] > training["batches/s"] for row in reading)
 
 
+def test_compilations_are_counted_by_name(monkeypatch):
+    def compiled_by_the_test(x):
+        return x + 1
+
+    def command(arguments):
+        step = jax.jit(compiled_by_the_test)
+        return sum(int(step(jax.numpy.ones(n)).sum()) for n in (1, 2, 2)) - 10
+
+    monkeypatch.setattr(cli, "main", command)
+    found = startup.watched_command([])
+    assert found["exit_code"] == 0
+    counts = [n for name, n in found["compilations"].items() if "compiled_by_the_test" in name]
+    assert counts == [2]  # two shapes
+    assert startup.of_steps({"jit(train_step)": 3, "x": 1}) == {"train_step": 3, "eval_step": 0}
+
+
+@pytest.mark.slow
 def test_startup_counts_the_compilations_of_a_run(tmp_path):
     text = command_runs.write_text(tmp_path)
     workdir = tmp_path / "run"
