@@ -80,6 +80,7 @@ def test_train_step(tmp_path):
     np.testing.assert_allclose(list(tokens), tokens.pop())  # one and the same batch
 
 
+@pytest.mark.slow
 def test_pieces(tmp_path):
     rows = rows_of(pieces, tmp_path, "--batch_size=2", "--num_words=3")
     assert {"LSTM", "Adam with clipping", "cross entropy, blocks of 512"} <= {
@@ -94,6 +95,7 @@ def test_step_products_are_those_of_output_layer_and_lstms():
     assert train_step.step_products(size, 11) == 11 * 3 * 2 * (7 * 30 + 2 * lstm)
 
 
+@pytest.mark.slow
 def test_evaluate(tmp_path):
     """The benchmark itself compares the loop's figures with the program's."""
     rows = rows_of(evaluate, tmp_path, "--num_buckets=1", "--memory_limit_rows=8")
@@ -142,7 +144,8 @@ def test_compilations_are_counted_by_name(monkeypatch):
 
 
 @pytest.mark.slow
-def test_startup_counts_the_compilations_of_a_run(tmp_path):
+def test_startup_counts_the_compilations_of_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)  # mapped steps have no name
     text = command_runs.write_text(tmp_path)
     workdir = tmp_path / "run"
     arguments = command_runs.train_arguments(text, workdir, **{"train.num_epochs": 1})
