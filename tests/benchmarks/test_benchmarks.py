@@ -103,6 +103,7 @@ def test_evaluate(tmp_path):
     assert rows[0]["faster than the loop by"] == 1
 
 
+@pytest.mark.slow
 def test_generate(tmp_path):
     """The benchmark itself compares the loop's sentences with the program's."""
     rows = rows_of(generate, tmp_path)
