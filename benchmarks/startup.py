@@ -78,7 +78,10 @@ def watched_command(arguments: list[str]) -> dict[str, Any]:
 
 
 def of_steps(compilations: dict[str, int]) -> dict[str, int]:
-    """How often the training and the evaluation step were compiled."""
+    """How often the training and the evaluation step were compiled, on one device.
+
+    On several, the mapped steps' programs have no name of their own.
+    """
     return {
         step: sum(count for name, count in compilations.items() if step in name) for step in _STEPS
     }

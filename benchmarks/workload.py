@@ -33,7 +33,7 @@ class Sizes(NamedTuple):
     num_buckets: int = 10
 
 
-SMOKE = Sizes(30, 8, 8, 4, 0.2, 96, 1)
+SMOKE = Sizes(30, 8, 8, 4, 0.2, 96, 2)
 
 
 def sizes(smoke: bool) -> Sizes:

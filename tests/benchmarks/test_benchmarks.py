@@ -3,6 +3,7 @@
 import json
 
 import command_runs
+import jax
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from benchmarks import (
     train_step,
     workload,
 )
+from wae_rnf_jax import cli
 from wae_rnf_jax.training.lock import sole_use
 
 
@@ -78,6 +80,7 @@ def test_train_step(tmp_path):
     np.testing.assert_allclose(list(tokens), tokens.pop())  # one and the same batch
 
 
+@pytest.mark.slow
 def test_pieces(tmp_path):
     rows = rows_of(pieces, tmp_path, "--batch_size=2", "--num_words=3")
     assert {"LSTM", "Adam with clipping", "cross entropy, blocks of 512"} <= {
@@ -92,6 +95,7 @@ def test_step_products_are_those_of_output_layer_and_lstms():
     assert train_step.step_products(size, 11) == 11 * 3 * 2 * (7 * 30 + 2 * lstm)
 
 
+@pytest.mark.slow
 def test_evaluate(tmp_path):
     """The benchmark itself compares the loop's figures with the program's."""
     rows = rows_of(evaluate, tmp_path, "--num_buckets=1", "--memory_limit_rows=8")
@@ -99,6 +103,7 @@ def test_evaluate(tmp_path):
     assert rows[0]["faster than the loop by"] == 1
 
 
+@pytest.mark.slow
 def test_generate(tmp_path):
     """The benchmark itself compares the loop's sentences with the program's."""
     rows = rows_of(generate, tmp_path)
@@ -106,6 +111,16 @@ def test_generate(tmp_path):
     assert all(row["sentences/s"] > 0 for row in rows)
 
 
+def test_input_is_read_by_the_program_and_by_the_loop():
+    size = workload.SMOKE
+    split, _ = workload.drawn_split(size)
+    config = workload.config_of("vae", size, 8)
+    rows = input.reading(split, config, number=20, repetitions=2)
+    assert [row["what"].split(":")[0] for row in rows] == ["loop", "program"]
+    assert all(row["batches/s"] > 0 for row in rows)
+
+
+@pytest.mark.slow
 def test_input(tmp_path):
     *reading, training = rows_of(input, tmp_path, "--system=vae", "--num_steps=1")
     assert len(reading) == 2
@@ -113,7 +128,25 @@ def test_input(tmp_path):
     assert all(row["batches/s"] > training["batches/s"] for row in reading)
 
 
-def test_startup_counts_the_compilations_of_a_run(tmp_path):
+def test_compilations_are_counted_by_name(monkeypatch):
+    def compiled_by_the_test(x):
+        return x + 1
+
+    def command(arguments):
+        step = jax.jit(compiled_by_the_test)
+        return sum(int(step(jax.numpy.ones(n)).sum()) for n in (1, 2, 2)) - 10
+
+    monkeypatch.setattr(cli, "main", command)
+    found = startup.watched_command([])
+    assert found["exit_code"] == 0
+    counts = [n for name, n in found["compilations"].items() if "compiled_by_the_test" in name]
+    assert counts == [2]  # two shapes
+    assert startup.of_steps({"jit(train_step)": 3, "x": 1}) == {"train_step": 3, "eval_step": 0}
+
+
+@pytest.mark.slow
+def test_startup_counts_the_compilations_of_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)  # mapped steps have no name
     text = command_runs.write_text(tmp_path)
     workdir = tmp_path / "run"
     arguments = command_runs.train_arguments(text, workdir, **{"train.num_epochs": 1})

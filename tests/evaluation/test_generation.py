@@ -6,7 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.beam_search import beam_search
+from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
 from wae_rnf_jax.evaluation.generation import _nucleus, ancestral_samples, greedy_search
 from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
@@ -324,34 +326,51 @@ def test_settings_out_of_range_are_refused(tiny, codes):
         beam_search(*tiny, codes, max_length=2, beam_width=0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Lengths:
-    """A decoder whose sentences are as long as their codes say; it counts its steps."""
-
-    calls: list = dataclasses.field(default_factory=list, compare=False)
-    vocab_size: int = 8
-
-    def apply(self, variables, *args, method):
-        return getattr(self, method)(*args)
-
-    def initial_carry(self, zk):
-        return zk[:, 0]
-
-    def decode_step(self, left, token, zk):
-        jax.debug.callback(lambda: self.calls.append(1))
-        word = jnp.where(left > 0, 4, EOS_ID)
-        return left - 1, jnp.where(jnp.arange(8)[None] == word[:, None], 0.0, -9.0)
+@pytest.mark.parametrize(
+    "decoding",
+    [
+        Decoding(max_length=8),
+        Decoding("sample", max_length=8, temperature=1.2, top_p=0.9, seed=3),
+        Decoding("beam", max_length=8, beam_width=3),
+    ],
+)
+def test_text_does_not_depend_on_the_batch_size(tiny, vocabulary, codes, decoding):
+    together = decoded_sentences(*tiny, vocabulary, codes, decoding=decoding)
+    parts = decoded_sentences(*tiny, vocabulary, codes, decoding=decoding, batch_size=7)
+    assert len(together) == len(codes)
+    assert len(set(together)) > 2
+    assert parts == together
+    assert set(" ".join(together).split()) <= set(vocabulary.words) - {"<pad>", "<bos>", "<eos>"}
 
 
-def test_the_place_of_an_ended_sentence_is_taken_at_once():
-    lengths = np.array([0, 7, 0, 0, 7, 1, 0, 2, 9, 0, 3, 0])
-    model = Lengths()
-    generation = greedy_search(
-        model, {}, jnp.asarray(lengths, jnp.float32)[:, None], max_length=8, batch_size=2
-    )
-    jax.effects_barrier()
-    np.testing.assert_array_equal(generation.lengths, np.minimum(lengths, 8))
-    np.testing.assert_array_equal(generation.finished, lengths < 8)
-    predicted = np.minimum(lengths + 1, 8)
-    # Two places, one of which may stand empty during the last sentence.
-    assert predicted.sum() / 2 <= len(model.calls) <= (predicted.sum() + 8) / 2
+def test_text_of_each_strategy_is_that_of_its_search(tiny, vocabulary, codes):
+    key = jax.random.key(3)
+    for decoding, generation in (
+        (Decoding(max_length=8), greedy_search(*tiny, codes, max_length=8)),
+        (
+            Decoding("sample", max_length=8, temperature=1.2, top_p=0.9, seed=3),
+            ancestral_samples(*tiny, codes, key, max_length=8, temperature=1.2, top_p=0.9),
+        ),
+        (
+            Decoding("beam", max_length=8, beam_width=3),
+            beam_search(*tiny, codes, max_length=8, beam_width=3),
+        ),
+    ):
+        expected = tuple(vocabulary.decode(list(row)) for row in rows_of(generation))
+        assert decoded_sentences(*tiny, vocabulary, codes, decoding=decoding) == expected
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"strategy": "best"},
+        {"max_length": 0},
+        {"temperature": -0.5},
+        {"top_p": 1.5},
+        {"beam_width": 0},
+        {"length_penalty": -1.0},
+    ],
+)
+def test_wrong_settings_are_named(tiny, vocabulary, codes, setting):
+    with pytest.raises(InputError, match=next(iter(setting))):
+        decoded_sentences(*tiny, vocabulary, codes, decoding=Decoding(**setting))

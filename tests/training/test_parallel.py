@@ -8,7 +8,7 @@ from wae_rnf_jax.training import parallel
 
 
 def lowered(batch, rng):
-    recipe, state = tiny_recipe("wae_rnf", parallel.axis_name())
+    recipe, state = tiny_recipe("lm", parallel.axis_name())
     rows = parallel.split_rows({name: np.asarray(x) for name, x in batch.items()})
     step = parallel.mapped_train_step(recipe)
     return rows, step.lower(state, rows, rng).as_text()
