@@ -5,9 +5,9 @@
 takes five steps of plain gradient descent, of every system, on one device without any mapping, and
 again on 1, 2, 4 and 8 devices by either backend. Shown is the largest relative difference to the
 first: of the losses, of any tensor's gradient in the first step, which all take from the same
-parameters, and of the parameters, the running statistics and the codebook after the last. The sizes are tiny and the batches cover what layouts
-could get wrong: dropout, batch normalisation, centres that are found anew, and padded rows, on
-whole devices too.
+parameters, and of the parameters, the running statistics and the codebook after the last. The
+sizes are tiny and the batches cover what layouts could get wrong: dropout, batch normalisation,
+centres that are found anew, and padded rows, on whole devices too.
 """
 
 import os
