@@ -186,7 +186,7 @@ def test_every_key_that_it_names_exists():
 def test_every_file_that_it_names_exists(path):
     text = (ROOT / path).read_text()
     here = (ROOT / path).parent
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)\)", text) if "://" not in link]
     named = re.findall(r"`((?:configs|tests|launch|wae_rnf_jax)/[\w/]*\.\w+)`", text)
     made = {block.file for block in blocks(path, "python")}
     assert links or named
