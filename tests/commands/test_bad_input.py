@@ -381,6 +381,7 @@ def test_temperature_0_is_greedy(workdir, capsys):
     assert texts[0] == texts[1] != ""
 
 
+@pytest.mark.slow
 def test_one_sentence_of_one_word_is_enough(tmp_path, capsys):
     """The smallest corpus there is: every mean is over one sentence, every vocabulary of one."""
     for name in ("train", "valid", "test"):
