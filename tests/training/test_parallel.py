@@ -1,4 +1,4 @@
-"""What the mapping does on one device; tests/training/test_step.py has four."""
+"""What the mapping does on one device; tests/training/test_layouts.py has four."""
 
 import jax
 import numpy as np
@@ -8,7 +8,8 @@ from wae_rnf_jax.training import parallel
 
 
 def lowered(batch, rng):
-    recipe, state = tiny_recipe("lm", parallel.axis_name())
+    recipe, state = tiny_recipe("lm")
+    recipe = recipe._replace(model=recipe.model.clone(axis_name=parallel.axis_name()))
     rows = parallel.split_rows({name: np.asarray(x) for name, x in batch.items()})
     step = parallel.mapped_train_step(recipe)
     return rows, step.lower(state, rows, rng).as_text()
