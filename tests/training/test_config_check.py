@@ -159,7 +159,7 @@ TOGETHER = {
     ),
     "keys of another schedule": (
         {"kl_weight.schedule": "cyclical"},
-        "--config.kl_weight.start: there is no such key where schedule is cyclical (it takes "
+        "--config.kl_weight.length: there is no such key where schedule is cyclical (it takes "
         "period, rise, maximum)",
     ),
     "keys of another objective": (
