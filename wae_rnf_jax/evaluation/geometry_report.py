@@ -98,8 +98,6 @@ def geometry_report(
         raise InputError("a plane needs at least 2 latent dimensions, and this model has 1")
     if start.split() == end.split():
         raise InputError("--start and --end are the same sentence: there is no path between them")
-    if num_pairs and len(corpus.test) < 2:
-        raise InputError("--num_pairs: a pair needs 2 sentences, and the test split holds 1")
     tell = progress or (lambda stage, done, total: None)
     given = [start, end, *([through] if through else [])]
     encoded = encode_sentences(model, variables, corpus.vocabulary, given)
