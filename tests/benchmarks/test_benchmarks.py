@@ -71,6 +71,7 @@ def test_table_has_every_column_and_leaves_missing_cells_empty():
     ]
 
 
+@pytest.mark.slow
 def test_train_step(tmp_path):
     flags = ("--system=vae", "--num_batches=1", "--no_memory")
     rows = {row["candidate"]: row for row in rows_of(train_step, tmp_path, *flags)}

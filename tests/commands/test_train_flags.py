@@ -111,6 +111,7 @@ def test_a_trace_is_of_steps_that_compile_nothing_and_is_all_that_is_said(
     assert sorted(steps) == [2, 3]
 
 
+@pytest.mark.slow
 def test_a_nan_is_traced_to_its_operation(text_folder, tmp_path, capsys):
     # The code becomes ±inf, and the decoder's first layer adds inf to −inf.
     changes = {"model.initial_log_var": 200.0}

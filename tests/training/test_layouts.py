@@ -64,6 +64,7 @@ def test_evaluation_counts_each_sentence_once_on_any_layout(layout):
         np.testing.assert_allclose(codes[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_micro_batches_take_the_step_of_the_whole_batch():
     """With dropout, and micro-batches of nothing but padding: no term of `vae` is a batch's."""
     for layout in (Layout(None, accumulate=4), Layout("shard_map", 2, accumulate=2)):

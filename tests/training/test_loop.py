@@ -84,6 +84,7 @@ def test_stopping_and_resuming_equals_never_stopping(text_folder, tmp_path, monk
     assert steps == sorted(set(steps))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_by_another_backend(config, tmp_path, monkeypatch):
     config.train.update(num_epochs=1, backend="pmap", select="last")
     with monkeypatch.context() as patch:
