@@ -13,6 +13,7 @@ from benchmarks import (
     input,
     measurement,
     pieces,
+    regularisers,
     startup,
     train_step,
     workload,
@@ -24,7 +25,7 @@ from wae_rnf_jax.training.lock import sole_use
 @pytest.fixture(autouse=True)
 def process_left_as_it_was(monkeypatch):
     """The allocator's settings last as long as the process, which has other tests to run."""
-    for module in (evaluate, generate, input, pieces, train_step):
+    for module in (evaluate, generate, input, pieces, regularisers, train_step):
         monkeypatch.setattr(module, "keep_freed_memory", lambda: None)
     monkeypatch.delenv("WAE_RNF_DATA_DIR", raising=False)
 
@@ -119,6 +120,15 @@ def test_input_is_read_by_the_program_and_by_the_loop():
     rows = input.reading(split, config, number=20, repetitions=2)
     assert [row["what"].split(":")[0] for row in rows] == ["loop", "program"]
     assert all(row["batches/s"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_regularisers(tmp_path):
+    flags = ("--system=wae_rnf_repel", "--system=wae_rnf_fisher", "--num_batches=1")
+    rows = {row["system"]: row for row in rows_of(regularisers, tmp_path, *flags)}
+    assert list(rows) == ["wae_nf", "wae_rnf_repel", "wae_rnf_fisher"]
+    assert rows["wae_nf"]["times wae_nf"] == 1
+    assert rows["wae_rnf_fisher"]["by cpu time"] > 1  # the Jacobian of every sentence
 
 
 @pytest.mark.slow
