@@ -24,13 +24,14 @@ PACKAGE = "wae_rnf_jax"
 ALLOWED_IMPORTS = {
     "": {"functional"},  # the package's __init__
     "errors": set(),
+    "interruption": set(),
     "functional": {"functional"},
     "data": {"functional", "errors", "data"},
     "models": {"functional", "errors", "models"},
     "training": {"functional", "errors", "models", "data", "training"},
     "evaluation": {"functional", "errors", "models", "data", "training", "evaluation"},
     "commands": {"errors", "data", "training", "evaluation", "commands"},
-    "cli": {"errors", "commands"},
+    "cli": {"errors", "interruption", "commands"},
     "__main__": {"cli"},
 }
 # Slow to import, or absent from some installations: imported inside the function that needs them.

@@ -6,9 +6,8 @@ import re
 import runpy
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from ml_collections import config_flags
 from wae_rnf_jax.commands import COMMANDS, Command
 from wae_rnf_jax.commands.options import prepare_process
 from wae_rnf_jax.errors import InputError, did_you_mean, warn
+from wae_rnf_jax.interruption import Terminated, interrupting_signals
 
 USAGE_ERROR = 2
 _NO_CONFIG = "--config is missing: name a file, such as configs/grammar/wae_rnf.py"
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     absl_logging.set_verbosity(absl_logging.WARNING)
     try:
-        with _sigterm_interrupts():
+        with interrupting_signals():
             code = _run(arguments)
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         warn(str(error))
         return USAGE_ERROR
     except KeyboardInterrupt as stop:
-        terminated = isinstance(stop, _Terminated)
+        terminated = isinstance(stop, Terminated)
         warn("terminated" if terminated else "interrupted")
         return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
     except BrokenPipeError:  # the reader of our output left (`| head`): nothing is wrong
@@ -59,26 +59,6 @@ def main(argv: list[str] | None = None) -> int:
         return USAGE_ERROR
     finally:
         _settle_output()
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: whatever is tidied up after Ctrl-C is tidied up after it."""
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # which alone takes signals
-        yield
-        return
-
-    def terminate(signum, frame):
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _settle_output() -> None:

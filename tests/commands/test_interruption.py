@@ -91,6 +91,29 @@ def test_interrupted_at_any_moment_nothing_is_half_written(
     assert signal.getsignal(signal.SIGTERM) is handler
 
 
+class Dropping:
+    """Python drops what is raised while one of these is destroyed."""
+
+    def __init__(self, signum):
+        self.signum = signum
+
+    def __del__(self):
+        os.kill(os.getpid(), self.signum)
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("signum", CODES, ids=lambda signum: signum.name)
+def test_a_signal_in_a_destructor_is_not_lost(signum, commands, monkeypatch, capsys):
+    def function(*args, **kwargs):
+        Dropping(signum)
+        time.sleep(5)
+
+    monkeypatch.setattr("wae_rnf_jax.cli._loaded_config", function)
+    code, word = CODES[signum]
+    assert cli.main(commands["prepare"]) == code
+    assert capsys.readouterr().err == f"wae-rnf: {word}\n"
+
+
 def test_the_same_command_works_after_an_interruption(commands, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr("wae_rnf_jax.data.corpora._write_split", interrupting(signal.SIGINT))

@@ -159,7 +159,10 @@ def _silence() -> Iterator[None]:
     before, hook = [logger.level for logger in loggers], sys.unraisablehook
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
-    sys.unraisablehook = lambda unraisable: None
+    # An interruption is none of theirs.
+    sys.unraisablehook = lambda unraisable: (
+        hook(unraisable) if isinstance(unraisable.exc_value, KeyboardInterrupt) else None
+    )
     try:
         yield
     finally:
