@@ -8,16 +8,25 @@ from pathlib import Path
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "4"
 os.environ["NPROC"] = "64"
-# The tests compile much and compute little: LLVM's optimisations would cost most of their time.
-# What is compiled twice in a run, or again in the next run, is kept beside pytest's own cache.
+# The tests compile much and compute little: LLVM's optimisations would cost most of their time, and
+# the newer emitters of fused loops the most of what is left. What is compiled twice in a run, or
+# again in the next run, is kept beside pytest's own cache.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parent.parent / ".pytest_cache/jax")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "")
+    + " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+)
 
 import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of whole runs come first: with short ones last, no worker waits long for another."""
+    items.sort(key=lambda item: item.path.parent.name not in ("commands", "training"))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(text_folder, tmp_path):
     changes = {"train.num_epochs": 4000, "train.eval_every": 100_000, "train.log_every": 1}
     command = [sys.executable, "-m", "wae_rnf_jax.cli"]
     process = subprocess.Popen(
-        [*command, *train_arguments(text_folder, workdir, **changes)],
+        [*command, *train_arguments(text_folder, workdir, "lm", **changes)],
         cwd=ROOT,
         env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
         stderr=subprocess.PIPE,

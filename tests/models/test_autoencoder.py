@@ -1,5 +1,7 @@
 """The composed model: padding, keyed draws, the language model, and decoding step by step."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,11 @@ WHERE = jnp.ones(B, bool)
 def build(key, **options):
     sizes = {"vocab_size": V, "embedding_dim": 5, "hidden_dim": 5, "latent_dim": 3}
     model = TextAutoencoder(**{**sizes, "cross_entropy_block": 8, **options})
+    return model, *variables_and_keys(model, key)
+
+
+@partial(jax.jit, static_argnames="model")
+def variables_and_keys(model, key):
     keys = example_keys(key, jnp.arange(B))
     variables = model.init(key, TOKENS, LENGTHS, keys, where=WHERE, train=True)
     # Flows start as the identity and biases at zero: move every parameter off its start.
@@ -27,9 +34,10 @@ def build(key, **options):
         for k, x in zip(jax.random.split(key, len(leaves)), leaves, strict=True)
     ]
     params = jax.tree.unflatten(structure, [x + n for x, n in zip(leaves, noise, strict=True)])
-    return model, {**variables, "params": params}, keys
+    return {**variables, "params": params}, keys
 
 
+@partial(jax.jit, static_argnames=("model", "train"))
 def forward(model, variables, keys, tokens=TOKENS, lengths=LENGTHS, *, train=False):
     return model.apply(
         variables,
@@ -40,6 +48,11 @@ def forward(model, variables, keys, tokens=TOKENS, lengths=LENGTHS, *, train=Fal
         train=train,
         mutable=["batch_stats"],
     )[0]
+
+
+@partial(jax.jit, static_argnames=("model", "method"))
+def applied(model, variables, *args, method):
+    return model.apply(variables, *args, method=method)
 
 
 OPTIONS = [
@@ -62,11 +75,11 @@ def test_padding_changes_no_number(key, options):
 def test_reconstruction_nll_is_the_sum_of_the_decoders_steps(key, options):
     model, variables, keys = build(key, **options)
     zk = forward(model, variables, keys).zk
-    nll = model.apply(variables, zk, TOKENS, LENGTHS, method="reconstruction_nll")
-    carry = model.apply(variables, zk, method="initial_carry")
+    nll = applied(model, variables, zk, TOKENS, LENGTHS, method="reconstruction_nll")
+    carry = applied(model, variables, zk, method="initial_carry")
     last, total = np.full(B, BOS_ID, np.int32), np.zeros(B)
     for t in range(L + 1):
-        carry, logits = model.apply(variables, carry, jnp.asarray(last), zk, method="decode_step")
+        carry, logits = applied(model, variables, carry, last, zk, method="decode_step")
         target = np.where(t < LENGTHS, TOKENS[:, min(t, L - 1)], np.where(t == LENGTHS, EOS_ID, 0))
         log_probs = np.asarray(jax.nn.log_softmax(logits))[np.arange(B), target]
         total -= np.where(t <= LENGTHS, log_probs, 0.0)
@@ -77,8 +90,9 @@ def test_reconstruction_nll_is_the_sum_of_the_decoders_steps(key, options):
 def test_many_codes_of_one_sentence_score_as_each_alone(key):
     model, variables, _ = build(key, z_every_step=True)
     zk = jax.random.normal(key, (6, B, 3))
-    together = model.apply(variables, zk, TOKENS, LENGTHS, method="reconstruction_nll")
-    alone = [model.apply(variables, z, TOKENS, LENGTHS, method="reconstruction_nll") for z in zk]
+    score = partial(applied, model, variables, method="reconstruction_nll")
+    together = score(zk, TOKENS, LENGTHS)
+    alone = [score(z, TOKENS, LENGTHS) for z in zk]
     np.testing.assert_allclose(together, np.stack(alone), rtol=1e-5)
 
 
@@ -110,12 +124,14 @@ def test_bfloat16_rounds_the_words_products_alone(key):
     exact, variables, keys = build(key, num_flow_steps=2, batch_norm=True, z_every_step=True)
     rounded = exact.clone(dtype="bfloat16")
 
-    def value(params, model):
+    @partial(jax.jit, static_argnums=1)
+    @partial(jax.value_and_grad, has_aux=True)
+    def value_and_gradient(params, model):
         out = forward(model, {**variables, "params": params}, keys, train=True)
         return out.nll.sum(), out
 
-    (loss, out), gradient = jax.value_and_grad(value, has_aux=True)(variables["params"], rounded)
-    (expected, _), of_exact = jax.value_and_grad(value, has_aux=True)(variables["params"], exact)
+    (loss, out), gradient = value_and_gradient(variables["params"], rounded)
+    (expected, _), of_exact = value_and_gradient(variables["params"], exact)
     chex.assert_type(jax.tree.leaves((out, gradient)), jnp.float32)
     assert 1e-6 < abs(loss / expected - 1) < 2e-3
     norms = [
@@ -123,7 +139,7 @@ def test_bfloat16_rounds_the_words_products_alone(key):
         for tree in (jax.tree.map(jnp.subtract, gradient, of_exact), of_exact)
     ]
     assert 1e-4 < norms[0] / norms[1] < 5e-2
-    of_flow = (m.apply(variables, out.z0, method="flow_forward") for m in (rounded, exact))
+    of_flow = (applied(m, variables, out.z0, method="flow_forward") for m in (rounded, exact))
     jax.tree.map(np.testing.assert_array_equal, *of_flow)
 
 
@@ -139,8 +155,8 @@ def test_language_model_has_an_empty_code(key):
 def test_flow_of_the_model_is_inverted(key, flow):
     model, variables, _ = build(key, num_flow_steps=3, flow=flow)
     z0 = jax.random.normal(key, (5, 3))
-    zk, log_det = model.apply(variables, z0, method="flow_forward")
-    back, inverse_log_det = model.apply(variables, zk, method="flow_inverse")
+    zk, log_det = applied(model, variables, z0, method="flow_forward")
+    back, inverse_log_det = applied(model, variables, zk, method="flow_inverse")
     assert float(jnp.abs(zk - z0).max()) > 0.05
     np.testing.assert_allclose(back, z0, atol=1e-4)
     np.testing.assert_allclose(inverse_log_det, -log_det, atol=1e-4)

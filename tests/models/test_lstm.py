@@ -1,5 +1,7 @@
 """The LSTM against a NumPy loop in double precision, and its carry at each row's length."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +32,11 @@ def numpy_lstm(params, carry, inputs, context):
     return np.stack(hs, 1), np.stack(cs, 1)
 
 
+@partial(jax.jit, static_argnames=("lstm", "method"))
+def applied(lstm, variables, *args, method="__call__", **options):
+    return lstm.apply(variables, *args, method=method, **options)
+
+
 def make(key, x64_dtype):
     keys = jax.random.split(key, 5)
     lstm = LSTM(H, E, Z, INITIALIZERS["pytorch"])
@@ -43,7 +50,7 @@ def make(key, x64_dtype):
 
 def test_lstm_agrees_with_numpy_in_double_precision(key, x64):
     lstm, variables, carry, inputs, context = make(key, jnp.float64)
-    (h, c), outputs = lstm.apply(variables, carry, inputs, context=context)
+    (h, c), outputs = applied(lstm, variables, carry, inputs, context=context)
     hs, cs = numpy_lstm(variables["params"], carry, np.asarray(inputs), np.asarray(context))
     np.testing.assert_allclose(outputs, hs, rtol=0, atol=1e-12)
     np.testing.assert_allclose(h, hs[:, -1], rtol=0, atol=1e-12)
@@ -53,7 +60,7 @@ def test_lstm_agrees_with_numpy_in_double_precision(key, x64):
 def test_carry_stops_at_each_rows_length(key, x64):
     lstm, variables, carry, inputs, context = make(key, jnp.float64)
     lengths = np.array([1, 3, 5])
-    (h, c), _ = lstm.apply(variables, carry, inputs, context=context, lengths=jnp.asarray(lengths))
+    (h, c), _ = applied(lstm, variables, carry, inputs, context=context, lengths=lengths)
     hs, cs = numpy_lstm(variables["params"], carry, np.asarray(inputs), np.asarray(context))
     rows = np.arange(B)
     np.testing.assert_allclose(h, hs[rows, lengths - 1], rtol=0, atol=1e-12)
@@ -65,18 +72,18 @@ def test_leading_axes_are_independent_runs_over_the_same_inputs(key):
     other = tuple(-x for x in carry)
     both = tuple(jnp.stack(pair) for pair in zip(carry, other, strict=True))
     contexts = jnp.stack([context, 2 * context])
-    _, outputs = lstm.apply(variables, both, inputs, context=contexts)
-    _, first = lstm.apply(variables, carry, inputs, context=context)
-    _, second = lstm.apply(variables, other, inputs, context=2 * context)
+    _, outputs = applied(lstm, variables, both, inputs, context=contexts)
+    _, first = applied(lstm, variables, carry, inputs, context=context)
+    _, second = applied(lstm, variables, other, inputs, context=2 * context)
     np.testing.assert_allclose(outputs[0], first, atol=1e-6)
     np.testing.assert_allclose(outputs[1], second, atol=1e-6)
 
 
 def test_single_steps_are_the_sequence(key):
     lstm, variables, carry, inputs, context = make(key, jnp.float32)
-    _, outputs = lstm.apply(variables, carry, inputs, context=context)
+    _, outputs = applied(lstm, variables, carry, inputs, context=context)
     for t in range(T):
-        carry = lstm.apply(variables, carry, inputs[:, t], context, method="step")
+        carry = applied(lstm, variables, carry, inputs[:, t], context, method="step")
         np.testing.assert_allclose(carry[0], outputs[:, t], atol=1e-6)
 
 

@@ -25,7 +25,7 @@ def tiny_config(**objective):
     return config
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def batch():
     """Eight rows, the last two of padding."""
     rng = np.random.default_rng(0)

@@ -12,22 +12,25 @@ SETTINGS = CodebookSettings(
 POINTS = np.array([[0, 0], [0, 1], [10, 10], [10, 11]], np.float32)
 
 
-def run(steps, settings=SETTINGS, where=(True,) * 4):
-    book, books = initial_codebook(settings, 2), []
-    update = jax.jit(
-        lambda book, means, step: updated_codebook(
-            book,
-            means,
-            jnp.log(jnp.full((4, 2), 0.5)),
-            jnp.asarray(where),
-            step,
-            jax.random.fold_in(jax.random.key(0), step),
-            settings=settings,
-            axis_name=None,
-        )
+@jax.jit
+def update(book, means, where, step):
+    return updated_codebook(
+        book,
+        means,
+        jnp.log(jnp.full((4, 2), 0.5)),
+        where,
+        step,
+        jax.random.fold_in(jax.random.key(0), step),
+        settings=SETTINGS,
+        axis_name=None,
     )
+
+
+def run(steps, where=(True,) * 4):
+    book, books = initial_codebook(SETTINGS, 2), []
     for step in range(steps):
-        book = update(book, jnp.asarray(POINTS + 100 * (step == 0)), jnp.asarray(step))
+        means = jnp.asarray(POINTS + 100 * (step == 0))
+        book = update(book, means, jnp.asarray(where), jnp.asarray(step))
         books.append(book)
     return books
 

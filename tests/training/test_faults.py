@@ -1,6 +1,6 @@
 """Whole runs of the command under faults: kills, a second run, damage, a full disk.
 
-`WAE_RNF_KILLS` sets how many times the run is killed, 3 unless set.
+`WAE_RNF_KILLS` sets how many times the run is killed, 2 unless set.
 """
 
 import errno
@@ -28,7 +28,7 @@ from wae_rnf_jax.training.snapshots import read_snapshot
 from wae_rnf_jax.training.workdir import fingerprint, read_config
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("WAE_RNF_KILLS", "3"))
+KILLS = int(os.environ.get("WAE_RNF_KILLS", "2"))
 STEPS_PER_EPOCH = 8
 SMALL = {
     "data.num_sentences": (64, 12, 9),

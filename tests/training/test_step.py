@@ -19,6 +19,7 @@ from wae_rnf_jax.training.step import eval_step, train_step
 PAPER = {"mmd_weight": 10.0, "rnf_weight": 1.0, "sharpness": 0.5}
 SYSTEMS = {
     "lm": {"name": "lm"},
+    "vae": {"name": "vae"},
     "wae_rnf": {"name": "wae_rnf", "mmd_weight": 10.0, "rnf_weight": 1.0},
     "wae_rnf_paper": {"name": "wae_rnf_paper", **PAPER},
     "wae_rnf_fisher": {
@@ -34,9 +35,10 @@ SYSTEMS["wae_rnf_state"] = {**SYSTEMS["wae_rnf_fisher"], "features": "state"}
 def tiny_recipe(system, optimizer=None):
     """Recipe and first state, with plain gradient descent."""
     config = tiny_config(**SYSTEMS[system])
+    if system in ("lm", "vae"):
+        config.model.num_flow_steps = config.codebook.num_centers = 0
     if system == "lm":
-        config.model.update(latent_dim=0, num_flow_steps=0)
-        config.codebook.num_centers = 0
+        config.model.latent_dim = 0
     if system == "wae_rnf_paper":
         config.model.update(batch_norm=True, flow="planar_paper", initializer="pytorch")
         config.codebook.refresh_every = 0
@@ -89,14 +91,14 @@ def test_training_lowers_the_loss(batch, rng):
     assert bool(state.codebook.ready)
 
 
+@pytest.fixture(scope="module")
 def objective_inputs(batch):
     """A forward pass of the paper's tiny model, with its context at λ = .3."""
     recipe, state = tiny_recipe("wae_rnf_paper")
     keys = jax.random.split(jax.random.key(1), 8)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    out = recipe.model.apply(
-        variables, batch["tokens"], batch["lengths"], keys, where=batch["where"], train=False
-    )
+    apply = jax.jit(partial(recipe.model.apply, train=False))
+    out = apply(variables, batch["tokens"], batch["lengths"], keys, where=batch["where"])
     return out, Context(
         keys=keys,
         where=batch["where"],
@@ -109,8 +111,8 @@ def objective_inputs(batch):
     )
 
 
-def test_papers_objective_is_its_formula_switch_for_switch(batch):
-    out, ctx = objective_inputs(batch)
+def test_papers_objective_is_its_formula_switch_for_switch(objective_inputs):
+    out, ctx = objective_inputs
     terms = OBJECTIVES["wae_rnf_paper"](out, ctx, **PAPER)
     loss = sum(np.asarray(weight * value) for weight, value in terms.values())
     z0, zk = np.asarray(out.z0, np.float64), np.asarray(out.zk, np.float64)
@@ -135,9 +137,9 @@ def test_papers_objective_is_its_formula_switch_for_switch(batch):
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
-def test_pullback_objective_matches_the_inverse_magnification_at_zk(batch):
+def test_pullback_objective_matches_the_inverse_magnification_at_zk(batch, objective_inputs):
     """((Σ log|det J| + m(zk) − offset)/Z)², the offset the batch's mean, unknown m at the mean."""
-    out, ctx = objective_inputs(batch)
+    out, ctx = objective_inputs
     terms = OBJECTIVES["wae_rnf_pullback"](
         out, ctx, mmd_weight=10.0, rnf_weight=2.0, features="state"
     )
@@ -166,9 +168,9 @@ def test_pullback_step_follows_the_metric_and_stays_finite(batch, rng, features)
         assert np.isfinite(leaf).all()
 
 
-def test_attract_and_repel_pull_opposite_ways(batch):
+def test_attract_and_repel_pull_opposite_ways(objective_inputs):
     """Nearer the centres, `attract` is lower and `repel` higher."""
-    out, ctx = objective_inputs(batch)
+    out, ctx = objective_inputs
     ctx = ctx._replace(codebook=ctx.codebook._replace(ready=jnp.asarray(True)))
     near = out._replace(points=0 * out.points + ctx.codebook.centers[0][None, None])
     for name, sign in (("wae_rnf_attract", -1), ("wae_rnf_repel", 1)):
@@ -178,8 +180,8 @@ def test_attract_and_repel_pull_opposite_ways(batch):
         assert sign * (near_term - far_term) > 0
 
 
-def test_wae_reads_the_prior_at_zk_and_subtracts_the_log_det(batch):
-    out, ctx = objective_inputs(batch)
+def test_wae_reads_the_prior_at_zk_and_subtracts_the_log_det(objective_inputs):
+    out, ctx = objective_inputs
     terms = OBJECTIVES["wae"](out, ctx, mmd_weight=10.0)
     weight, kl = terms["kl"]
     z0, zk, mean = (np.asarray(x, np.float64) for x in (out.z0, out.zk, out.mean))
@@ -208,7 +210,7 @@ def test_in_bfloat16_losses_statistics_and_parameters_stay_float32(batch, rng):
 
 
 def test_annealing_follows_the_state_s_step(batch, rng):
-    recipe, state = tiny_recipe("wae_rnf")
+    recipe, state = tiny_recipe("vae")
     recipe = recipe._replace(kl_weight=linear_annealing(start=1, length=4, maximum=0.5))
     step = jax.jit(partial(train_step, recipe=recipe))
     seen = []
