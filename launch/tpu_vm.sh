@@ -106,17 +106,18 @@ END
 
 install() {
   needs git tar
-  local archive=$FOLDER.tar.gz folder=.
+  local archive=$FOLDER.tar.gz
+  packed=.
   if dry_run; then
     echo "git ls-files --cached --others --exclude-standard -z | tar -czf $archive --null -T -"
   else
-    folder=$(mktemp -d)
-    trap 'rm -rf "$folder"' EXIT
+    packed=$(mktemp -d)
+    trap 'rm -rf "$packed"' EXIT
     # Tracked files as they are here, and new ones, but nothing that .gitignore names.
     git ls-files --cached --others --exclude-standard -z |
-      tar -czf "$folder/$archive" --null -T -
+      tar -czf "$packed/$archive" --null -T -
   fi
-  tpu_vm scp "$folder/$archive" "$TPU_NAME:" --worker=all
+  tpu_vm scp "$packed/$archive" "$TPU_NAME:" --worker=all
   on_workers all "$(worker_setup)"
 }
 

@@ -9,7 +9,7 @@ import pytest
 from command_runs import ROOT
 
 # What the scripts need of the system; gcloud and the like are absent, wherever they lie.
-TOOLS = "bash basename cat dirname git gzip mkdir mktemp nohup rm setsid sh sleep tail tar"
+TOOLS = "bash basename cat cp dirname git gzip mkdir mktemp nohup rm setsid sh sleep tail tar"
 
 
 class Ended(NamedTuple):
@@ -31,6 +31,7 @@ class Launch:
     def program(self, name: str, script: str) -> None:
         """Puts a stand-in on the PATH."""
         path = self.bin / name
+        path.unlink(missing_ok=True)  # never written through a link
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
 

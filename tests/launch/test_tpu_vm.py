@@ -5,7 +5,6 @@ import subprocess
 import time
 
 import pytest
-from command_runs import ROOT
 
 SLICE = {"PROJECT": "p", "ZONE": "z", "TPU_NAME": "t"}
 KIND = {"ACCELERATOR_TYPE": "v6e-16", "RUNTIME_VERSION": "v2-alpha-tpuv6e"}
@@ -69,22 +68,16 @@ def test_every_worker_gets_the_checkout_and_sets_it_up(launch):
     assert "--editable '.[tpu,gcs]'" in command
 
 
-# Copies to the folder and runs commands there, as a slice of one worker would in its home.
-GCLOUD = """case "$4" in
-scp) cp "$5" home/; exit ;;
-describe) [ "$3" = tpu-vm ] && echo READY; exit ;;
-esac
-for argument; do
+# Runs commands in a folder, as a slice of one worker would in its home.
+GCLOUD = """for argument; do
   case "$argument" in --command=*) cd home && exec bash -c "${argument#--command=}" ;; esac
-done
-echo "$@" >gcloud.log"""
+done"""
 
 
 @pytest.fixture
 def worker(launch, tmp_path):
     """The home folder of a worker."""
     launch.program("gcloud", GCLOUD.replace("home", str(tmp_path / "home")))
-    (launch.bin / "cp").symlink_to("/bin/cp")
     folder = tmp_path / "home" / "wae_rnf_jax" / ".venv" / "bin"
     folder.mkdir(parents=True)
     program = folder / "wae-rnf"
@@ -112,21 +105,11 @@ def test_a_run_outlives_its_connection_and_is_stopped_by_a_signal(launch, worker
     assert log.read_text().splitlines() == ["train", "--distributed", *RUN, "up", "saved"]
 
 
-def test_the_checkout_is_copied_without_what_git_ignores(launch, worker):
-    (worker / "wae_rnf_jax.tar.gz").touch()
-    # The set-up itself needs a network: only the copy is looked at.
-    launch.program("bash", "exit 0")
-    result = subprocess.run(
-        ["/bin/bash", ROOT / "launch" / "tpu_vm.sh", "install"],
-        env={"PATH": str(launch.bin), "HOME": str(worker), **SLICE},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    names = subprocess.check_output(
-        ["tar", "-tzf", worker / "wae_rnf_jax.tar.gz"], text=True
-    ).splitlines()
+def test_the_checkout_is_copied_without_what_git_ignores(launch, tmp_path):
+    copy = tmp_path / "copy.tar.gz"
+    launch.program("gcloud", f'[ "$4" != scp ] || cp "$5" {copy}')  # the set-up needs a network
+    assert launch("tpu_vm.sh", "install", **SLICE).code == 0
+    names = subprocess.check_output(["tar", "-tzf", copy], text=True).splitlines()
     assert {"launch/setup.sh", "requirements.txt", "wae_rnf_jax/cli.py"} <= set(names)
     assert not any(name.startswith((".venv/", ".git/")) or "__pycache__" in name for name in names)
 
