@@ -1,4 +1,4 @@
-"""Commands on a workdir on gs://: stopped and resumed without the local copy, and used from afar."""
+"""Commands on a workdir on gs://: resumed without the local copy, and used from afar."""
 
 import os
 import shutil

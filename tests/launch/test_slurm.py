@@ -16,7 +16,7 @@ def test_a_dry_run_prints_the_commands(launch):
     first, comment, last = ended.out.splitlines()
     command = ["srun", "--kill-on-bad-exit=0", "--wait=600", f"{ROOT}/.venv/bin/wae-rnf", *TRAIN]
     assert shlex.split(first) == command
-    assert comment.startswith("# after exit code 75")
+    assert comment.startswith("# after exit code 75 or 143")
     assert last == "scontrol requeue JOB"
 
 
@@ -26,6 +26,7 @@ def test_a_dry_run_prints_the_commands(launch):
         (0, "RUNNING", False),  # finished
         (1, "RUNNING", False),  # failed
         (75, "RUNNING", True),  # stopped before the time limit
+        (143, "RUNNING", True),  # and before the first step
         (75, "COMPLETING", False),  # cancelled
     ],
 )
