@@ -27,10 +27,15 @@ def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.comparison import evaluated_runs, footing_notes
     from wae_rnf_jax.evaluation.published import published_results
 
-    workdirs = [options.path_of(name) for name in values["workdirs"].value]
+    names = values["workdirs"].value
+    workdirs = [options.local_workdir(name, "workdirs") for name in names]
     if not workdirs:
         raise InputError("no workdir to compare: name one or more, as in runs/grammar/*")
-    runs = evaluated_runs(workdirs)
+    try:
+        runs = evaluated_runs(workdirs)
+    except InputError as error:  # of a remote workdir, by its own name
+        raise InputError(options.in_given_names(str(error), workdirs, names)) from error
+    runs = [run._replace(workdir=name) for run, name in zip(runs, names, strict=True)]
     published = []
     if values["published"].value:
         on_test = {run.corpus for run in runs if run.split == "test"}

@@ -33,9 +33,11 @@ def _run(values: flags.FlagValues) -> None:
 
     from wae_rnf_jax.evaluation.likelihood import evaluate_split
     from wae_rnf_jax.evaluation.report import figure_table, write_results
+    from wae_rnf_jax.training.workdir import load_run
 
-    run = options.trained_run(values)
-    options.check_folder(options.workdir_path(values), "workdir")
+    workdir = options.workdir_path(values)
+    run = load_run(workdir)
+    options.check_folder(workdir, "workdir")
     judge = _language_model(values, run)
     split_name = values["split"].value
     settings = options.likelihood_settings(values)
@@ -57,10 +59,10 @@ def _run(values: flags.FlagValues) -> None:
         settings.update(lm_workdir=values["lm_workdir"].value, lm_step=judge.step)
     print(f"{system}, step {run.step}, split {split_name}\n")
     print(figure_table(figures), flush=True)  # whatever becomes of the file
-    path = options.workdir_path(values) / "results.json"
+    path = workdir / "results.json"
     with options.writing(path, "workdir"):
         write_results(path, split=split_name, settings=settings, figures=figures)
-    print(f"\nwritten to {path}")
+    print(f"\nwritten to {options.published(values, path)}")
 
 
 def _language_model(values: flags.FlagValues, run):
@@ -69,9 +71,9 @@ def _language_model(values: flags.FlagValues, run):
 
     if not values["lm_workdir"].value:
         return None
-    workdir = options.path_of(values["lm_workdir"].value)
+    workdir = values["lm_workdir"].value
     try:
-        judge = load_run(workdir)
+        judge = load_run(options.local_workdir(workdir))
     except InputError as error:
         raise InputError(str(error).replace("--workdir:", "--lm_workdir:", 1)) from error
     if judge.model.latent_dim:

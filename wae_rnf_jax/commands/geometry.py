@@ -49,13 +49,15 @@ def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.geometry_report import geometry_report, pairs_in_words, side_by_side
     from wae_rnf_jax.evaluation.pictures import save_plane
     from wae_rnf_jax.evaluation.report import json_text
+    from wae_rnf_jax.training.workdir import load_run
 
     start, end = (options.given_sentence(values, name) for name in ("start", "end"))
     through = options.given_sentence(values, "through") if values["through"].value else None
-    run = options.trained_run(values)
+    workdir = options.workdir_path(values)
+    run = load_run(workdir)
     flag, stem = "output", options.path_of(values["output"].value or "")
     if not values["output"].value:
-        flag, stem = "workdir", options.workdir_path(values) / "geometry"
+        flag, stem = "workdir", workdir / "geometry"
     options.check_folder(stem.parent, flag)
     report = geometry_report(
         run.model,
@@ -81,7 +83,7 @@ def _run(values: flags.FlagValues) -> None:
         with new_file(figures) as file:
             file.write(f"{json_text(report.figures)}\n".encode())
     for path in (*files, figures):
-        print(f"written to {path}")
+        print(f"written to {options.published(values, path) if flag == 'workdir' else path}")
 
 
 class _Progress:

@@ -28,7 +28,9 @@ def prepare_process() -> None:
 
 def define_workdir(values: flags.FlagValues) -> None:
     """Defines `--workdir`."""
-    flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
+    flags.DEFINE_string(
+        "workdir", None, "folder of the run, also gs://BUCKET/FOLDER", flag_values=values
+    )
 
 
 def define_input(values: flags.FlagValues) -> None:
@@ -101,8 +103,29 @@ def required(values: flags.FlagValues, name: str, what: str) -> str:
 
 
 def workdir_path(values: flags.FlagValues) -> Path:
-    """The folder that `--workdir` names."""
-    return path_of(required(values, "workdir", "name a folder"))
+    """The folder that `--workdir` names, to read from; a remote one is fetched."""
+    return local_workdir(required(values, "workdir", "name a folder"))
+
+
+def local_workdir(name: str, flag: str = "workdir") -> Path:
+    """The folder that a flag names, to read from; a remote one is fetched."""
+    from wae_rnf_jax.training import remote
+
+    return remote.local_workdir(name, flag)
+
+
+def in_given_names(message: str, workdirs: Iterable[Path], names: Iterable[str]) -> str:
+    """A message that names workdirs as the user did, and not by the folders they are fetched to."""
+    for workdir, name in zip(workdirs, names, strict=True):
+        message = message.replace(str(workdir), name) if "://" in name else message
+    return message
+
+
+def published(values: flags.FlagValues, path: Path) -> str:
+    """Where a file of the workdir is, for the user; into a remote workdir, it is copied."""
+    from wae_rnf_jax.training.remote import publish_file
+
+    return publish_file(values["workdir"].value, path)
 
 
 def path_of(name: str) -> Path:

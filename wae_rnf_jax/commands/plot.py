@@ -25,7 +25,7 @@ def _run(values: flags.FlagValues) -> None:
     names = values["workdirs"].value
     if not names:
         raise InputError("--workdirs is missing: name the folder of at least one run")
-    workdirs = [options.path_of(name) for name in names]
+    workdirs = [options.local_workdir(name, "workdirs") for name in names]
     labels = _labels(workdirs)
     runs = dict(zip(labels, map(_metrics, workdirs), strict=True))
     output = options.path_of(options.required(values, "output", "name a folder"))

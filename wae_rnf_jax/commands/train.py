@@ -47,6 +47,15 @@ def _define_flags(values: flags.FlagValues) -> None:
         "stop at the first NaN, naming the operation; slower, and takes more memory",
         flag_values=values,
     )
+    flags.DEFINE_integer(
+        "stop_code",
+        0,
+        "exit code of a run that SIGTERM stopped and that has saved, for schedulers to tell it "
+        "from one that is finished, which is 0; of several processes, process 0's",
+        lower_bound=0,
+        upper_bound=125,
+        flag_values=values,
+    )
     flags.DEFINE_enum(
         "log_level",
         "warning",
@@ -59,6 +68,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues) -> int:
     from wae_rnf_jax.training.flags import StartFlags
     from wae_rnf_jax.training.loop import Interrupted, train
+    from wae_rnf_jax.training.remote import published_run, training_workdir
     from wae_rnf_jax.training.verbosity import library_logging
 
     level = values["log_level"].value
@@ -68,16 +78,20 @@ def _run(values: flags.FlagValues) -> int:
         if values["dry_run"].value:
             print_dry_run(config, origin)
             return 0
+        name = options.required(values, "workdir", "name a folder")
         try:
-            train(
-                config,
-                options.workdir_path(values),
-                origin=origin,
-                flags=StartFlags(**given, quiet=level == "error"),
-            )
+            with published_run(name) as published:
+                train(
+                    config,
+                    training_workdir(name),
+                    origin=origin,
+                    flags=StartFlags(**given, quiet=level == "error"),
+                    published=published,
+                )
         except Interrupted as stop:
             print(f"wae-rnf: {stop}", file=sys.stderr)
-            return 128 + stop.signum if stop.signum == signal.SIGINT else 0
+            stopped = values["stop_code"].value
+            return 128 + stop.signum if stop.signum == signal.SIGINT else stopped
         except TrainingFailed as failure:
             print(f"wae-rnf: {failure}", file=sys.stderr)
             return 1
@@ -91,7 +105,8 @@ def _origin(values: flags.FlagValues):
     workdir, parts = values["init_from"].value, values["init_parts"].value
     if workdir:
         # Compared on resuming: the same folder and parts, however they were typed.
-        return Origin(os.path.normpath(workdir), tuple(sorted({p.strip("/ ") for p in parts})))
+        place = workdir.rstrip("/") if "://" in workdir else os.path.normpath(workdir)
+        return Origin(place, tuple(sorted({p.strip("/ ") for p in parts})))
     if parts:
         raise InputError("--init_parts needs --init_from: name the workdir to take them from")
     return None

@@ -56,6 +56,18 @@ def sole_use(workdir: Path) -> Iterator[None]:
         yield
 
 
+def is_held(workdir: Path) -> bool:
+    """Whether a process holds the workdir; False where there is none, or no locks to tell by."""
+    try:
+        with (workdir / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _sign(file) -> None:
     try:
         file.truncate(0)

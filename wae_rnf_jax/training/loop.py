@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def train(
     *,
     origin: Origin | None = None,
     flags: StartFlags = NO_FLAGS,
+    published: Callable[[], None] = lambda: None,
 ) -> Path:
     """Trains to the end of `config.train.num_epochs`, or resumes and then does.
 
@@ -73,6 +75,7 @@ def train(
       origin: another run whose model this one starts from, if any; once there is a checkpoint, it
         is only compared with the one that the run began from.
       flags: what this start is asked for beside training.
+      published: called after each checkpoint, to copy it to another place.
 
     Returns:
       The workdir.
@@ -101,7 +104,7 @@ def train(
         flags = flags._replace(debug_nans=debugging)
         try:
             with jax.debug_nans(debugging):
-                _Trainer(config, corpus, workdir, checkpoints, transfer, flags).run()
+                _Trainer(config, corpus, workdir, checkpoints, transfer, flags, published).run()
         except (TrainingFailed, FloatingPointError) as error:
             good = checkpoints.latest_step()
             where = "none" if good is None else f"step {good}, in {checkpoints.directory}"
@@ -121,8 +124,10 @@ class _Trainer:
         checkpoints: Checkpoints,
         transfer: Transfer | None,
         flags: StartFlags,
+        published: Callable[[], None],
     ) -> None:
         self.config, self.corpus, self.workdir = config, corpus, workdir
+        self.published = published
         self.checkpoints, self.flags = checkpoints, flags
         batch_size = config.train.batch_size
         self.steps_per_epoch = num_batches_per_epoch(len(corpus.train), batch_size)
@@ -242,6 +247,8 @@ class _Trainer:
             self.unsaved = None
         except NotSaved as error:
             self.unsaved = error
+        else:
+            self.published()
 
     def _stop_on_signal(self, step: int, log: MetricsLog) -> None:
         log.flush()

@@ -8,7 +8,6 @@ it was drawn: a language model's decoder, say, has no layer that reads a code.
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +20,7 @@ from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
 from wae_rnf_jax.training.flags import Origin
+from wae_rnf_jax.training.remote import local_workdir
 from wae_rnf_jax.training.state import initial_variables
 from wae_rnf_jax.training.step import TrainState
 from wae_rnf_jax.training.workdir import load_run
@@ -107,7 +107,7 @@ def planned_transfer(origin: Origin, model: TextAutoencoder, vocabulary: Vocabul
       InputError: there is no such run or part, or a part has other sizes in it.
     """
     try:
-        source = load_run(Path(origin.workdir).expanduser())
+        source = load_run(local_workdir(origin.workdir))
     except InputError as error:
         raise InputError(str(error).replace("--workdir:", "--init_from:", 1)) from error
     there = flatten_dict(source.variables, sep="/")

@@ -1,0 +1,52 @@
+"""A stand-in for gs://, without a network: etils.epath finds it where it would find gcsfs."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+from etils.epath.backend import fsspec_backend
+from fsspec.implementations.local import LocalFileSystem
+
+from wae_rnf_jax.training import lease, mirror
+
+
+class Bucket(LocalFileSystem):
+    """gs://BUCKET/NAME is the file BUCKET/NAME of a folder; folders come with their files.
+
+    `on_write` is called with the name of each file before it is written, and may raise.
+    """
+
+    protocol = ("gs", "gcs")
+    cachable = False
+    folder = Path("/nowhere")
+    on_write = staticmethod(lambda name: None)
+
+    def __init__(self, **options):
+        super().__init__(auto_mkdir=True)
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        path = str(path)
+        if path.startswith("gs://"):
+            path = f"{cls.folder}/{path.removeprefix('gs://')}"
+        return super()._strip_protocol(path)
+
+    def _open(self, path, mode="rb", **options):
+        if "w" in mode:
+            self.on_write(str(path).removeprefix(f"{self.folder}/"))
+        return super()._open(path, mode, **options)
+
+
+def install_bucket(folder: Path, home: Path, patch: pytest.MonkeyPatch) -> type[Bucket]:
+    """Puts gs:// into a folder, and the mirrors into another; leases live a second."""
+    folder.mkdir()
+    patch.setattr(Bucket, "folder", folder)
+    for name in Bucket.protocol:
+        patch.setitem(sys.modules["fsspec.registry"]._registry, name, Bucket)
+    uncached = fsspec_backend._get_filesystem.__wrapped__
+    patch.setattr(fsspec_backend, "_get_filesystem", partial(uncached, fsspec_backend))
+    patch.setattr(mirror, "DIRECTORY", str(home))
+    for name, seconds in (("BEAT", 0.1), ("LIFE", 1.0), ("SETTLE", 0.02), ("LOOK", 0.05)):
+        patch.setattr(lease, name, seconds)
+    return Bucket
