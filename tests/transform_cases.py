@@ -134,6 +134,10 @@ CASES = {
     "linear_annealing": Case(
         wae.linear_annealing(start=20, length=60, maximum=0.8), (integers(90, BATCH),)
     ),
+    "lstm_states": Case(
+        wae.lstm_states,
+        (floats(STEPS, BATCH, 4 * DIM), floats(4 * DIM), floats(DIM, 4 * DIM), ROWS, ROWS),
+    ),
     "match_regularizer": Case(
         partial(wae.match_regularizer, dim=DIM), (floats(BATCH), floats(BATCH), floats())
     ),

@@ -64,6 +64,7 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         pullback_metric,
         pullback_metric_product,
     )
+    from wae_rnf_jax.functional.recurrence import lstm_states
     from wae_rnf_jax.functional.riemannian import (
         rbf_bandwidth,
         rbf_log_magnification,
@@ -127,6 +128,7 @@ __all__ = (
     "imq_kernel",
     "kmeans",
     "linear_annealing",
+    "lstm_states",
     "match_regularizer",
     "metric_log_magnification",
     "mmd_squared_biased",

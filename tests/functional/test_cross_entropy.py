@@ -156,6 +156,33 @@ def test_vmap_over_hidden_alone(inputs, where, weights, masked):
 
 
 @pytest.mark.usefixtures("x64")
+def test_the_last_block_holds_all_rows_that_are_left():
+    """Two blocks of 64 rows, the last of them 0, 32 or 64: one program for every number of rows."""
+    rng = np.random.default_rng(0)
+    rows, block_size = 128, 64
+    hidden, kernel = rng.normal(size=(rows, HIDDEN)), rng.normal(size=(HIDDEN, VOCABULARY))
+    bias, targets = rng.normal(size=VOCABULARY), rng.integers(0, VOCABULARY, rows)
+    order = rng.permutation(rows)
+
+    @jax.jit
+    def derivative(where):
+        def loss(hidden, kernel, bias):
+            nll = wae.fused_linear_cross_entropy(
+                hidden, kernel, bias, targets, block_size=block_size, where=where
+            )
+            return nll.sum(), nll
+
+        return jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(hidden, kernel, bias)
+
+    for counted in (0, 1, 32, 33, 64, 65, 96, 97, 127, 128):
+        where = order < counted
+        (_, nll), gradients = derivative(where)
+        wanted_nll, wanted = references.linear_cross_entropy(hidden, kernel, bias, targets, where)
+        assert_close(nll, np.where(where, wanted_nll, 0), rtol=1e-10, atol=1e-12)
+        assert_close(gradients, wanted, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("kind", ["different", "same", None])
 def test_shard_map_with_a_replicated_kernel(inputs, where, weights, kind):
     """Sentences over the devices; the kernel's gradient is summed over them, as JAX defines it."""

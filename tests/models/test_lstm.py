@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from wae_rnf_jax.models.initializers import INITIALIZERS
 from wae_rnf_jax.models.lstm import LSTM
@@ -65,6 +66,41 @@ def test_carry_stops_at_each_rows_length(key, x64):
     rows = np.arange(B)
     np.testing.assert_allclose(h, hs[rows, lengths - 1], rtol=0, atol=1e-12)
     np.testing.assert_allclose(c, cs[rows, lengths - 1], rtol=0, atol=1e-12)
+
+
+def masked_loop(lstm, variables, carry, inputs, context, lengths):
+    """The carry and the outputs, step by step, with the carry of an ended row kept."""
+    outputs = []
+    for t in range(T):
+        new = lstm.apply(variables, carry, inputs[:, t], context, method="step")
+        alive = (t < lengths)[:, None]
+        carry = tuple(jnp.where(alive, *pair) for pair in zip(new, carry, strict=True))
+        outputs.append(carry[0])
+    return carry, jnp.stack(outputs, 1)
+
+
+@pytest.mark.parametrize("lengths", [(1, 3, 5), (0, 2, 7)])
+def test_with_lengths_values_and_gradients_are_those_of_a_masked_loop(key, x64, lengths):
+    lstm, variables, carry, inputs, context = make(key, jnp.float64)
+    lengths = jnp.asarray(lengths)
+
+    def whole(*arguments):
+        variables, carry, inputs, context = arguments
+        return lstm.apply(variables, carry, inputs, context=context, lengths=lengths)
+
+    def stepwise(*arguments):
+        return masked_loop(lstm, *arguments, lengths)
+
+    def with_gradients(function):
+        def loss(*arguments):
+            results = function(*arguments)
+            return sum(jnp.sin(2 * x).sum() for x in jax.tree.leaves(results)), results
+
+        derivative = jax.jit(jax.value_and_grad(loss, (0, 1, 2, 3), has_aux=True))
+        return derivative(variables, carry, inputs, context)
+
+    actual, wanted = map(with_gradients, (whole, stepwise))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), actual, wanted)
 
 
 def test_leading_axes_are_independent_runs_over_the_same_inputs(key):

@@ -4,14 +4,23 @@ Shape letters: N rows (sentences × time steps), H hidden, V vocabulary. Inside,
 blocks: hidden [blocks, rows, H], targets, masks and cotangents [blocks, rows].
 """
 
+import functools
+from collections.abc import Callable
+from typing import TypeVar
+
 import chex
 import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional._arrays import match_varying
 
+Sums = TypeVar("Sums")
+
 # Row counts of a block are multiples of this, so that accelerators need not pad the tiles.
 _ROW_MULTIPLE = 8
+# The last block has one of so many sizes, which are so many rows apart or more: one is run, but all
+# are compiled.
+_LAST_BLOCK_SIZES, _LAST_BLOCK_STEP = 4, 32
 
 
 def fused_linear_cross_entropy(
@@ -34,8 +43,9 @@ def fused_linear_cross_entropy(
     count gives all of them the same cotangent, so the forward pass, while it has a block's logits,
     computes the gradient for a cotangent of one, and the backward pass only scales it. That saves
     one of four matrix products. If the cotangents turn out to differ, the backward pass computes
-    the gradient as it does without `where`. The rows that count are brought together, and blocks of
-    others are left out: padding costs nothing but the rest of one block.
+    the gradient as it does without `where`. The rows that count are brought together, and the last
+    block is made a quarter, a half or three quarters of the others' size where that is enough, so
+    that padding costs less than a quarter of a block.
 
     The logits are a layer's output and not an estimator, so their products run at the backend's
     default matmul precision; they are accumulated, and normalised, in at least float32. Reverse
@@ -154,52 +164,51 @@ def _masked_nll(
 ) -> jax.Array:
     """The rows that count must come first."""
 
-    def add_block(i: jax.Array, nll: jax.Array) -> jax.Array:
-        logits = _logits(hidden[i], kernel, bias)
-        values = jax.nn.logsumexp(logits, axis=-1) - _at_target(logits, targets[i])
-        return nll.at[i].set(jnp.where(where[i], values, 0.0))
+    def add_rows(i: jax.Array, nll: jax.Array, *, rows: int) -> jax.Array:
+        logits = _logits(hidden[i, :rows], kernel, bias)
+        values = jax.nn.logsumexp(logits, axis=-1) - _at_target(logits, targets[i, :rows])
+        return nll.at[i, :rows].set(jnp.where(where[i, :rows], values, 0.0))
 
     nll = jnp.zeros_like(hidden[..., 0], _accumulator(hidden, kernel))
-    return jax.lax.fori_loop(0, _num_counted_blocks(where), add_block, nll)
+    return _over_counted_rows(add_rows, nll, where)
 
 
 def _masked_nll_forward(hidden, kernel, bias, targets, where):
     """Also the gradients of the sum of the result."""
 
-    def add_block(i, sums):
+    def add_rows(i, sums, *, rows):
         gradients, nll, log_normalizer, hidden_gradient = sums
-        logits = _logits(hidden[i], kernel, bias)
+        block_hidden, block_targets, counts = (x[i, :rows] for x in (hidden, targets, where))
+        logits = _logits(block_hidden, kernel, bias)
         maximum = logits.max(axis=-1)
         exponentials = jnp.exp(logits - maximum[:, None])
         normalizer = exponentials.sum(axis=-1)
         block_log_normalizer = maximum + jnp.log(normalizer)
-        block_nll = block_log_normalizer - _at_target(logits, targets[i])
+        block_nll = block_log_normalizer - _at_target(logits, block_targets)
         gradients, block_hidden_gradient = _add_gradients(
             gradients,
             exponentials,
             1 / normalizer,
-            hidden[i],
+            block_hidden,
             kernel,
-            targets[i],
-            where[i].astype(logits.dtype),
+            block_targets,
+            counts.astype(logits.dtype),
         )
         return (
             gradients,
-            nll.at[i].set(jnp.where(where[i], block_nll, 0.0)),
-            log_normalizer.at[i].set(block_log_normalizer),
-            hidden_gradient.at[i].set(block_hidden_gradient),
+            nll.at[i, :rows].set(jnp.where(counts, block_nll, 0.0)),
+            log_normalizer.at[i, :rows].set(block_log_normalizer),
+            hidden_gradient.at[i, :rows].set(block_hidden_gradient),
         )
 
     zeros = jnp.zeros_like(hidden, _accumulator(hidden, kernel))
     start = (
         _zero_gradients(kernel, bias, zeros),
         zeros[..., 0],
-        zeros[..., 0] + jnp.inf,  # of blocks without a row that counts: probabilities of 0
+        zeros[..., 0] + jnp.inf,  # of rows that no block has: probabilities of 0
         zeros,
     )
-    gradients, nll, log_normalizer, hidden_gradient = jax.lax.fori_loop(
-        0, _num_counted_blocks(where), add_block, start
-    )
+    gradients, nll, log_normalizer, hidden_gradient = _over_counted_rows(add_rows, start, where)
     unit_gradients = (hidden_gradient, *gradients)
     return nll, (hidden, kernel, bias, targets, log_normalizer, where, unit_gradients)
 
@@ -226,8 +235,28 @@ def _masked_nll_backward(residuals, cotangent):
 _masked_nll.defvjp(_masked_nll_forward, _masked_nll_backward)
 
 
-def _num_counted_blocks(where: jax.Array) -> jax.Array:
-    return where.any(axis=1).sum()
+def _over_counted_rows(add_rows: Callable[..., Sums], sums: Sums, where: jax.Array) -> Sums:
+    """Runs over the whole blocks of rows that count, and a shorter one of those left.
+
+    Args:
+      add_rows: adds the first rows of a block: (block, sums, *, rows) -> sums.
+      sums: what to start from.
+      where: [blocks, rows], the rows that count first.
+    """
+    num_blocks, size = where.shape
+    num_rows = where.sum()
+    add_block = functools.partial(add_rows, rows=size)
+    num_sizes = max(1, min(size // _LAST_BLOCK_STEP, _LAST_BLOCK_SIZES))
+    if num_sizes == 1:
+        return jax.lax.fori_loop(0, -(-num_rows // size), add_block, sums)
+    num_whole = num_rows // size
+    sums = jax.lax.fori_loop(0, num_whole, add_block, sums)
+    step = -(-size // (num_sizes * _ROW_MULTIPLE)) * _ROW_MULTIPLE
+    sizes = [min(rows, size) for rows in range(step, size + step, step)]
+    last = jnp.minimum(num_whole, num_blocks - 1)  # where no row is left, none is read
+    branches = [functools.partial(add_rows, last, rows=rows) for rows in sizes]
+    num_steps = -(-(num_rows - num_whole * size) // step)
+    return jax.lax.switch(num_steps, [lambda sums: sums, *branches], sums)
 
 
 def _accumulator(hidden: jax.Array, kernel: jax.Array) -> jnp.dtype:

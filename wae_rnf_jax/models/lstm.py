@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import match_varying
+from wae_rnf_jax.functional.recurrence import lstm_states
 from wae_rnf_jax.models.initializers import DEFAULT, Initializers
 
 Carry = tuple[jax.Array, jax.Array]  # (h [B, H], c [B, H])
@@ -47,14 +47,6 @@ class LSTM(nn.Module):
                 "context_kernel", family.lstm_kernel(hidden), (self.context_dim, 4 * hidden)
             )
 
-    def _update(self, carry: Carry, input_gates: jax.Array, dtype: jnp.dtype) -> Carry:
-        h, c = carry
-        # Cast at every step, so that the kernel's gradient is summed over the steps uncast.
-        gates = (h.astype(dtype) @ self.recurrent_kernel.astype(dtype)).astype(c.dtype)
-        i, f, g, o = jnp.split(gates + jnp.broadcast_to(input_gates, gates.shape), 4, axis=-1)
-        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        return jax.nn.sigmoid(o) * jnp.tanh(c), c
-
     def _constant_gates(self, context: jax.Array | None) -> jax.Array:
         """The share of the gates that no time step changes: [4H], or [..., B, 4H]."""
         if not self.context_dim:
@@ -64,9 +56,8 @@ class LSTM(nn.Module):
 
     def step(self, carry: Carry, x: jax.Array, context: jax.Array | None = None) -> Carry:
         """One time step: carry, x [B, E], context [B, Z] -> carry, whose h is the output."""
-        gates = x @ self.kernel.astype(x.dtype)
-        gates = gates + jnp.broadcast_to(self._constant_gates(context), gates.shape)
-        return self._update(carry, gates, x.dtype)
+        carry, _ = self(carry, x[:, None], context=context)
+        return carry
 
     def __call__(
         self,
@@ -88,19 +79,29 @@ class LSTM(nn.Module):
           The carry after each row's last step, and the outputs [..., B, T, H] in the inputs'
           dtype; outputs past a row's length repeat its last one.
         """
+        batch, num_steps, _ = inputs.shape
+        # As one list of rows, in the order of the loop: no copy of the gates is transposed, here or
+        # for the kernel's gradient.
+        rows = jnp.swapaxes(inputs, 0, 1).reshape(num_steps * batch, self.input_dim)
+        gates = (rows @ self.kernel.astype(inputs.dtype)).reshape(num_steps, batch, -1)
         constant = self._constant_gates(context)
-        shape = jnp.broadcast_shapes(constant.shape, (inputs.shape[0], 4 * self.features))
+        h, c = lstm_states(gates, constant, self.recurrent_kernel, *carry)
+        last, outputs = (h[-1], c[-1]), h
+        if lengths is not None:
+            last, outputs = _until(lengths, carry, (h, c))
+        return last, jnp.moveaxis(outputs.astype(inputs.dtype), 0, -2)
 
-        def body(carry: Carry, at_step) -> tuple[Carry, jax.Array]:
-            input_gates, t = at_step
-            gates = jnp.broadcast_to(input_gates, shape) + jnp.broadcast_to(constant, shape)
-            new = self._update(carry, gates, inputs.dtype)
-            if lengths is not None:
-                alive = jnp.broadcast_to((t < lengths)[:, None], new[0].shape)
-                new = jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, carry)
-            return new, new[0].astype(inputs.dtype)
 
-        carry = jax.tree.map(lambda start: match_varying(start, inputs), carry)
-        input_gates = jnp.swapaxes(inputs @ self.kernel.astype(inputs.dtype), 0, 1)
-        carry, outputs = jax.lax.scan(body, carry, (input_gates, jnp.arange(inputs.shape[1])))
-        return carry, jnp.moveaxis(outputs, 0, -2)
+def _until(lengths: jax.Array, start: Carry, states: Carry) -> tuple[Carry, jax.Array]:
+    """The carry after each row's length, and h, which stays as it is from there on.
+
+    The loop runs on regardless: to select what is read afterwards is cheaper.
+    """
+    num_steps, rank = states[0].shape[0], states[0].ndim
+    taken = jnp.expand_dims(jnp.arange(1, num_steps + 1), range(1, rank))
+    lengths = jnp.expand_dims(jnp.minimum(lengths, num_steps), (*range(rank - 2), -1))
+    last = tuple(
+        jnp.where(taken == lengths, state, 0).sum(0) + jnp.where(lengths[0] == 0, first, 0)
+        for first, state in zip(start, states, strict=True)
+    )
+    return last, jnp.where(taken <= lengths, states[0], last[0][None])
