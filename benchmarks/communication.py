@@ -22,7 +22,7 @@ import importlib
 import json
 import re
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,6 +105,36 @@ def _num_bytes(array: re.Match) -> int:
     return bits // 8 * int(np.prod([int(size) for size in array["shape"].split(",") if size]))
 
 
+def loop_cycles(program: str) -> dict[str, int]:
+    """Cycles of one iteration of the loops, and of the rest, as the compiler for TPUs estimates.
+
+    Args:
+      program: as text; other compilers write no estimates into it.
+
+    Returns:
+      Cycles by the place in the source that a loop comes from, one iteration of each of its loops;
+      "" is what is in no loop.
+    """
+    cycles: dict[str, int] = {}
+    bodies: dict[str, str] = {}
+    computation = entry = ""
+    for line in program.splitlines():
+        if line and not line[0].isspace():
+            computation = line.removeprefix("ENTRY ").split()[0].removeprefix("%")
+            entry = computation if line.startswith("ENTRY ") else entry
+        if found := re.search(r'"estimated_cycles":"(\d+)"', line):
+            cycles[computation] = cycles.get(computation, 0) + int(found[1])
+        if found := re.search(
+            r'body=%?([\w.-]+).*op_name="(?:jit\(\w+\)/shard_map/)?([^"]*)"', line
+        ):
+            bodies[found[1]] = found[2]
+    sums: dict[str, int] = {}
+    for name, place in {entry: "", **bodies}.items():
+        if name in cycles:
+            sums[place] = sums.get(place, 0) + cycles[name]
+    return sums
+
+
 def ring_bytes(sizes: dict[str, int], num_devices: int) -> float:
     """Bytes that one device sends to its neighbour, each collective around a ring of D.
 
@@ -142,7 +172,7 @@ def measured(system: str, num_devices: int, rows: int, topology: str | None) -> 
         config.train.backend = "shard_map"  # pmap takes devices that are there
     program, parameters = compiled_step(config, num_devices, devices=devices)
     numbers, sizes = traffic(program, num_devices)
-    return {
+    found = {
         "system": system,
         "compiler": "tpu" if topology else "cpu",
         "devices": num_devices,
@@ -150,12 +180,15 @@ def measured(system: str, num_devices: int, rows: int, topology: str | None) -> 
         "parameters": parameters,
         "numbers": numbers,
         "bytes": sizes,
-        **arithmetic(config, rows),
+        **arithmetic(system, rows),
     }
+    return found | ({"topology": topology, "cycles": loop_cycles(program)} if topology else {})
 
 
-def arithmetic(config: Any, rows: int) -> dict[str, int]:
+@cache
+def arithmetic(system: str, rows: int) -> dict[str, int]:
     """FLOPs of the matrix products of a step on so many rows, and iterations of its loops."""
+    config = importlib.import_module(f"configs.ptb.{system}").get_config()
     recipe = build_recipe(config, VOCABULARY, steps_per_epoch=1_000, axis_name=None)
     state = jax.eval_shape(lambda key: initial_state(config, recipe, key), abstract_key())
     step = partial(train_step, recipe=recipe)

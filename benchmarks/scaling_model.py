@@ -6,7 +6,7 @@ Rows of a chip are fixed (weak scaling): D chips take D times the rows of one, a
 step's time on one chip over that on D. Nothing overlaps: the gradient is whole when it is reduced,
 and what stands before it waits for what is gathered. From the compiled programs
 (`benchmarks.communication`): the collectives, their bytes, the FLOPs, the iterations of loops. From
-published pages: rates (`benchmarks.chips`). Assumed: latencies, and the utilisations below.
+published pages: rates (`benchmarks.chips`). Assumed: latencies, and the shares of rates below.
 
 Letters: D chips, R rows of each, Z latent.
 """
@@ -17,20 +17,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from benchmarks import workload
 from benchmarks.chips import CHIPS, Chip
+from wae_rnf_jax.data.buckets import bucket_bounds, epoch_plan, padding_share
 
 COUNTS = (1, 8, 64, 256, 1024, 4096)
 ROWS = (32, 128)
 SYSTEMS = ("lm", "wae_rnf", "wae_rnf_fisher")
-UTILISATION = 0.25  # of the peak rates, by products and by vector operations of this size
-MMD_BLOCK = 1024  # codes that a chip compares its own with at a time
-# Of a pair of codes, value and gradient, the value formed twice: three operations a dimension and
-# four a scale of the kernel's seven, each once forward, once again and about twice backward.
-PAIR_OPERATIONS = 4 * (3 * 32 + 4 * 7)
+# Shares of the peak rates that a step of this size reaches.
+OF_PRODUCTS, OF_VECTOR, OF_MEMORY = 0.2, 0.1, 0.5
+# Of a code and another: MMD adds up three kinds of pairs, and two of them have a gradient, for
+# which the value is formed again. Three operations a dimension and four a scale of the kernel make
+# a value, twice as many its derivative.
+_VALUE = 3 * 32 + 4 * 7
+PAIR_OPERATIONS = 3 * _VALUE + 2 * 3 * _VALUE
+MMD_BLOCK, MMD_LOOPS = 1024, 3 + 2  # codes taken at a time, where there are more; loops over them
 OPTIMISER_PASSES = (
     8  # over the parameters' bytes: norm, gradient, and three arrays read and written
 )
-SENTENCES, BUCKETS = 42_068, 10  # of Penn Treebank, in buckets of about equal size
+NUM_BUCKETS = 10
 
 
 class Law(NamedTuple):
@@ -38,21 +45,21 @@ class Law(NamedTuple):
 
     Attributes:
       parameters: bytes of them.
-      reduced: bytes that an all-reduce takes, on any layout.
-      gathered: bytes a row that all-gathers bring to every chip.
-      scattered: bytes a row of the global batch that a reduce-scatter takes.
+      reduced: bytes that all-reduces take, on any layout.
+      exchanged: bytes that passes take for each row of the global batch.
       passes: all-gathers and reduce-scatters, and twice the all-reduces.
       collectives: how many there are.
+      compares: whether MMD compares a chip's codes with all chips'.
       flops: of a step on R rows, constant and slope.
       iterations: of its loops on R rows, constant and slope.
     """
 
     parameters: int
     reduced: float
-    gathered: float
-    scattered: float
+    exchanged: float
     passes: int
     collectives: int
+    compares: bool
     flops: tuple[float, float]
     iterations: tuple[float, float]
 
@@ -63,8 +70,8 @@ def law(programs: Sequence[dict[str, Any]], system: str, compiler: str = "cpu") 
     Args:
       programs: as `benchmarks.communication` writes them.
       system: of configs/ptb.
-      compiler: that counts the collectives, where it has compiled this system; else the CPU's,
-        whose are the bytes in any case: on few chips the TPUs' turns small gathers into reductions.
+      compiler: whose collectives are taken, of its program for the most devices, where it has
+        compiled this system; else the CPU's.
 
     Raises:
       ValueError: there are no two such programs.
@@ -74,15 +81,22 @@ def law(programs: Sequence[dict[str, Any]], system: str, compiler: str = "cpu") 
     if len(by_rows) < 2:
         raise ValueError(f"{system} needs programs with two numbers of rows, got {sorted(by_rows)}")
     few, many = by_rows[min(by_rows)], by_rows[max(by_rows)]
-    counted = [program for program in own if program["compiler"] == compiler] or [many]
-    numbers, sizes = counted[-1]["numbers"], many["bytes"]
+    chosen = [program for program in own if program["compiler"] == compiler] or [many]
+    chosen = max(chosen, key=lambda program: program["devices"])
+    numbers, sizes = chosen["numbers"], chosen["bytes"]
+    reduced = many["bytes"]["all-reduce"]  # gradient, metrics, statistics of batch normalisation
+    exchanged = (
+        2 * (sizes["all-reduce"] - reduced)  # TPUs' compiler makes reductions of small gathers
+        + chosen["devices"] * sizes.get("all-gather", 0)
+        + sizes.get("reduce-scatter", 0)
+    )
     return Law(
         parameters=many["parameters"],
-        reduced=sizes["all-reduce"],
-        gathered=sizes.get("all-gather", 0) / many["rows"],
-        scattered=sizes.get("reduce-scatter", 0) / (many["rows"] * many["devices"]),
+        reduced=reduced,
+        exchanged=exchanged / (chosen["devices"] * chosen["rows"]),
         passes=sum(numbers.values()) + numbers["all-reduce"],
         collectives=sum(numbers.values()),
+        compares="reduce-scatter" in many["numbers"],
         flops=_line(few, many, "flops"),
         iterations=_line(few, many, "iterations"),
     )
@@ -103,23 +117,20 @@ def step_parts(of: Law, chip: Chip, num_chips: int, rows: int) -> dict[str, floa
       num_chips: D.
       rows: R.
     """
-    codes = num_chips * rows if of.scattered else 0  # that MMD compares a chip's own with
-    blocks = -(-codes // MMD_BLOCK) if codes > MMD_BLOCK else 0
     flops, iterations = (constant + slope * rows for constant, slope in (of.flops, of.iterations))
-    summed = chip.bytes_time(of.reduced, num_chips)
-    gathered = chip.bytes_time((of.gathered + of.scattered) * num_chips * rows, num_chips)
-    steps = of.passes * chip.steps_time(num_chips)
+    all_rows = num_chips * rows
+    pairs = rows * all_rows if of.compares else 0
+    blocks = -(-all_rows // MMD_BLOCK) if of.compares and all_rows > MMD_BLOCK else 0
+    compared = pairs * PAIR_OPERATIONS / (OF_VECTOR * chip.vector)
     starts = of.collectives * chip.start if num_chips > 1 else 0.0
     return {
         "loops": iterations * chip.iteration,
-        "products": flops / (UTILISATION * chip.flops),
-        "optimiser": OPTIMISER_PASSES * of.parameters / chip.memory,
-        # Three sums over pairs, forward and backward.
-        "MMD": 6 * blocks * chip.iteration
-        + 3 * rows * codes * PAIR_OPERATIONS / (UTILISATION * chip.vector),
-        "gradient's bytes": 2 * summed,
-        "gathered bytes": gathered,
-        "latency": steps + starts,
+        "products": flops / (OF_PRODUCTS * chip.flops),
+        "optimiser": OPTIMISER_PASSES * of.parameters / (OF_MEMORY * chip.memory),
+        "MMD": max(compared, MMD_LOOPS * blocks * chip.iteration),
+        "gradient's bytes": 2 * chip.bytes_time(of.reduced, num_chips),
+        "rows' bytes": chip.bytes_time(of.exchanged * all_rows, num_chips),
+        "latency": of.passes * chip.steps_time(num_chips) + starts,
     }
 
 
@@ -162,33 +173,35 @@ def parts_table(programs: Sequence[dict[str, Any]], system: str, rows: int) -> s
 
 
 def limits_table(programs: Sequence[dict[str, Any]], system: str) -> str:
-    """From which D on something no longer scales, for each R."""
-    of = law(programs, system)
-    chips = {chip.name: chip for chip in CHIPS}
-    rows = []
-    for count in ROWS:
-        alone = {name: sum(step_parts(of, chip, 1, count).values()) for name, chip in chips.items()}
-
-        def first(part: str, count: int = count, alone: dict = alone) -> str:
-            """The least power of two from which a part takes a quarter of the step on one chip."""
-            found = (
-                [2**k for k in range(13) if step_parts(of, c, 2**k, count)[part] > alone[n] / 4]
-                for n, c in chips.items()
+    """The least D at which a part alone takes a quarter of what the step takes on one chip."""
+    names = ("latency", "MMD", "rows' bytes", "gradient's bytes")
+    lines = []
+    for chip in CHIPS:
+        of = law(programs, system, chip.compiler)
+        for rows in ROWS:
+            quarter = sum(step_parts(of, chip, 1, rows).values()) / 4
+            parts = {2**k: step_parts(of, chip, 2**k, rows) for k in range(13)}
+            first = (
+                next((f"{n:,}" for n, part in parts.items() if part[name] >= quarter), "—")
+                for name in names
             )
-            ends = sorted(f[0] if f else 8192 for f in found)
-            shown = ["never" if end == 8192 else f"{end:,}" for end in (ends[0], ends[-1])]
-            return " to ".join(dict.fromkeys(shown))
+            lines.append([chip.name, str(rows), *first])
+    return table(["chip", "R", *names], lines)
 
-        rows.append(
-            [
-                str(count),
-                f"{SENTENCES // BUCKETS // count:,}",
-                f"{SENTENCES // count:,}",
-                *(first(part) for part in ("latency", "MMD", "gathered bytes", "gradient's bytes")),
-            ]
-        )
-    names = ["R", "a bucket's sentences", "the epoch's", "latency", "MMD", "gathered", "gradient"]
-    return table(names, rows)
+
+def epoch_table(lengths: np.ndarray) -> str:
+    """Steps and padding of an epoch as the global batch grows.
+
+    Args:
+      lengths: words of each training sentence, [N].
+    """
+    bounds = bucket_bounds(lengths, num_buckets=NUM_BUCKETS)
+    lines = []
+    for batch in (32, 256, 2048, 8192, 32_768, 131_072):
+        plan = epoch_plan(lengths, bounds=bounds, batch_size=batch, seed=0, epoch=0)
+        shown = (f"{batch:,}", f"{batch // 32:,}", f"{len(plan):,}", f"{48 * len(plan):,}")
+        lines.append([*shown, f"{padding_share(lengths, plan):.0%}"])
+    return table(["rows of a step", "D at R = 32", "steps an epoch", "of 48", "empty"], lines)
 
 
 def input_table(programs: Sequence[dict[str, Any]], system: str, batch_seconds: float) -> str:
@@ -226,7 +239,10 @@ def main(argv: list[str] | None = None) -> None:
     for rows in ROWS:
         print(f"\nMilliseconds of a step of {system}, {rows} rows a chip\n")
         print(parts_table(programs, system, rows))
-    print(f"\nD from which {system} no longer scales\n", limits_table(programs, system), sep="\n")
+    print(f"\nD at which a part takes a quarter of {system}'s step on one chip\n")
+    print(limits_table(programs, system))
+    lengths, origin = workload.sentence_lengths(workload.Sizes().num_sentences)
+    print(f"\nEpochs, {origin}\n", epoch_table(lengths), sep="\n")
     print("\nInput\n", input_table(programs, system, arguments.batch_ms / 1e3), sep="\n")
 
 

@@ -57,6 +57,16 @@ def test_a_collective_in_a_loop_is_refused():
         communication.traffic(looping, 8)
 
 
+def test_cycles_are_those_of_an_iteration():
+    estimate = 'backend_config={{"estimated_cycles":"{}"}}'
+    program = PROGRAM.replace("tuple(%i, %x)", f"fusion(%i), {estimate.format(40)}").replace(
+        "body=%body", 'body=%body, metadata={op_name="jit(f)/shard_map/lstm/while"}'
+    )
+    program = program.replace("to_apply=%add\n  %g", f"to_apply=%add, {estimate.format(7)}\n  %g")
+    assert communication.loop_cycles(program) == {"": 7, "lstm/while": 40}
+    assert communication.loop_cycles(PROGRAM) == {}
+
+
 def test_ring_sends_what_its_steps_say():
     """D − 1 steps of a D-th for each pass, and an all-reduce is two of them."""
     sizes = {"all-reduce": 80, "all-gather": 3, "reduce-scatter": 24}
