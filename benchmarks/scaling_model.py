@@ -14,13 +14,14 @@ Letters: D chips, R rows of each, Z latent.
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks import workload
-from benchmarks.chips import CHIPS, Chip
+from benchmarks.chips import CHIPS, Chip, Torus
 from wae_rnf_jax.data.buckets import bucket_bounds, epoch_plan, padding_share
 
 COUNTS = (1, 8, 64, 256, 1024, 4096)
@@ -172,6 +173,35 @@ def parts_table(programs: Sequence[dict[str, Any]], system: str, rows: int) -> s
     return table(["chip", "D", *names, "in all"], lines)
 
 
+def slower(chip: Chip, what: str, factor: float) -> Chip:
+    """The chip with one of the model's assumptions so many times as slow."""
+    if what == "iterations":
+        return replace(chip, iteration=factor * chip.iteration)
+    if what == "vector operations":
+        return replace(chip, vector=chip.vector / factor)
+    inner, hop = chip.inner, "hop" if isinstance(chip.inner, Torus) else "step"
+    return replace(
+        chip,
+        start=factor * chip.start,
+        inner=replace(inner, **{hop: factor * getattr(inner, hop)}),
+        outer=replace(chip.outer, step=factor * chip.outer.step),
+    )
+
+
+def sensitivity_table(programs: Sequence[dict[str, Any]], system: str, num_chips: int) -> str:
+    """Efficiency at R = 32 with each assumption twice as fast and twice as slow."""
+    assumptions = ("iterations", "vector operations", "latencies")
+    lines = []
+    for chip in CHIPS:
+        of = law(programs, system, chip.compiler)
+        cells = [f"{efficiency(of, chip, num_chips, 32):.0%}"]
+        for what in assumptions:
+            ends = (efficiency(of, slower(chip, what, by), num_chips, 32) for by in (0.5, 2.0))
+            cells.append(" to ".join(f"{end:.0%}" for end in ends))
+        lines.append([chip.name, *cells])
+    return table(["chip", "as assumed", *assumptions], lines)
+
+
 def limits_table(programs: Sequence[dict[str, Any]], system: str) -> str:
     """The least D at which a part alone takes a quarter of what the step takes on one chip."""
     names = ("latency", "MMD", "rows' bytes", "gradient's bytes")
@@ -239,6 +269,8 @@ def main(argv: list[str] | None = None) -> None:
     for rows in ROWS:
         print(f"\nMilliseconds of a step of {system}, {rows} rows a chip\n")
         print(parts_table(programs, system, rows))
+    print(f"\nEfficiency of {system}, R = 32, D = 256: assumptions halved to doubled\n")
+    print(sensitivity_table(programs, system, 256))
     print(f"\nD at which a part takes a quarter of {system}'s step on one chip\n")
     print(limits_table(programs, system))
     lengths, origin = workload.sentence_lengths(workload.Sizes().num_sentences)

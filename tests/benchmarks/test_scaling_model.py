@@ -9,7 +9,7 @@ import pytest
 from benchmarks import scaling_model
 from benchmarks.chips import CHIPS, Chip, Switches, Torus
 from benchmarks.layouts import SYSTEMS
-from benchmarks.scaling_model import Law, efficiency, law, step_parts
+from benchmarks.scaling_model import Law, efficiency, law, slower, step_parts
 
 PROGRAMS = json.loads(Path(scaling_model.__file__).with_name("communication.json").read_text())
 TORUS = Torus(link=10.0, axes=2, ring=4, hop=1.0)
@@ -95,6 +95,19 @@ def test_mmd_takes_at_least_the_iterations_over_its_blocks():
     of, fast = LAW._replace(compares=True), dataclasses.replace(CHIP, vector=1e9)
     assert step_parts(of, fast, 16, 64)["MMD"] < fast.iteration  # 1,024 codes are no loop
     assert step_parts(of, fast, 64, 64)["MMD"] == 5 * 4 * fast.iteration
+
+
+def test_assumptions_move_the_parts_they_are_about():
+    of = LAW._replace(compares=True)
+    parts = step_parts(of, CHIP, 64, 4)
+    for what, moved in [
+        ("iterations", {"loops"}),
+        ("vector operations", {"MMD"}),
+        ("latencies", {"latency"}),
+    ]:
+        other = step_parts(of, slower(CHIP, what, 2.0), 64, 4)
+        assert {name for name in parts if other[name] != parts[name]} == moved
+        assert all(other[name] == pytest.approx(2 * parts[name]) for name in moved)
 
 
 @pytest.mark.parametrize("chip", CHIPS, ids=lambda chip: chip.name)
