@@ -234,24 +234,27 @@ def epoch_table(lengths: np.ndarray) -> str:
     return table(["rows of a step", "D at R = 32", "steps an epoch", "of 48", "empty"], lines)
 
 
-def input_table(programs: Sequence[dict[str, Any]], system: str, batch_seconds: float) -> str:
-    """Sentences a second that a host must give its chips, and the cores that making them takes.
+def input_table(
+    programs: Sequence[dict[str, Any]], system: str, batch_ms: tuple[float, float]
+) -> str:
+    """What a host must give its chips, and the cores that making it takes.
 
     Args:
       programs: as for `law`.
       system: of configs/ptb.
-      batch_seconds: processor time of a batch of 32 sentences.
+      batch_ms: milliseconds of processor of a batch of 32 and of 128 sentences; of others, as many
+        as lie on the line through these.
     """
+    slope = (batch_ms[1] - batch_ms[0]) / (128 - 32)
     lines = []
     for chip in CHIPS:
         of = law(programs, system, chip.compiler)
         for count in ROWS:
+            rows = chip.host_chips * count
             step = sum(step_parts(of, chip, chip.host_chips, count).values())
-            rate = chip.host_chips * count / step
-            cores = rate / 32 * batch_seconds
-            lines.append(
-                [chip.name, str(chip.host_chips), str(count), f"{rate:,.0f}", f"{cores:.1f}"]
-            )
+            cores = (batch_ms[0] + slope * (rows - 32)) / 1e3 / step
+            shown = (str(chip.host_chips), str(count), f"{rows / step:,.0f}", f"{cores:.2f}")
+            lines.append([chip.name, *shown])
     return table(["chip", "of a host", "R", "sentences/s of a host", "cores"], lines)
 
 
@@ -261,7 +264,11 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--programs", type=Path, default=default, help="JSON of communication")
     flags.add_argument("--system", default="wae_rnf", help="of the tables of one system")
     flags.add_argument(
-        "--batch_ms", type=float, default=1.0, help="of processor, a batch of 32 (benchmarks.input)"
+        "--batch_ms",
+        type=float,
+        nargs=2,
+        default=(0.256, 0.403),
+        help="of processor, a batch of 32 and one of 128, as benchmarks.input measures them",
     )
     arguments = flags.parse_args(argv)
     programs, system = json.loads(arguments.programs.read_text()), arguments.system
@@ -275,7 +282,7 @@ def main(argv: list[str] | None = None) -> None:
     print(limits_table(programs, system))
     lengths, origin = workload.sentence_lengths(workload.Sizes().num_sentences)
     print(f"\nEpochs, {origin}\n", epoch_table(lengths), sep="\n")
-    print("\nInput\n", input_table(programs, system, arguments.batch_ms / 1e3), sep="\n")
+    print("\nInput\n", input_table(programs, system, arguments.batch_ms), sep="\n")
 
 
 if __name__ == "__main__":
