@@ -32,12 +32,12 @@ from jax.extend.core import jaxprs_in_params
 
 from benchmarks.layouts import SYSTEMS
 from wae_rnf_jax.training.estimate import abstract_batch, abstract_key, step_flops, tree_size
-from wae_rnf_jax.training.parallel import AXIS, mapped_train_step
+from wae_rnf_jax.training.parallel import AXIS, BACKENDS, mapped_train_step
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import train_step
 
 VOCABULARY, WORDS = 10_002, 24
-LAYOUTS = ("2:32", "4:32", "8:32", "8:4")  # D and the rows of each device
+LAYOUTS = ("2:32", "4:32", "8:32")  # D and the rows of each device
 KINDS = ("all-reduce", "all-gather", "reduce-scatter")
 _COLLECTIVE = re.compile(
     r"= (?P<result>.*?) "
@@ -151,7 +151,9 @@ def ring_bytes(sizes: dict[str, int], num_devices: int) -> float:
     )
 
 
-def measured(system: str, num_devices: int, rows: int, topology: str | None) -> dict[str, Any]:
+def measured(
+    system: str, num_devices: int, rows: int, *, backend: str, topology: str | None
+) -> dict[str, Any]:
     """Compiles a system's step and returns its traffic, parameters and arithmetic.
 
     The compiler is "cpu" or "tpu".
@@ -160,10 +162,11 @@ def measured(system: str, num_devices: int, rows: int, topology: str | None) -> 
       system: a file of configs/ptb.
       num_devices: D.
       rows: of each device.
+      backend: of CPU devices; those of a topology are mapped by shard_map.
       topology: of TPUs, D of them; None for CPU devices.
     """
     config = importlib.import_module(f"configs.ptb.{system}").get_config()
-    config.train.batch_size = num_devices * rows
+    config.train.update(batch_size=num_devices * rows, backend=backend)
     devices = None
     if topology:
         from jax.experimental import topologies
@@ -243,6 +246,7 @@ def main(argv: list[str] | None = None) -> None:
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     flags.add_argument("systems", nargs="*", metavar="SYSTEM", help="all if none is named")
     flags.add_argument("--layout", action="append", help="D:ROWS; may be repeated")
+    flags.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0], help="of CPU devices")
     flags.add_argument("--topology", help="of TPUs, such as v5e:2x4: ask their compiler")
     flags.add_argument("--output", type=Path, help="JSON file to write")
     arguments = flags.parse_args(argv)
@@ -251,7 +255,13 @@ def main(argv: list[str] | None = None) -> None:
     for system in arguments.systems or SYSTEMS:
         for layout in arguments.layout or LAYOUTS:
             num_devices, rows = (int(number) for number in layout.split(":"))
-            found = measured(system, num_devices, rows, arguments.topology)
+            found = measured(
+                system,
+                num_devices,
+                rows,
+                backend=arguments.backend,
+                topology=arguments.topology,
+            )
             print(table_row(found), flush=True)
             if arguments.output:
                 kept(arguments.output, found)

@@ -8,7 +8,6 @@ import pytest
 
 from benchmarks import scaling_model
 from benchmarks.chips import CHIPS, Chip, Switches, Torus
-from benchmarks.layouts import SYSTEMS
 from benchmarks.scaling_model import Law, efficiency, law, slower, step_parts
 
 PROGRAMS = json.loads(Path(scaling_model.__file__).with_name("communication.json").read_text())
@@ -92,7 +91,7 @@ def test_mmd_grows_with_the_rows_of_a_chip_times_those_of_all():
 
 
 def test_mmd_takes_at_least_the_iterations_over_its_blocks():
-    of, fast = LAW._replace(compares=True), dataclasses.replace(CHIP, vector=1e9)
+    of, fast = LAW._replace(compares=True), dataclasses.replace(CHIP, vector=1e12)
     assert step_parts(of, fast, 16, 64)["MMD"] < fast.iteration  # 1,024 codes are no loop
     assert step_parts(of, fast, 64, 64)["MMD"] == 5 * 4 * fast.iteration
 
@@ -121,12 +120,11 @@ def test_efficiency_falls_with_the_chips(chip, system):
     assert shares[-1] > 0
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", sorted({program["system"] for program in PROGRAMS}))
 def test_compiled_programs_keep_the_law(system):
     """The gradient on any layout, a row's codes to every device: what the model extrapolates."""
     own = [p for p in PROGRAMS if p["system"] == system and p["compiler"] == "cpu"]
-    assert {p["devices"] for p in own} == {2, 4, 8}
-    assert {p["rows"] for p in own} == {4, 32}
+    assert (8, 32) in {(p["devices"], p["rows"]) for p in own}
     assert len({p["bytes"]["all-reduce"] for p in own}) == 1
     assert len({p["bytes"].get("all-gather", 0) / p["rows"] for p in own}) == 1
     scattered = {p["bytes"].get("reduce-scatter", 0) / (p["rows"] * p["devices"]) for p in own}
