@@ -64,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
 class _Terminated(KeyboardInterrupt):
     """SIGTERM: whatever is tidied up after Ctrl-C is tidied up after it."""
 
+    signum = signal.SIGTERM
+
 
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
