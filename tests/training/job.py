@@ -19,12 +19,7 @@ SMALL = {
     "model.embedding_dim": 6,
     "model.hidden_dim": 6,
     "model.latent_dim": 3,
-    "model.num_flow_steps": 2,
     "model.dropout": 0.2,
-    "codebook.num_centers": 3,
-    "codebook.num_codes": 32,
-    "codebook.warm_up": 1,
-    "codebook.refresh_every": 2,
     "train.batch_size": 8,
     "train.num_epochs": 6,
     "train.eval_every": 6,
@@ -46,7 +41,7 @@ def arguments(workdir, cache, **settings):
     """The command of the tiny run; `settings` are keys of its configuration, __ for a dot."""
     changed = {key.replace("__", "."): value for key, value in settings.items()}
     values = {**SMALL, "data.cache_dir": cache, **changed}
-    config = f"--config={ROOT}/configs/grammar/wae_rnf.py"
+    config = f"--config={ROOT}/configs/grammar/vae.py"
     return [
         "train",
         config,

@@ -17,6 +17,7 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
@@ -48,8 +49,8 @@ def member_of(job: Job | None) -> Iterator[None]:
     if job is None:
         yield
         return
-    _join(job)
     try:
+        _join(job)
         yield
     except (InputError, TrainingFailed, Interrupted):
         raise
@@ -61,7 +62,7 @@ def member_of(job: Job | None) -> Iterator[None]:
         )
         _leave(1)
     except KeyboardInterrupt as error:
-        warn(f"process {jax.process_index()} of {jax.process_count()} was interrupted")
+        warn("interrupted")
         _leave(128 + _signum(error))
     except BaseException:
         traceback.print_exc()
@@ -73,8 +74,7 @@ def _join(job: Job) -> None:
     jax.config.update("jax_enable_preemption_service", False)
     if job.process_id == 0:
         _check_port(job.coordinator_address)
-    with _patience(job):
-        counts = _connected(job)
+    counts = _met(job)
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{count} on process {i}" for i, count in sorted(counts.items()))
         raise InputError(
@@ -82,16 +82,41 @@ def _join(job: Job) -> None:
         )
 
 
-def _connected(job: Job) -> Counter[int]:
-    """Joins the job; returns how many devices each process has."""
-    explicit = job.coordinator_address is not None
+def _met(job: Job) -> Counter[int]:
+    """Waits for all processes; returns how many devices each has.
+
+    JAX cannot be interrupted while it waits, and aborts the process when its patience ends. So
+    another thread waits for it, and this one ends the process before that, with one sentence.
+    """
+    met: Future[Counter[int]] = Future()
+
+    def meet() -> None:
+        try:
+            met.set_result(_initialized(job))
+        except Exception as error:
+            met.set_exception(error)
+
+    threading.Thread(target=meet, daemon=True).start()
+    try:
+        return met.result(job.join_timeout)
+    except TimeoutError:
+        where = f" at {job.coordinator_address}" if job.coordinator_address else ""
+        warn(
+            f"the processes of the job did not meet{where} within --join_timeout="
+            f"{job.join_timeout} seconds: start all of them, with one address, that of process 0, "
+            "and one number of processes"
+        )
+        _leave(2)
+
+
+def _initialized(job: Job) -> Counter[int]:
     try:
         jax.distributed.initialize(
             coordinator_address=job.coordinator_address,
             num_processes=job.num_processes,
             process_id=job.process_id,
-            cluster_detection_method="deactivate" if explicit else None,
-            initialization_timeout=job.join_timeout + 60,  # `_patience` ends before
+            cluster_detection_method="deactivate" if job.coordinator_address else None,
+            initialization_timeout=job.join_timeout + 60,  # `_met` ends before
             heartbeat_timeout_seconds=job.heartbeat_timeout,
             shutdown_timeout_seconds=job.heartbeat_timeout,
         )
@@ -99,10 +124,10 @@ def _connected(job: Job) -> Counter[int]:
     except ValueError as error:  # address, number or id is unknown
         raise InputError(
             "--distributed: the environment tells of no other processes, as those of Cloud TPU, "
-            "GKE, SLURM and Open MPI do: give --coordinator_address, --num_processes and "
-            "--process_id"
+            f"GKE, SLURM and Open MPI do (JAX: {_first_line(error)}): give --coordinator_address, "
+            "--num_processes and --process_id"
         ) from error
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         raise InputError(f"the processes did not come together: {_first_line(error)}") from error
 
 
@@ -118,28 +143,6 @@ def _check_port(address: str) -> None:
             f"--coordinator_address: process 0 cannot listen on port {port} ({error.strerror}): "
             "name another port"
         ) from error
-
-
-@contextmanager
-def _patience(job: Job) -> Iterator[None]:
-    """Ends this process with one sentence where the others do not come; JAX would abort it."""
-
-    def give_up() -> None:
-        where = f" at {job.coordinator_address}" if job.coordinator_address else ""
-        warn(
-            f"the processes of the job did not meet{where} within --join_timeout="
-            f"{job.join_timeout} seconds: start all of them, with one address, that of process 0, "
-            "and one number of processes"
-        )
-        _leave(2)
-
-    timer = threading.Timer(job.join_timeout, give_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _leave(code: int) -> NoReturn:
