@@ -56,13 +56,13 @@ def test_places_may_differ_between_hosts_and_the_seed_may_not():
 
 
 def test_the_failure_of_one_process_ends_the_others_alike(answers):
-    answers(None, ("InputError", "no such folder", 0))
+    answers(None, ("input", "no such folder", None))
     with pytest.raises(InputError, match=r"^process 2: no such folder$"), together():
         pass
-    answers(("NotSaved", "no room", 0))
+    answers(("training", "no room", None))
     with pytest.raises(TrainingFailed, match=r"^process 1: no room$"), together():
         pass
-    answers(("Interrupted", "stopped", int(signal.SIGTERM)))
+    answers(("signal", "stopped", int(signal.SIGTERM)))
     with pytest.raises(Interrupted, match=r"^process 1: stopped$") as raised, together():
         pass
     assert raised.value.exit_code == 143

@@ -29,6 +29,8 @@ from wae_rnf_jax.errors import InputError, TrainingFailed, warn
 from wae_rnf_jax.training.flags import Job
 from wae_rnf_jax.training.signals import Interrupted
 
+_KINDS = {"input": InputError, "training": TrainingFailed, "signal": Interrupted}
+
 
 def is_first() -> bool:
     """Returns whether this is the process that writes files and speaks."""
@@ -52,7 +54,7 @@ def member_of(job: Job | None) -> Iterator[None]:
     try:
         _join(job)
         yield
-    except (InputError, TrainingFailed, Interrupted):
+    except tuple(_KINDS.values()):
         raise
     except jax.errors.JaxRuntimeError as error:  # a process that died is seen as a lost connection
         warn(
@@ -208,22 +210,25 @@ def together() -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt) as error:
         failure = _in_our_terms(error)
-    told = failure and (type(failure).__name__, str(failure), getattr(failure, "signum", 0))
+    told = None
+    if failure is not None:
+        kind = next(name for name, kind in _KINDS.items() if isinstance(failure, kind))
+        told = kind, str(failure), getattr(failure, "signum", None)
     outcomes = gathered(told)
     if failure is not None:
         raise failure
     for process, outcome in enumerate(outcomes):
         if outcome is not None:
-            name, message, signum = outcome
+            kind, message, signum = outcome
             message = f"process {process}: {message}"
-            if name == Interrupted.__name__:
+            if signum is not None:
                 raise Interrupted(signum, message, saved=False)
-            raise (InputError if name == InputError.__name__ else TrainingFailed)(message)
+            raise _KINDS[kind](message)
 
 
 def _in_our_terms(error: BaseException) -> Exception:
     """An error as one of the three kinds that the command answers with an exit code."""
-    if isinstance(error, InputError | TrainingFailed | Interrupted):
+    if isinstance(error, tuple(_KINDS.values())):
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted(_signum(error), "interrupted before the first step", saved=False)
