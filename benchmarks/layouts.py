@@ -3,23 +3,28 @@
     python -m benchmarks.layouts [SYSTEM …]
 
 takes five steps of plain gradient descent, of every system, on one device without any mapping, and
-again on 1, 2, 4 and 8 devices by either backend. Shown is the largest relative difference to the
-first: of the losses, of any tensor's gradient in the first step, which all take from the same
-parameters, and of the parameters, the running statistics and the codebook after the last. The
-sizes are tiny and the batches cover what layouts could get wrong: dropout, batch normalisation,
-centres that are found anew, and padded rows, on whole devices too.
+again by either backend on 1, 2, 4 and 8 devices, and on 2 devices of each of 2 processes. Shown is
+the largest relative difference to the first: of the losses, of any tensor's gradient in the first
+step, which all take from the same parameters, and of the parameters, the running statistics and the
+codebook after the last. The sizes are tiny and the batches cover what layouts could get wrong:
+dropout, batch normalisation, centres that are found anew, and padded rows, on whole devices too.
 """
 
 import os
+import pickle
+import socket
+import subprocess
 import sys
+import tempfile
 
 # Read by jax when it is first imported. Eight CPU devices need as many threads to meet.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 os.environ.setdefault("NPROC", "64")
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -28,6 +33,7 @@ import numpy as np
 import optax
 
 from configs import default, systems
+from wae_rnf_jax.training.flags import Job
 from wae_rnf_jax.training.parallel import (
     AXIS,
     BACKENDS,
@@ -36,6 +42,7 @@ from wae_rnf_jax.training.parallel import (
     replicate,
     split_rows,
 )
+from wae_rnf_jax.training.processes import is_first, member_of
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import Recipe, TrainState, eval_step, train_step
 
@@ -46,6 +53,7 @@ SYSTEMS = (
 VOCABULARY, ROWS, WORDS = 13, 8, 5
 VALID = (8, 6, 8, 7, 3)  # rows of each batch that are no padding
 BOUND = 1e-5  # of every relative difference
+PROCESSES, OWN_DEVICES = 2, 2  # of the layout of several processes, and of each of them
 
 
 class Layout(NamedTuple):
@@ -143,11 +151,14 @@ def mapped(system: str, layout: Layout, *, train: bool):
     recipe, state = recipe_and_state(system, layout)
     if layout.backend is None:
         return jax.jit(partial(train_step if train else eval_step, recipe=recipe)), state
-    devices = jax.local_devices()[: layout.num_devices]
+    devices = jax.devices()[: layout.num_devices]
+    share = ROWS // jax.process_count()
+    own = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
     make = mapped_train_step if train else mapped_eval_step
     step = make(recipe, backend=layout.backend, devices=devices)
 
     def whole(state, batch, rng):
+        batch = {name: x[own] for name, x in batch.items()}
         # CPU devices may wait for each other for ever with several steps in flight.
         return jax.block_until_ready(step(state, split_rows(batch, devices), rng))
 
@@ -184,14 +195,65 @@ def difference(actual: Outcome, expected: Outcome) -> float:
     return max(relative_difference(a, e) for a, e in pairs if jax.tree.leaves(e))
 
 
+def outcomes_of_processes(systems: Sequence[str]) -> dict[tuple[str, str], Outcome]:
+    """Takes the steps in several processes; returns what they left, by system and backend."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(OWN_DEVICES)}
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "outcomes"
+        processes = [
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "benchmarks.layouts",
+                    f"--process={i},{port},{result}",
+                    *systems,
+                ],
+                env=environment,
+                cwd=Path(__file__).parents[1],
+            )
+            for i in range(PROCESSES)
+        ]
+        codes = [process.wait() for process in processes]
+        if any(codes):
+            raise RuntimeError(f"the processes ended with codes {codes}")
+        return pickle.loads(result.read_bytes())
+
+
+def one_process(number: int, port: int, result: Path, systems: Sequence[str]) -> None:
+    """What each of several processes does; process 0 writes what the steps left."""
+    with member_of(Job(f"127.0.0.1:{port}", PROCESSES, number, heartbeat_timeout=30)):
+        layouts = {backend: Layout(backend, PROCESSES * OWN_DEVICES) for backend in BACKENDS}
+        outcomes = {
+            (system, backend): outcome(system, layout)
+            for system in systems
+            for backend, layout in layouts.items()
+        }
+        if is_first():
+            result.write_bytes(pickle.dumps(outcomes))
+
+
 def main() -> None:
+    if sys.argv[1:2] and sys.argv[1].startswith("--process="):
+        number, port, result = sys.argv[1].partition("=")[2].split(",", 2)
+        one_process(int(number), int(port), Path(result), sys.argv[2:])
+        return
+    chosen = sys.argv[1:] or SYSTEMS
     counts = [n for n in (1, 2, 4, 8) if n <= jax.local_device_count()]
     layouts = [Layout(backend, n) for backend in BACKENDS for n in counts]
-    print("| system |", " | ".join(f"{x.backend}, D = {x.num_devices}" for x in layouts), "|")
-    print("| --- |", " | ".join("---:" for _ in layouts), "|")
-    for system in sys.argv[1:] or SYSTEMS:
+    heads = [f"{x.backend}, D = {x.num_devices}" for x in layouts]
+    heads += [f"{backend}, {PROCESSES} × {OWN_DEVICES}" for backend in BACKENDS]
+    print("| system |", " | ".join(heads), "|")
+    print("| --- |", " | ".join("---:" for _ in heads), "|", flush=True)
+    of_processes = outcomes_of_processes(chosen)
+    for system in chosen:
         alone = outcome(system, Layout(None))
-        cells = [f"{difference(outcome(system, x), alone):.1e}" for x in layouts]
+        found = [outcome(system, x) for x in layouts]
+        found += [of_processes[system, backend] for backend in BACKENDS]
+        cells = [f"{difference(x, alone):.1e}" for x in found]
         print(f"| `{system}` |", " | ".join(cells), "|", flush=True)
 
 

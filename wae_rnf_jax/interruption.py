@@ -15,6 +15,8 @@ _AGAIN_AFTER = 0.05  # seconds; whatever dropped the exception has returned by t
 class Terminated(KeyboardInterrupt):
     """SIGTERM: whatever is tidied up after Ctrl-C is tidied up after it."""
 
+    signum = signal.SIGTERM
+
 
 @contextmanager
 def interrupting_signals() -> Iterator[None]:
@@ -35,7 +37,7 @@ def interrupting_signals() -> Iterator[None]:
         if not isinstance(dropped, KeyboardInterrupt):
             hook(unraisable)
             return
-        signum = signal.SIGTERM if isinstance(dropped, Terminated) else signal.SIGINT
+        signum = getattr(dropped, "signum", signal.SIGINT)
         timer = threading.Timer(_AGAIN_AFTER, _thread.interrupt_main, [signum])
         timer.daemon = True
         timer.start()

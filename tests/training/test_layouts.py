@@ -39,6 +39,15 @@ def test_devices_and_backends_change_no_number(system, layout):
         assert bool(actual.state.codebook.ready)
 
 
+def test_several_processes_change_no_number():
+    """Two of two devices each, which reduce over all four."""
+    found = layouts.outcomes_of_processes(["wae_rnf"])
+    assert found.keys() == {("wae_rnf", backend) for backend in BACKENDS}
+    for actual in found.values():
+        assert difference(actual, outcome("wae_rnf", ALONE)) <= BOUND
+        assert bool(actual.state.codebook.ready)
+
+
 def test_pmap_and_shard_map_agree():
     one, other = (outcome("wae_rnf", Layout(backend, 4)) for backend in BACKENDS)
     assert difference(one, other) <= BOUND
@@ -100,7 +109,8 @@ def test_every_system_on_every_layout():
     print(run.stdout)
     head, _, *rows = run.stdout.splitlines()
     assert re.findall(r"(\w+), D = (\d)", head) == [(b, d) for b in BACKENDS for d in "1248"]
+    assert re.findall(r"(\w+), 2 × 2", head) == list(BACKENDS)
     assert [row.split("`")[1] for row in rows] == list(layouts.SYSTEMS)
     worst = [float(cell) for row in rows for cell in re.findall(r"\d\.\de[+-]\d+", row)]
-    assert len(worst) == len(layouts.SYSTEMS) * len(BACKENDS) * 4
+    assert len(worst) == len(layouts.SYSTEMS) * len(BACKENDS) * 5
     assert max(worst) <= BOUND

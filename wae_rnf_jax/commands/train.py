@@ -1,14 +1,15 @@
 """`wae-rnf train`: a run in its workdir, begun or resumed."""
 
 import os
-import signal
 import sys
+from contextlib import ExitStack
 
 from absl import flags
 
 from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
 from wae_rnf_jax.commands.dry_run import print_dry_run
+from wae_rnf_jax.commands.job import define_job, job_of
 from wae_rnf_jax.errors import InputError, TrainingFailed
 
 
@@ -63,39 +64,53 @@ def _define_flags(values: flags.FlagValues) -> None:
         "what libraries write on standard error; error also hides this program's progress",
         flag_values=values,
     )
+    define_job(values)
 
 
 def _run(values: flags.FlagValues) -> int:
-    from wae_rnf_jax.training.flags import StartFlags
-    from wae_rnf_jax.training.loop import Interrupted, train
-    from wae_rnf_jax.training.remote import published_run, training_workdir
+    from wae_rnf_jax.training.processes import member_of
+    from wae_rnf_jax.training.signals import Interrupted
     from wae_rnf_jax.training.verbosity import library_logging
 
-    level = values["log_level"].value
-    given = {name: values[name].value for name in ("profile", "debug_nans")}
-    config, origin = options.checked_config(values), _origin(values)
-    with library_logging(level):
-        if values["dry_run"].value:
-            print_dry_run(config, origin)
-            return 0
-        name = options.required(values, "workdir", "name a folder")
+    job = job_of(values)
+    if job is not None and values["dry_run"].value:
+        raise InputError("--dry_run is for one process: leave the flags of the job out")
+    with library_logging(values["log_level"].value):
         try:
-            with published_run(name) as published:
-                train(
-                    config,
-                    training_workdir(name),
-                    origin=origin,
-                    flags=StartFlags(**given, quiet=level == "error"),
-                    published=published,
-                )
+            with member_of(job):
+                _train(values)
         except Interrupted as stop:
             print(f"wae-rnf: {stop}", file=sys.stderr)
-            stopped = values["stop_code"].value
-            return 128 + stop.signum if stop.signum == signal.SIGINT else stopped
+            return stop.exit_code or values["stop_code"].value
         except TrainingFailed as failure:
             print(f"wae-rnf: {failure}", file=sys.stderr)
             return 1
     return 0
+
+
+def _train(values: flags.FlagValues) -> None:
+    from wae_rnf_jax.training.flags import StartFlags
+    from wae_rnf_jax.training.loop import train
+    from wae_rnf_jax.training.processes import is_first, together
+    from wae_rnf_jax.training.remote import published_run, training_workdir
+
+    with together():
+        config, origin = options.checked_config(values), _origin(values)
+        if values["dry_run"].value:
+            print_dry_run(config, origin)
+            return
+        name = options.required(values, "workdir", "name a folder")
+    given = {name: values[name].value for name in ("profile", "debug_nans")}
+    quiet = values["log_level"].value == "error"
+    start = StartFlags(**given, quiet=quiet)
+    with ExitStack() as held:
+        published = None
+        with together():
+            if is_first():
+                published = held.enter_context(published_run(name))
+        train(config, training_workdir(name), origin=origin, flags=start, published=published)
+        with together():
+            held.close()  # what cannot be published at the end fails all
 
 
 def _origin(values: flags.FlagValues):

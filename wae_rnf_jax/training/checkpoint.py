@@ -64,10 +64,11 @@ class Checkpoints:
         Raises:
           NotSaved: the disk is full or cannot be written; what was saved before is untouched.
         """
-        jax.block_until_ready(state)  # so that an error of the computation is not taken for one
-        step = int(state.step)
+        # Here, so that an error of the computation is not taken for one of the disk; and as the
+        # host's arrays, since those of several processes' devices are not one process's to save.
+        content = jax.device_get({"state": state, "rng": jax.random.key_data(rng)})
+        step = int(content["state"].step)
         made = self._unfinished / "latest"
-        content = {"state": state, "rng": jax.random.key_data(rng)}
         try:
             made.parent.mkdir(parents=True, exist_ok=True)
             write_snapshot(made, content, progress._asdict(), run=self._run)

@@ -2,20 +2,23 @@
 
 import json
 import os
-import signal
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from ml_collections import ConfigDict
 
-from wae_rnf_jax.data.batches import num_batches_per_epoch, split_batches, training_batches
+from wae_rnf_jax.data.batches import num_batches_per_epoch, training_batches
 from wae_rnf_jax.data.corpora import Corpus, load_corpus
 from wae_rnf_jax.errors import InputError, TrainingFailed, warn
-from wae_rnf_jax.functional.estimators import active_units, gaussian_mutual_information
+from wae_rnf_jax.training.agreement import (
+    check_agreement,
+    config_facts,
+    corpus_facts,
+    program_facts,
+)
 from wae_rnf_jax.training.checkpoint import Checkpoints, NotSaved, Progress, newest_step
 from wae_rnf_jax.training.flags import NO_FLAGS, Origin, StartFlags
 from wae_rnf_jax.training.lock import sole_use
@@ -29,19 +32,19 @@ from wae_rnf_jax.training.parallel import (
     replicate,
     split_rows,
 )
+from wae_rnf_jax.training.processes import (
+    from_first,
+    gathered,
+    is_first,
+    together,
+)
 from wae_rnf_jax.training.profiling import StepTrace, planned_trace
+from wae_rnf_jax.training.signals import Interrupted, StopSignals
 from wae_rnf_jax.training.state import build_model, build_recipe, initial_state
 from wae_rnf_jax.training.step import Recipe, TrainState
 from wae_rnf_jax.training.transfer import Transfer, planned_transfer
+from wae_rnf_jax.training.validation import split_metrics
 from wae_rnf_jax.training.workdir import fingerprint, open_workdir, write_json
-
-
-class Interrupted(Exception):
-    """A signal asked the run to stop; it has saved, and the message says how to resume."""
-
-    def __init__(self, signum: int, message: str) -> None:
-        super().__init__(message)
-        self.signum = signum
 
 
 def open_corpus(config: ConfigDict) -> Corpus:
@@ -65,7 +68,7 @@ def train(
     *,
     origin: Origin | None = None,
     flags: StartFlags = NO_FLAGS,
-    published: Callable[[], None] = lambda: None,
+    published: Callable[[], None] | None = None,
 ) -> Path:
     """Trains to the end of `config.train.num_epochs`, or resumes and then does.
 
@@ -75,7 +78,7 @@ def train(
       origin: another run whose model this one starts from, if any; once there is a checkpoint, it
         is only compared with the one that the run began from.
       flags: what this start is asked for beside training.
-      published: called after each checkpoint, to copy it to another place.
+      published: called on process 0 after each checkpoint, to copy it to another place.
 
     Returns:
       The workdir.
@@ -87,8 +90,57 @@ def train(
       TrainingFailed: the loss is no number, or the last state could not be saved; the last good
         checkpoint is kept.
     """
+    check_agreement(_start_facts(config, origin, flags))
     check_batch_size(config.train.batch_size, config.train.accumulate)
-    corpus = open_corpus(config)
+    with together():
+        corpus = open_corpus(config)
+    check_agreement(corpus_facts(corpus))
+    with ExitStack() as held:
+        own = None
+        with together():
+            if is_first():
+                checkpoints, transfer = _opened_run(config, workdir, corpus, origin, held)
+                own = _OwnWorkdir(checkpoints, transfer, published or (lambda: None))
+        debugging = flags.debug_nans or jax.config.jax_debug_nans
+        flags = flags._replace(debug_nans=debugging)
+        try:
+            with jax.debug_nans(debugging):
+                _Trainer(config, corpus, workdir, own, flags).run()
+        except (TrainingFailed, FloatingPointError) as error:
+            good = f"; last good checkpoint: {own.last_good()}" if own else ""
+            kind = type(error) if isinstance(error, TrainingFailed) else NotANumber
+            raise kind(f"{first_line(error)}{good}") from error
+    return workdir
+
+
+def _start_facts(
+    config: ConfigDict, origin: Origin | None, flags: StartFlags
+) -> dict[str, str | int | float]:
+    """What all processes must have been started with."""
+    return {
+        **program_facts(),
+        **config_facts(json.loads(config.to_json_best_effort())),
+        "--init_from": f"{origin.workdir} {','.join(origin.parts)}" if origin else "",
+        "--debug_nans": str(flags.debug_nans),
+    }
+
+
+class _OwnWorkdir(NamedTuple):
+    """What process 0 alone has: the run on disk."""
+
+    checkpoints: Checkpoints
+    transfer: Transfer | None  # of another run's model, while there is no checkpoint
+    published: Callable[[], None]  # to be called after each checkpoint
+
+    def last_good(self) -> str:
+        good = self.checkpoints.latest_step()
+        return "none" if good is None else f"step {good}, in {self.checkpoints.directory}"
+
+
+def _opened_run(
+    config: ConfigDict, workdir: Path, corpus: Corpus, origin: Origin | None, held: ExitStack
+) -> tuple[Checkpoints, Transfer | None]:
+    """Locks the workdir, until `held` is left, and opens it."""
     resolved = json.loads(config.to_json_best_effort())
     resolved["data_fingerprint"] = corpus.fingerprint
     transfer = None
@@ -97,20 +149,9 @@ def train(
         if newest_step(workdir / "checkpoints") is None:
             model = build_model(config, corpus.vocabulary.size, axis_name=None)
             transfer = planned_transfer(origin, model, corpus.vocabulary)
-    with sole_use(workdir):
-        open_workdir(workdir, resolved, corpus)
-        checkpoints = Checkpoints(workdir, run=fingerprint(resolved))
-        debugging = flags.debug_nans or jax.config.jax_debug_nans
-        flags = flags._replace(debug_nans=debugging)
-        try:
-            with jax.debug_nans(debugging):
-                _Trainer(config, corpus, workdir, checkpoints, transfer, flags, published).run()
-        except (TrainingFailed, FloatingPointError) as error:
-            good = checkpoints.latest_step()
-            where = "none" if good is None else f"step {good}, in {checkpoints.directory}"
-            kind = type(error) if isinstance(error, TrainingFailed) else NotANumber
-            raise kind(f"{first_line(error)}; last good checkpoint: {where}") from error
-    return workdir
+    held.enter_context(sole_use(workdir))
+    open_workdir(workdir, resolved, corpus)
+    return Checkpoints(workdir, run=fingerprint(resolved)), transfer
 
 
 class _Trainer:
@@ -121,14 +162,11 @@ class _Trainer:
         config: ConfigDict,
         corpus: Corpus,
         workdir: Path,
-        checkpoints: Checkpoints,
-        transfer: Transfer | None,
+        own: _OwnWorkdir | None,
         flags: StartFlags,
-        published: Callable[[], None],
     ) -> None:
         self.config, self.corpus, self.workdir = config, corpus, workdir
-        self.published = published
-        self.checkpoints, self.flags = checkpoints, flags
+        self.own, self.flags = own, flags
         batch_size = config.train.batch_size
         self.steps_per_epoch = num_batches_per_epoch(len(corpus.train), batch_size)
         self.num_steps = config.train.num_epochs * self.steps_per_epoch
@@ -144,30 +182,38 @@ class _Trainer:
         make_step = nan_checked_train_step if flags.debug_nans else mapped_train_step
         self.train_step = make_step(self.recipe, backend=backend)
         self.eval_step = mapped_eval_step(self.recipe, backend=backend)
-        self.signal: int | None = None
         self.unsaved: NotSaved | None = None  # why the newest state is not on disk
-        self.state, self.rng, self.progress = self._first_state(transfer)
+        self.state, self.rng, self.progress = self._first_state()
 
-    def _first_state(self, transfer: Transfer | None) -> tuple[TrainState, jax.Array, Progress]:
-        rng = jax.random.key(self.config.train.seed)
-        state = initial_state(self.config, self.recipe, jax.random.fold_in(rng, 0))
-        if transfer is not None:  # then there is no checkpoint yet
-            state = transfer.into(state, self.recipe.optimizer)
-            write_json(self.workdir / "init_from.json", transfer.record())
-            if not self.flags.quiet:
-                print(*transfer.lines(), sep="\n", flush=True)
-        state = replicate(state)
-        rng, progress = jax.random.fold_in(rng, 1), Progress()
-        restored = self.checkpoints.restore(state, rng)
-        if restored is not None:
-            state, rng, progress = restored
-        return replicate(state), replicate(rng), progress
+    def _first_state(self) -> tuple[TrainState, jax.Array, Progress]:
+        with together():
+            rng = jax.random.key(self.config.train.seed)
+            state = initial_state(self.config, self.recipe, jax.random.fold_in(rng, 0))
+            rng, progress = jax.random.fold_in(rng, 1), Progress()
+            if self.own is not None:
+                state, rng, progress = self._state_on_disk(state, rng) or (state, rng, progress)
+        state, key_data = from_first((state, jax.random.key_data(rng)))
+        progress = Progress(*gathered(progress)[0])
+        return replicate(state), replicate(jax.random.wrap_key_data(key_data)), progress
+
+    def _state_on_disk(
+        self, state: TrainState, rng: jax.Array
+    ) -> tuple[TrainState, jax.Array, Progress] | None:
+        """What the workdir, or another run's model, says in place of a fresh state."""
+        transfer = self.own.transfer
+        if transfer is None:
+            return self.own.checkpoints.restore(state, rng)
+        write_json(self.workdir / "init_from.json", transfer.record())
+        if not self.flags.quiet:
+            print(*transfer.lines(), sep="\n", flush=True)
+        return transfer.into(state, self.recipe.optimizer), rng, Progress()
 
     def run(self) -> None:
         """Steps until the end, the patience or a signal."""
         first = int(self.state.step)
         if first >= self.num_steps or self._out_of_patience():
-            print(f"{self.workdir}: trained already ({first} steps)")
+            if self.own:
+                print(f"{self.workdir}: trained already ({first} steps)")
             return
         log = MetricsLog(
             self.workdir,
@@ -175,6 +221,7 @@ class _Trainer:
             num_steps=self.num_steps,
             interval=self.config.train.log_every,
             quiet=self.flags.quiet,
+            write=self.own is not None,
         )
         trace = planned_trace(
             self.workdir / "profile",
@@ -184,42 +231,40 @@ class _Trainer:
             seed=self.config.train.seed,
             first=first,
             num_steps=self.num_steps,
-            num_traced=self.flags.profile,
+            num_traced=self.flags.profile if self.own else 0,
         )
-        handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self._steps(first, log, trace)
+            with StopSignals() as signals:
+                self._steps(first, log, trace, signals)
         finally:
             trace.close()
-            for signum, handler in handlers.items():
-                signal.signal(signum, handler)
             log.close()
             with suppress(OSError):
                 print(end=trace.report(), flush=True)
 
-    def _on_signal(self, signum: int, frame) -> None:
-        self.signal = signum
-
-    def _steps(self, first: int, log: MetricsLog, trace: StepTrace) -> None:
+    def _steps(self, first: int, log: MetricsLog, trace: StepTrace, signals: StopSignals) -> None:
         batches = training_batches(
             self.corpus.train,
             batch_size=self.config.train.batch_size,
             num_buckets=self.config.data.num_buckets,
             seed=self.config.train.seed,
             start=first,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
         )
         on_cpu = jax.default_backend() == "cpu"
         for step in range(first + 1, self.num_steps + 1):
-            batch = split_rows(next(batches))
+            batch = split_rows(signals.told(next(batches)))
             trace.begin(step)
             with jax.profiler.StepTraceAnnotation("train", step_num=step):
                 self.state, metrics = self.train_step(self.state, batch, self.rng)
                 if on_cpu:  # collectives of several CPU devices can deadlock with steps in flight
                     jax.block_until_ready(metrics)
             trace.end(step, self.state)
+            signum = signals.heard(metrics)
             log.add(step, metrics)
-            if self.signal is not None:
-                self._stop_on_signal(step, log)
+            if signum:
+                self._stop_on_signal(signum, step, log)
             last = step == self.num_steps
             evaluate = last or step % self.eval_every == 0
             if evaluate or step % self.save_every == 0:
@@ -228,7 +273,7 @@ class _Trainer:
                 if self._out_of_patience():
                     log.say(f"step {step}: no better bound in {self.progress.without_gain} rounds")
                     break
-                if self.unsaved and not last:
+                if self.unsaved and self.own and not last:
                     warn(f"{self.unsaved}; training goes on, and the next checkpoint is tried")
         if self.unsaved:
             raise NotSaved(f"{self.unsaved}: make room, and the same command goes on")
@@ -242,21 +287,25 @@ class _Trainer:
 
     def _save(self, log: MetricsLog, *, best: bool = False) -> None:
         log.wait()  # a resumed run does not write these lines again
-        try:
-            self.checkpoints.save(self.state, self.rng, self.progress, best=best)
-            self.unsaved = None
-        except NotSaved as error:
-            self.unsaved = error
-        else:
-            self.published()
+        failure = None
+        with together():
+            if self.own is not None:
+                try:
+                    self.own.checkpoints.save(self.state, self.rng, self.progress, best=best)
+                except NotSaved as error:
+                    failure = str(error)
+                else:
+                    self.own.published()
+        failure = gathered(failure)[0]
+        self.unsaved = NotSaved(failure) if failure else None
 
-    def _stop_on_signal(self, step: int, log: MetricsLog) -> None:
+    def _stop_on_signal(self, signum: int, step: int, log: MetricsLog) -> None:
         log.flush()
         self._save(log)
         if self.unsaved:
             raise NotSaved(f"stopped at step {step} of {self.num_steps}, but {self.unsaved}")
         raise Interrupted(
-            self.signal,
+            signum,
             f"stopped and saved at step {step} of {self.num_steps}; the same command resumes it",
         )
 
@@ -285,27 +334,12 @@ class _Trainer:
         return is_best
 
     def validation_metrics(self) -> dict[str, float]:
-        """Returns bound and parts (nats a sentence), ppl, mi and au on the validation split."""
-        sums: dict[str, float] = {}
-        codes: list[dict[str, np.ndarray]] = []
-        rng = jax.random.fold_in(self.rng, 0)
-        for batch in split_batches(
+        """Returns the `split_metrics` of the validation split."""
+        return split_metrics(
+            self.eval_step,
+            self.state,
+            jax.random.fold_in(self.rng, 0),
             self.corpus.valid,
             batch_size=self.config.train.batch_size,
             num_buckets=self.config.data.num_buckets,
-        ):
-            totals, of_rows = jax.device_get(self.eval_step(self.state, split_rows(batch), rng))
-            for name, value in totals.items():
-                sums[name] = sums.get(name, 0.0) + float(value)
-            valid = batch["where"]
-            codes.append({k: v.reshape(len(valid), v.shape[-1])[valid] for k, v in of_rows.items()})
-        sentences, tokens = sums.pop("num_sentences"), sums.pop("num_tokens")
-        values = {name: total / sentences for name, total in sums.items()}
-        values["ppl"] = float(np.exp(sums["neg_elbo"] / tokens))
-        z0, mean, log_var = (
-            jnp.concatenate([c[k] for c in codes]) for k in ("z0", "mean", "log_var")
         )
-        if z0.shape[-1]:
-            mi = gaussian_mutual_information(z0, mean, log_var, block_size=256)
-            values["mi"], values["au"] = float(mi), float(active_units(mean))
-        return values

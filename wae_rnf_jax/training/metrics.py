@@ -26,28 +26,32 @@ class MetricsLog:
 
     Metrics stay on the device until an interval ends, so that logging never waits for a step. No
     failure of a file, or of the terminal, reaches the caller.
+
+    Where several processes train, one is to `write`; the others look at the same numbers alone.
     """
 
     def __init__(
-        self, workdir: Path, *, first_step: int, num_steps: int, interval: int, quiet: bool = False
+        self,
+        workdir: Path,
+        *,
+        first_step: int,
+        num_steps: int,
+        interval: int,
+        quiet: bool = False,
+        write: bool = True,
     ) -> None:
-        self._interval, self._quiet = interval, quiet
+        self._interval, self._quiet = interval, quiet or not write
         self._pending: list[tuple[int, dict[str, jax.Array]]] = []
         self._since = time.monotonic()
         self.last_good_step = first_step
-        lines, board = workdir / "metrics.jsonl", workdir / "tensorboard"
-        keep_lines_to(lines, first_step)
-        self._sinks = (
-            Sink(str(lines), JsonLines(lines)),
-            Sink(str(board), TensorBoard(board, first_step=first_step)),
-        )
+        self._sinks = _sinks(workdir, first_step) if write else ()
         self._bar = tqdm(
             total=num_steps,
             initial=first_step,
             unit="step",
             dynamic_ncols=True,
             file=standard_error,
-            disable=quiet,
+            disable=self._quiet,
         )
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
@@ -104,6 +108,15 @@ class MetricsLog:
         self._bar.close()
         for sink in self._sinks:
             sink.close()
+
+
+def _sinks(workdir: Path, first_step: int) -> tuple[Sink, ...]:
+    lines, board = workdir / "metrics.jsonl", workdir / "tensorboard"
+    keep_lines_to(lines, first_step)
+    return (
+        Sink(str(lines), JsonLines(lines)),
+        Sink(str(board), TensorBoard(board, first_step=first_step)),
+    )
 
 
 def keep_lines_to(path: Path, step: int) -> None:

@@ -60,7 +60,8 @@ def nan_origin(state: TrainState, batch: Batch, rng: jax.Array, *, recipe: Recip
       JAX's message, which names the operation, and the line of this package that asked for it.
     """
     recipe = recipe._replace(model=recipe.model.clone(axis_name=None))
-    state, rng = jax.device_put((state, rng), jax.local_devices()[0])
+    # By the host: a state over several processes' devices cannot be put on one of them.
+    state, rng = jax.device_put((jax.device_get(state), rng), jax.local_devices()[0])
     try:
         with jax.debug_nans(True), jax.disable_jit():
             train_step(state, batch, rng, recipe=recipe)

@@ -1,26 +1,32 @@
-"""Mapping the pure steps over the local devices: the one file that names pmap and shard_map.
+"""Mapping the pure steps over all devices: the one file that names pmap and shard_map.
 
-Letters: D devices, B rows of a batch, Z latent.
+Letters: D devices of this process, B its rows of a batch, Z latent.
 
 Both backends take and give the same arrays. The state is one replicated, unstacked array a leaf:
 what is saved is what one device holds, so that a checkpoint knows neither the backend nor how many
 devices wrote it.
 
+Of several processes, each gives and takes the rows of its own devices; the steps' reductions are
+over the devices of all of them. A process's devices follow each other in the mesh, as its rows do
+in the global batch, so that rows are in the same order on any layout.
+
 On one device there is no axis: its collectives would compute nothing, but copy every gradient.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 
 import jax
 import numpy as np
+from jax.experimental.multihost_utils import global_array_to_host_local_array, process_allgather
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.training.step import Recipe, eval_step, train_step
+from wae_rnf_jax.training.step import Metrics, Recipe, TrainState, eval_step, train_step
 
 AXIS = "devices"
 BACKENDS = ("pmap", "shard_map")
+SIGNAL = "signal"  # in a batch, the rows' of their process; in the metrics, the highest of all
 _WHOLE, _ROWS = PartitionSpec(), PartitionSpec(AXIS)
 
 Devices = Sequence[jax.Device]
@@ -33,9 +39,10 @@ def axis_name() -> str | None:
 
 
 def check_batch_size(batch_size: int, accumulate: int) -> None:
-    """Raises InputError unless devices times micro-batches divide the batch evenly."""
-    devices = jax.local_device_count()
-    parts = f"{devices} devices" + f" × {accumulate} micro-batches" * (accumulate > 1)
+    """Raises InputError unless all devices times micro-batches divide the batch evenly."""
+    devices, processes = jax.device_count(), jax.process_count()
+    parts = f"{devices} devices" + f" of {processes} processes" * (processes > 1)
+    parts += f" × {accumulate} micro-batches" * (accumulate > 1)
     if batch_size % (devices * accumulate):
         raise InputError(
             f"--config.train.batch_size is {batch_size}, which {parts} do not divide: "
@@ -44,25 +51,26 @@ def check_batch_size(batch_size: int, accumulate: int) -> None:
 
 
 def replicate(tree, devices: Devices | None = None):
-    """Puts a pytree on every device (all local ones if None), as the mapped steps return it."""
+    """Puts a pytree on each device of this process, or of those given, as the steps take it."""
     if axis_name() is None:
         return jax.device_put(tree, jax.local_devices()[0])
-    return jax.device_put(tree, NamedSharding(_mesh(devices), _WHOLE))
+    return jax.device_put(tree, NamedSharding(_mesh(devices).local_mesh, _WHOLE))
 
 
 def split_rows(batch: Batch, devices: Devices | None = None) -> Batch:
     """Reshapes a batch's leading axis [B, ...] to [D, B/D, ...]; on one device it stays."""
     if axis_name() is None:
         return batch
-    num_devices = len(devices or jax.local_devices())
+    num_devices = _mesh(devices).local_mesh.size
     return {name: x.reshape(num_devices, -1, *x.shape[1:]) for name, x in batch.items()}
 
 
 def joined_rows(batch: Batch) -> Batch:
-    """Undoes `split_rows`."""
+    """Undoes `split_rows`, and gives the rows of all processes."""
     if axis_name() is None:
         return batch
-    return {name: x.reshape(-1, *x.shape[2:]) for name, x in batch.items()}
+    own = {name: x.reshape(-1, *x.shape[2:]) for name, x in batch.items()}
+    return own if jax.process_count() == 1 else process_allgather(own, tiled=True)
 
 
 def mapped_train_step(
@@ -74,16 +82,19 @@ def mapped_train_step(
 ) -> Callable:
     """Returns (state, batch, rng) -> (state, metrics).
 
-    The batch is as `split_rows` gives it, the recipe's model has `axis_name()`.
+    The batch is as `split_rows` gives it, the recipe's model has `axis_name()`. Where the batch has
+    `SIGNAL` too, the metrics have the highest of all rows.
 
     Args:
       recipe: of the step.
       backend: one of `BACKENDS`; one device needs none.
-      devices: to map over; all local ones if None.
+      devices: to map over, those of all processes; all there are if None.
       donate: the state's memory becomes the next state's, and the caller cannot use it again.
     """
     donated = (0,) if donate else ()
-    return _mapped(train_step, recipe, backend, devices, out=(_WHOLE, _WHOLE), donate=donated)
+    return _mapped(
+        _signalled_train_step, recipe, backend, devices, out=(_WHOLE, _WHOLE), donate=donated
+    )
 
 
 def mapped_eval_step(
@@ -94,6 +105,16 @@ def mapped_eval_step(
     The arguments are those of `mapped_train_step`.
     """
     return _mapped(eval_step, recipe, backend, devices, out=(_WHOLE, _ROWS), donate=())
+
+
+def _signalled_train_step(
+    state: TrainState, batch: Batch, rng: jax.Array, *, recipe: Recipe, axis_name: str | None
+) -> tuple[TrainState, Metrics]:
+    rows = {name: x for name, x in batch.items() if name != SIGNAL}
+    state, metrics = train_step(state, rows, rng, recipe=recipe, axis_name=axis_name)
+    if SIGNAL in batch:
+        metrics = {**metrics, SIGNAL: jax.lax.pmax(batch[SIGNAL].max(), axis_name)}
+    return state, metrics
 
 
 def _mapped(
@@ -111,8 +132,9 @@ def _mapped(
     if backend == "pmap":
         out_axes = tuple(0 if spec == _ROWS else None for spec in out)
         in_axes = (None, 0, None)
+        order = _mesh(devices).devices.tolist()
         return jax.pmap(
-            step, AXIS, in_axes=in_axes, out_axes=out_axes, donate_argnums=donate, devices=devices
+            step, AXIS, in_axes=in_axes, out_axes=out_axes, donate_argnums=donate, devices=order
         )
 
     def share(state, batch, rng):
@@ -124,12 +146,40 @@ def _mapped(
         )
 
     mesh, specs = _mesh(devices), (_WHOLE, _ROWS, _WHOLE)
-    return jax.jit(
+    mapped = jax.jit(
         jax.shard_map(share, mesh=mesh, in_specs=specs, out_specs=out),
         in_shardings=tuple(NamedSharding(mesh, spec) for spec in specs),
         donate_argnums=donate,
     )
+    return mapped if jax.process_count() == 1 else _fed_locally(mapped, mesh, out)
+
+
+def _fed_locally(
+    mapped: Callable, mesh: Mesh, out: tuple[PartitionSpec, PartitionSpec]
+) -> Callable:
+    """A step of global arrays as one whose rows, coming and going, are this process's.
+
+    The state it gives is global; `pmap` takes it as well, and so does `jax.device_get`.
+    """
+    rows = NamedSharding(mesh, _ROWS)
+
+    def step(state, batch, rng):
+        batch = {k: jax.make_array_from_process_local_data(rows, x) for k, x in batch.items()}
+        outputs = mapped(state, batch, rng)
+        return tuple(
+            global_array_to_host_local_array(output, mesh, spec) if spec == _ROWS else output
+            for output, spec in zip(outputs, out, strict=True)
+        )
+
+    return step
 
 
 def _mesh(devices: Devices | None) -> Mesh:
-    return Mesh(np.array(devices or jax.local_devices()), (AXIS,))
+    """All devices, or those given, process by process."""
+    return _mesh_of(devices and tuple(devices))
+
+
+@cache
+def _mesh_of(devices: tuple[jax.Device, ...] | None) -> Mesh:
+    order = sorted(devices or jax.devices(), key=lambda device: (device.process_index, device.id))
+    return Mesh(np.array(order), (AXIS,))

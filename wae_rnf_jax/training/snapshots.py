@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from wae_rnf_jax.data.manifest import file_digests
 from wae_rnf_jax.errors import InputError
 
@@ -32,7 +34,7 @@ def write_snapshot(directory: Path, state: Any, progress: dict[str, Any], *, run
 
     Args:
       directory: folder to make, absolute.
-      state: pytree of arrays.
+      state: pytree of NumPy arrays.
       progress: what JSON can hold.
       run: fingerprint of the run's configuration.
 
@@ -131,9 +133,17 @@ def _with_orbax(call: Callable[[Any], Any]) -> Any:
     """
     import orbax.checkpoint as ocp
 
+    # Of several processes, one writes and reads: it must not wait for the others.
+    only = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=only, active_processes={only}, barrier_sync_key_prefix="wae_rnf"
+    )
+    handler = ocp.CompositeCheckpointHandler(
+        composite_options=ocp.CompositeOptions(multiprocessing_options=alone)
+    )
     with _silence():
         try:
-            with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+            with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
                 return call(checkpointer)
         except Exception as error:
             failure = _reason(error)
