@@ -43,8 +43,13 @@ class Interrupted(Exception):
         self.signum = signum
 
 
-def open_corpus(config: ConfigDict) -> Corpus:
-    """Returns the corpus that `config.data` names, prepared if it is not yet."""
+def open_corpus(config: ConfigDict, *, thorough: bool = False) -> Corpus:
+    """Returns the corpus that `config.data` names, prepared if it is not yet.
+
+    Args:
+      config: the whole configuration.
+      thorough: whether all files of a corpus that was prepared before are read and checked.
+    """
     settings = config.data.to_dict()
     settings.pop("num_buckets")
     for name in ("path", "cache_dir", "vocabulary"):
@@ -55,7 +60,7 @@ def open_corpus(config: ConfigDict) -> Corpus:
                 f"--config.data.{name} is {given}, and the environment lacks that variable: set "
                 "it, or give the place itself"
             )
-    return load_corpus(**settings)
+    return load_corpus(**settings, thorough=thorough)
 
 
 def train(
