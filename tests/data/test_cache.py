@@ -89,9 +89,12 @@ def test_a_living_maker_keeps_its_folder(tmp_path, maker):
 
 
 def test_an_error_leaves_nothing(tmp_path):
-    with pytest.raises(ZeroDivisionError), new_directory(tmp_path / "corpus") as folder:
+    def fail(folder):
         (folder / "file").write_text("")
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), new_directory(tmp_path / "corpus") as folder:
+        fail(folder)
     assert os.listdir(tmp_path) == []
 
 

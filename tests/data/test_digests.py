@@ -62,5 +62,5 @@ def test_small_files_leave_no_note(file, tmp_path):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(InputError, match="cannot read .*none: No such file"):
+    with pytest.raises(InputError, match=r"cannot read .*none: No such file"):
         file_digest(tmp_path / "none", memory=tmp_path)

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def test_the_number_of_processes_changes_nothing(text, tmp_path, num_workers):
 
 def test_what_is_prepared_in_parts_is_what_the_lines_say(text, cache):
     corpus = load_corpus("text", path=text, cache_dir=cache, label="leading")
-    lines = (line.split() for line in open(f"{text}/train.txt"))
+    lines = map(str.split, Path(text, "train.txt").read_text().splitlines())
     kept = [line for line in lines if len(line) > 1]
     assert len(corpus.train) == len(kept)
     for i, (label, *words) in enumerate(kept):
@@ -58,11 +59,10 @@ def test_what_is_prepared_in_parts_is_what_the_lines_say(text, cache):
 
 
 def test_a_bad_line_is_named_by_many_processes_too(text, cache):
-    file = f"{text}/train.txt"
-    lines = open(file).readlines()
-    lines[300] = "label a <eos>\n"
-    lines[450] = "label <pad>\n"
-    open(file, "w").writelines(lines)
+    file = Path(text, "train.txt")
+    lines = file.read_text().splitlines()
+    lines[300], lines[450] = "label a <eos>", "label <pad>"
+    file.write_text("\n".join(lines))
     with pytest.raises(InputError, match=r"train\.txt:301: the word <eos> is reserved"):
         load_corpus("text", path=text, cache_dir=cache, num_workers=2)
 

@@ -1,6 +1,9 @@
 """Corpora in an object store: here fsspec's store in memory, under the name of gs."""
 
 import os
+import sys
+from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 import pytest
@@ -18,9 +21,9 @@ class FakeStore(MemoryFileSystem):
     """A store of its own, apart from what other users of memory:// keep."""
 
     protocol = ("gs", "gcs")
-    store = {}
-    pseudo_dirs = [""]
-    reads: list[str] = []
+    store: ClassVar[dict] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+    reads: ClassVar[list[str]] = []
 
     @classmethod
     def _strip_protocol(cls, path):
@@ -48,8 +51,8 @@ def store(monkeypatch, tmp_path) -> FakeStore:
 @pytest.fixture
 def remote_text(store, write_text) -> str:
     folder = write_text()
-    for name in os.listdir(folder):
-        store.pipe_file(f"{URL}/{name}", open(f"{folder}/{name}", "rb").read())
+    for file in Path(folder).iterdir():
+        store.pipe_file(f"{URL}/{file.name}", file.read_bytes())
     return URL
 
 
@@ -128,7 +131,7 @@ def test_a_store_that_cannot_be_written_costs_nothing_but_a_warning(
 
 
 def test_a_missing_package_is_named(cache, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+    monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(InputError, match=r"s3://bucket/text needs the package s3fs, .*pip install"):
         load_corpus("text", path="s3://bucket/text", cache_dir=cache)
 

@@ -26,9 +26,11 @@ def test_ids_take_the_smallest_type(tmp_path, vocab_size, dtype):
 
 
 def test_id_beyond_the_vocabulary_is_refused(tmp_path):
-    with TokenWriter(tmp_path / "train", vocab_size=10) as writer:
-        with pytest.raises(ValueError, match="id 10 of a vocabulary of 10 words"):
-            writer.extend(np.array([3, 10]), np.array([2]))
+    with (
+        TokenWriter(tmp_path / "train", vocab_size=10) as writer,
+        pytest.raises(ValueError, match="id 10 of a vocabulary of 10 words"),
+    ):
+        writer.extend(np.array([3, 10]), np.array([2]))
 
 
 def test_written_split_is_mapped_and_equal(tmp_path):

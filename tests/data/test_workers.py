@@ -29,7 +29,7 @@ def test_few_items_are_done_by_this_process():
 def test_the_first_error_in_order_is_raised_after_the_results_before_it():
     results = ordered_map(math.log, [1, 1, 1, -1, "x", 1, 1, 1], num_workers=2)
     assert [next(results) for _ in range(3)] == [0.0, 0.0, 0.0]
-    with pytest.raises(ValueError, match="log|math domain"):
+    with pytest.raises(ValueError, match=r"math domain|positive input"):
         next(results)
 
 
