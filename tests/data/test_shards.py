@@ -36,11 +36,15 @@ def read(file, label: str) -> list[Record]:
     for shard in text_shards(file, label=label):
         for block in shard.blocks():
             assert block.words[-1] == END
-            texts = " ".join(block.words).split(END)[:-1]
+            texts, words = [], []
+            for word in block.words:
+                if word == END:
+                    texts.append(" ".join(words))
+                    words = []
+                else:
+                    words.append(word)
             labels = block.labels or [None] * len(texts)
-            found += [
-                Record(" ".join(text.split()), of) for text, of in zip(texts, labels, strict=True)
-            ]
+            found += [Record(*pair) for pair in zip(texts, labels, strict=True)]
     return found
 
 
