@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs every benchmark, one after the other; tables to standard output, JSON to OUTPUT_DIR.
 #   bash benchmarks/run.sh [OUTPUT_DIR]        PYTHON=/path/to/python chooses the interpreter
+# benchmarks.large_corpus takes long, and ten gigabytes of disk: it is run by itself.
 # Wants an idle machine, and for the yardstick of the training step an environment with PyTorch.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

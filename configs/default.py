@@ -10,7 +10,9 @@ def get_config() -> ConfigDict:
 
     config.data = ConfigDict()
     config.data.source = "grammar"  # "grammar" (built in), "text" (a folder) or "tfds"
-    config.data.path = ""  # text: folder of train.txt, valid.txt, test.txt; $VARIABLES are expanded
+    # text: folder of train.txt, valid.txt, test.txt; tfds: data directory; both also in a store, as
+    # gs://BUCKET/FOLDER. $VARIABLES are expanded.
+    config.data.path = ""
     config.data.label = "none"  # text: "leading" splits off each line's first field, a label
     config.data.dataset = ""  # tfds: name, as for tfds.load
     config.data.text_feature = "text"  # tfds: the feature that holds the text
@@ -23,7 +25,8 @@ def get_config() -> ConfigDict:
     config.data.max_words = 0  # sentences are cut at so many words; 0 is no limit
     config.data.seed = 0  # grammar: of the drawn sentences
     config.data.num_sentences = (20_000, 2_000, 2_000)  # grammar: in each split
-    config.data.cache_dir = "~/.cache/wae_rnf_jax"  # tokenised corpora
+    config.data.cache_dir = "~/.cache/wae_rnf_jax"  # tokenised corpora; or gs://…
+    config.data.num_workers = 0  # processes that prepare a large corpus; 0 is one a core
     config.data.num_buckets = 10  # padded lengths; each is compiled once
 
     config.model = ConfigDict()

@@ -1,6 +1,7 @@
 """Every benchmark at tiny sizes: it runs, its numbers hang together, its yardsticks agree."""
 
 import json
+from collections import Counter
 
 import command_runs
 import jax
@@ -11,6 +12,7 @@ from benchmarks import (
     evaluate,
     generate,
     input,
+    large_corpus,
     measurement,
     pieces,
     regularisers,
@@ -167,6 +169,27 @@ def test_startup_counts_the_compilations_of_a_run(tmp_path, monkeypatch):
     assert startup.of_steps(found["compilations"]) == {"train_step": 1, "eval_step": 1}
     with sole_use(workdir):  # the run is over
         assert (workdir / "metrics.jsonl").is_file()
+
+
+def test_a_large_text_has_the_words_and_lengths_it_should(tmp_path):
+    found = large_corpus.written_text(tmp_path, num_bytes=200_000, vocab_size=50)
+    content = (tmp_path / "train.txt").read_bytes()
+    assert (len(content), content.count(b"\n"), len(content.split())) == found
+    assert 200_000 <= found.num_bytes < 220_000
+    counts = Counter(content.split()).most_common()
+    assert len(counts) == 50
+    assert counts[0][1] / counts[9][1] == pytest.approx(10, rel=0.2)  # Zipf's law
+    assert {len(line.split()) for line in content.splitlines()} <= set(range(1, 83))
+
+
+@pytest.mark.slow
+def test_large_corpus(tmp_path):
+    write, prepare, train = rows_of(large_corpus, tmp_path)
+    assert write["phase"] == "write the text"
+    assert prepare["million words a cpu s"] > 0
+    assert train["batches/s"] > 0
+    for row in (prepare, train):  # Python alone takes that
+        assert 10 < row["largest process, MiB"] <= row["all processes, MiB"] < 2048
 
 
 def test_lengths_are_drawn_where_there_is_no_text(tmp_path, monkeypatch):

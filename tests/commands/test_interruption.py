@@ -19,8 +19,8 @@ from wae_rnf_jax import cli
 # A moment: the function that a signal falls into, and a command that calls it.
 MOMENTS = {
     "reading the configuration": ("cli._loaded_config", "prepare"),
-    "preparing a corpus": ("data.corpora._write_split", "prepare"),
-    "building a dataset": ("data.builders._example", "prepare"),
+    "counting words": ("data.preparation.counted_words", "prepare"),
+    "encoding a corpus": ("data.preparation._write_split", "prepare"),
     "making a workdir": ("training.loop.open_workdir", "train"),
     "building a model": ("training.loop.initial_state", "train"),
     "opening a run": ("training.workdir.restored_model", "sample"),
@@ -116,7 +116,7 @@ def test_a_signal_in_a_destructor_is_not_lost(signum, commands, monkeypatch, cap
 
 def test_the_same_command_works_after_an_interruption(commands, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        patch.setattr("wae_rnf_jax.data.corpora._write_split", interrupting(signal.SIGINT))
+        patch.setattr("wae_rnf_jax.data.preparation._write_split", interrupting(signal.SIGINT))
         assert cli.main(commands["prepare"]) == 130
     assert cli.main(commands["prepare"]) == 0
     assert "train: 40 sentences" in capsys.readouterr().out

@@ -1,8 +1,6 @@
 """Corpora from text and grammar: what is read, refused, cached and kept for evaluation."""
 
-import concurrent.futures
 import math
-import multiprocessing
 import os
 import pathlib
 import subprocess
@@ -11,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from wae_rnf_jax.data import corpora
+from wae_rnf_jax.data import corpora, preparation
 from wae_rnf_jax.data.corpora import (
     cached_corpus,
     load_corpus,
@@ -178,7 +176,7 @@ def test_grammar_keeps_exact_log_probabilities_and_topics(cache):
 def test_second_opening_reads_the_cache(write_text, cache, monkeypatch):
     path = write_text()
     first = load_corpus("text", path=path, cache_dir=cache)
-    monkeypatch.setattr(corpora, "_tokenise", None)
+    monkeypatch.setattr(corpora, "prepare_corpus", None)
     second = load_corpus("text", path=path, cache_dir=cache)
     assert second.fingerprint == first.fingerprint
     np.testing.assert_array_equal(second.train.tokens, first.train.tokens)
@@ -222,46 +220,15 @@ def test_interrupted_preparation_leaves_nothing(write_text, cache, monkeypatch, 
     def fail(*args, **kwargs):
         raise interruption
 
-    monkeypatch.setattr(corpora, "write_manifest", fail)
+    monkeypatch.setattr(preparation, "write_manifest", fail)
     expected = InputError if isinstance(interruption, OSError) else interruption
     with pytest.raises(expected):
         load_corpus("text", path=write_text(), cache_dir=cache)
     assert prepared(cache) == []
 
 
-def _load(path: str, cache: str) -> str:
-    return load_corpus("text", path=path, cache_dir=cache).fingerprint
-
-
-def test_processes_that_prepare_at_once_agree(write_text, cache):
+def test_text_is_prepared_and_opened_without_tfds(write_text, cache):
     path = write_text()
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
-        fingerprints = list(pool.map(_load, [path] * 2, [cache] * 2))
-    assert set(fingerprints) == {load_corpus("text", path=path, cache_dir=cache).fingerprint}
-    assert len(prepared(cache)) == 1
-
-
-def test_the_later_of_two_preparers_takes_the_first_ones_result(write_text, cache, monkeypatch):
-    path, tokenise = write_text(), corpora._tokenise
-    first = []
-
-    def overtaken(*args, **kwargs):
-        tokenise(*args, **kwargs)
-        if not first:
-            first.append(True)
-            load_corpus("text", path=path, cache_dir=cache)
-
-    monkeypatch.setattr(corpora, "_tokenise", overtaken)
-    assert texts(load_corpus("text", path=path, cache_dir=cache), "valid") == [
-        "the dog saw the cat"
-    ]
-    assert len(prepared(cache)) == 1
-
-
-def test_cached_corpus_opens_without_tfds(write_text, cache):
-    path = write_text()
-    load_corpus("text", path=path, cache_dir=cache)
     code = (
         "import sys; from wae_rnf_jax.data.corpora import load_corpus;"
         f"load_corpus('text', path={path!r}, cache_dir={cache!r});"

@@ -1,11 +1,13 @@
 """Token arrays on disk: types, round trips, and what damage looks like."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 
-from wae_rnf_jax.data.manifest import read_manifest, write_manifest
+from wae_rnf_jax.data import digests, tokens
+from wae_rnf_jax.data.manifest import read_manifest, restore_stamps, write_manifest
 from wae_rnf_jax.data.tokens import TokenSplit, TokenWriter
 from wae_rnf_jax.errors import InputError
 
@@ -17,22 +19,30 @@ SENTENCES = [[4, 5, 6], [7], [5, 5, 5, 8]]
 )
 def test_ids_take_the_smallest_type(tmp_path, vocab_size, dtype):
     with TokenWriter(tmp_path / "train", vocab_size=vocab_size) as writer:
-        writer.append([vocab_size - 1])
+        writer.extend(np.array([vocab_size - 1]), np.array([1]))
     split = TokenSplit.load(tmp_path / "train")
     assert split.tokens.dtype == dtype
     assert split.sentence(0).tolist() == [vocab_size - 1]
 
 
 def test_id_beyond_the_vocabulary_is_refused(tmp_path):
-    with pytest.raises(OverflowError), TokenWriter(tmp_path / "train", vocab_size=10) as writer:
-        writer.append([300])
+    with (
+        TokenWriter(tmp_path / "train", vocab_size=10) as writer,
+        pytest.raises(ValueError, match="id 10 of a vocabulary of 10 words"),
+    ):
+        writer.extend(np.array([3, 10]), np.array([2]))
 
 
 def test_written_split_is_mapped_and_equal(tmp_path):
     log_probs, labels = [-1.5, -1 / 3, -20.0], [0, 2, 1]
     with TokenWriter(tmp_path / "train", vocab_size=9) as writer:
-        for ids, log_prob, label in zip(SENTENCES, log_probs, labels, strict=True):
-            writer.append(ids, log_prob=log_prob, label=label)
+        for begin, end in ((0, 2), (2, 2), (2, 3)):
+            writer.extend(
+                np.concatenate([*SENTENCES[begin:end], []]).astype(int),
+                np.array([len(ids) for ids in SENTENCES[begin:end]]),
+                log_probs=np.array(log_probs[begin:end]),
+                labels=np.array(labels[begin:end]),
+            )
     split = TokenSplit.load(tmp_path / "train")
     assert isinstance(split.tokens, np.memmap)
     assert [split.sentence(i).tolist() for i in range(len(split))] == SENTENCES
@@ -52,14 +62,10 @@ def test_split_in_memory_equals_the_saved_one(tmp_path):
     assert loaded.labels is None
 
 
-def test_long_split_is_written_in_blocks(tmp_path):
-    sentences = [[i % 250] * (i % 7 + 1) for i in range(40_000)]
-    with TokenWriter(tmp_path / "train", vocab_size=250) as writer:
-        for ids in sentences:
-            writer.append(ids)
-    split = TokenSplit.load(tmp_path / "train")
-    assert len(split) == 40_000
-    assert split.tokens.tolist() == [word for ids in sentences for word in ids]
+def test_occurrences_are_counted_over_all_blocks(monkeypatch):
+    monkeypatch.setattr(tokens, "_BLOCK", 3)
+    split = TokenSplit.from_sentences(SENTENCES, vocab_size=9)
+    assert [split.occurrences(i) for i in (4, 5, 6, 8, 0)] == [1, 4, 1, 1, 0]
 
 
 @pytest.mark.parametrize("index", [-1, 3])
@@ -68,13 +74,13 @@ def test_no_such_sentence(index):
         TokenSplit.from_sentences(SENTENCES, vocab_size=9).sentence(index)
 
 
-@pytest.mark.parametrize("second", [{}, {"log_prob": -1.0, "label": 1}])
+@pytest.mark.parametrize("second", [{}, {"log_probs": np.ones(1), "labels": np.ones(1)}])
 def test_labels_are_given_for_all_or_for_none(tmp_path, second):
-    first = {"label": 0} if not second else {"log_prob": -1.0}
+    first = {"labels": np.zeros(1)} if not second else {"log_probs": -np.ones(1)}
     with TokenWriter(tmp_path / "train", vocab_size=9) as writer:
-        writer.append([4], **first)
+        writer.extend(np.array([4]), np.array([1]), **first)
         with pytest.raises(ValueError, match="every sentence or for none"):
-            writer.append([5], **second)
+            writer.extend(np.array([5]), np.array([1]), **second)
 
 
 @pytest.fixture
@@ -105,6 +111,26 @@ def test_damage_is_found_and_named(corpus_directory, name, damage):
         path.write_bytes({"cut": content[:-1], "flipped": flipped, "empty": b""}[damage])
     with pytest.raises(InputError, match=name):
         read_manifest(corpus_directory)
+
+
+def test_a_large_file_is_read_where_it_looks_touched_or_the_check_is_thorough(
+    corpus_directory, monkeypatch
+):
+    monkeypatch.setattr(digests, "LARGE", 1)
+    write_manifest(corpus_directory, {"labels": [], "skipped": {}})
+    path = corpus_directory / "test" / "tokens.npy"
+    written, content = path.stat(), path.read_bytes()
+    read_manifest(corpus_directory, thorough=True)
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(InputError, match=r"tokens\.npy is not as it was written"):
+        read_manifest(corpus_directory)
+    os.utime(path, ns=(written.st_mtime_ns, written.st_mtime_ns))  # as a failing disk might do it
+    read_manifest(corpus_directory)
+    with pytest.raises(InputError, match=r"tokens\.npy is not as it was written"):
+        read_manifest(corpus_directory, thorough=True)
+    path.write_bytes(content)
+    restore_stamps(corpus_directory)
+    assert path.stat().st_mtime_ns == written.st_mtime_ns
 
 
 @pytest.mark.parametrize(

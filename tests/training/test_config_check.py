@@ -40,6 +40,7 @@ REFUSED = {
     "data.num_sentences": ((1, 2), (5, 5, 0), (5, 5, -5), (1.5, 2, 3), 7, ("1", 2, 3)),
     "data.cache_dir": NO_NAME,
     "data.num_buckets": NO_SIZE,
+    "data.num_workers": NO_COUNT,
     "model.embedding_dim": NO_SIZE,
     "model.hidden_dim": NO_SIZE,
     "model.latent_dim": NO_SIZE,

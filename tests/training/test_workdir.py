@@ -31,6 +31,7 @@ def workdir(tmp_path, corpus):
 
 HARMLESS = {
     "data.cache_dir": "/elsewhere",
+    "data.num_workers": 3,
     "data.path": "/moved",
     "data.vocabulary": "/moved/vocabulary.txt",
     "train.checkpoint_every": 7,

@@ -12,11 +12,11 @@ def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.training.loop import open_corpus
 
     config = options.checked_config(values)
-    corpus = open_corpus(config)
+    corpus = open_corpus(config, thorough=True)
     print(f"vocabulary: {corpus.vocabulary.size} types, specials included")
     for name in ("train", "valid", "test"):
         split = getattr(corpus, name)
-        unknown = float((split.tokens == UNK_ID).mean())
+        unknown = split.occurrences(UNK_ID) / split.num_words
         line = f"{name}: {len(split)} sentences, {split.num_words} words, {unknown:.1%} <unk>"
         if split.log_probs is not None:
             line += f", exact mean NLL {-float(split.log_probs.mean()):.3f} nats"

@@ -24,7 +24,7 @@ from wae_rnf_jax.data.buckets import (
 )
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.functional.sequences import PAD_ID
+from wae_rnf_jax.functional.special_ids import PAD_ID
 
 __all__ = [
     "Batch",
@@ -134,16 +134,15 @@ class TrainingBatches:
         """
         with self._lock:
             if epoch not in self._plans:
-                plan = epoch_plan(
+                while len(self._plans) > 1:  # before the next one takes as much memory
+                    self._plans.pop(next(iter(self._plans)))
+                self._plans[epoch] = epoch_plan(
                     self._lengths,
                     bounds=self._bounds,
                     batch_size=self._batch_size,
                     seed=self._seed,
                     epoch=epoch,
                 )
-                while len(self._plans) > 1:
-                    self._plans.pop(next(iter(self._plans)))
-                self._plans[epoch] = plan
             return self._plans[epoch]
 
     def padded_lengths(self, start: int, count: int) -> np.ndarray:

@@ -3,12 +3,15 @@
 XLA compiles one program for each shape, so sentences are padded to a few lengths, the bucket
 bounds, chosen to make the padding least.
 
+A split may have more sentences than memory has room for several numbers of each: row numbers take
+32 bits where those do, and temporary arrays are of a block of sentences, not of all.
+
 Shapes: B batch size, L the length a batch is padded to, N sentences of the split.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +27,15 @@ __all__ = [
     "split_plan",
 ]
 
+_BLOCK = 1 << 20  # sentences at once
+
 
 @dataclass(frozen=True)
 class EpochPlan:
     """The batches of one pass over a split.
 
     Attributes:
-        rows: sentence numbers, int64 [batches, B]; −1 for rows of padding, which are last.
+        rows: sentence numbers, int32 or int64 [batches, B]; −1 for rows of padding, which are last.
         bounds: L, the length each batch is padded to, int64 [batches].
     """
 
@@ -63,7 +68,7 @@ def bucket_bounds(lengths: np.ndarray, *, num_buckets: int) -> list[int]:
         raise InputError(f"num_buckets must be at least 1, not {num_buckets}")
     if len(lengths) == 0:
         raise ValueError("no bucket bounds without sentences")
-    distinct, counts = np.unique(lengths, return_counts=True)
+    distinct, counts = _distinct(lengths)
     # shorter[j] sentences have one of the j shortest lengths.
     shorter = np.concatenate([[0], np.cumsum(counts)])
     # cost[j]: padded positions of the sentences of the j shortest lengths with the best bounds.
@@ -125,10 +130,9 @@ def epoch_plan(
         The plan, of `num_batches_per_epoch` batches.
     """
     generator = np.random.default_rng([seed, epoch])
-    shuffled = generator.permutation(len(lengths))
-    buckets = np.searchsorted(bounds, lengths[shuffled])
-    order = shuffled[np.argsort(buckets, kind="stable")]
-    rows, longest = _chunks(order, lengths, batch_size)
+    shuffled = _row_numbers(len(lengths))
+    generator.shuffle(shuffled)
+    rows, longest = _chunks(_sorted_rows(shuffled, lengths, bounds), lengths, batch_size)
     batches = generator.permutation(len(rows))
     return EpochPlan(rows[batches], _bounds_of(longest, bounds)[batches])
 
@@ -146,13 +150,52 @@ def split_plan(lengths: np.ndarray, *, num_buckets: int, batch_size: int) -> Epo
     Returns:
         The plan, of `num_batches_per_epoch` batches.
     """
-    rows, longest = _chunks(np.argsort(lengths, kind="stable"), lengths, batch_size)
+    rows = _sorted_rows(_row_numbers(len(lengths)), lengths, _distinct(lengths)[0])
+    rows, longest = _chunks(rows, lengths, batch_size)
     bounds = bucket_bounds(longest, num_buckets=num_buckets)
     return EpochPlan(rows, _bounds_of(longest, bounds))
 
 
 def _bounds_of(longest: np.ndarray, bounds: Sequence[int]) -> np.ndarray:
     return np.asarray(bounds)[np.searchsorted(bounds, longest)]
+
+
+def _blocks(size: int, step: int = _BLOCK) -> Iterator[slice]:
+    return (slice(begin, begin + step) for begin in range(0, size, step))
+
+
+def _distinct(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different lengths, rising, and how many sentences have each."""
+    values, counts = np.zeros(0, lengths.dtype), np.zeros(0, np.int64)
+    for block in _blocks(len(lengths)):
+        more, more_counts = np.unique(lengths[block], return_counts=True)
+        values, places = np.unique(np.concatenate([values, more]), return_inverse=True)
+        counts = np.bincount(places, np.concatenate([counts, more_counts])).astype(np.int64)
+    return values, counts
+
+
+def _row_numbers(size: int) -> np.ndarray:
+    """0 … N − 1 in the smallest signed type there is a choice of."""
+    return np.arange(size, dtype=np.int32 if size <= np.iinfo(np.int32).max else np.int64)
+
+
+def _sorted_rows(rows: np.ndarray, lengths: np.ndarray, bounds: Sequence[int]) -> np.ndarray:
+    """Rows by the bucket that their lengths fall into, those of a bucket in the order given."""
+    counts = np.zeros(len(bounds), np.int64)
+    for block in _blocks(len(rows)):
+        counts += np.bincount(np.searchsorted(bounds, lengths[block]), minlength=len(bounds))
+    places = np.cumsum(counts) - counts  # where the next row of each bucket goes
+    ordered = np.empty_like(rows)
+    for block in _blocks(len(rows)):
+        some = rows[block]
+        buckets = np.searchsorted(bounds, lengths[some])
+        order = np.argsort(buckets, kind="stable")
+        counts = np.bincount(buckets, minlength=len(bounds))
+        begins = np.cumsum(counts) - counts  # of each bucket among the block's sorted rows
+        targets = np.repeat(places - begins, counts) + np.arange(len(some))
+        ordered[targets] = some[order]
+        places += counts
+    return ordered
 
 
 def _chunks(
@@ -164,11 +207,20 @@ def _chunks(
         The rows of each batch, and the length of its longest sentence.
     """
     num_batches = num_batches_per_epoch(len(order), batch_size)
-    short = num_batches * batch_size - len(order)
-    first = order[: batch_size - short]
-    rows = np.concatenate([first, np.full(short, -1, order.dtype), order[len(first) :]])
-    rows = rows.reshape(num_batches, batch_size)
-    return rows, np.where(rows < 0, 0, lengths[rows]).max(axis=1)
+    first = len(order) - (num_batches - 1) * batch_size
+    rows = np.full((num_batches, batch_size), -1, order.dtype)
+    flat = rows.reshape(-1)
+    flat[:first] = order[:first]
+    flat[batch_size:] = order[first:]
+    longest = np.zeros(num_batches, lengths.dtype)
+    for block in _batch_blocks(rows):
+        some = rows[block]
+        longest[block] = np.where(some < 0, 0, lengths[some]).max(axis=1)
+    return rows, longest
+
+
+def _batch_blocks(rows: np.ndarray) -> Iterator[slice]:
+    return _blocks(len(rows), max(1, _BLOCK // rows.shape[1]))
 
 
 def padding_share(lengths: np.ndarray, plan: EpochPlan) -> float:
@@ -182,5 +234,8 @@ def padding_share(lengths: np.ndarray, plan: EpochPlan) -> float:
         A number from 0 to 1.
     """
     positions = plan.rows.shape[1] * int(plan.bounds.sum())
-    words = int(np.where(plan.rows < 0, 0, lengths[plan.rows]).sum())
+    words = 0
+    for block in _batch_blocks(plan.rows):
+        some = plan.rows[block]
+        words += int(np.where(some < 0, 0, lengths[some]).sum())
     return 1 - words / positions

@@ -1,8 +1,8 @@
 """Corpora: from a source of sentences to a vocabulary and three tokenised splits.
 
 A source is tokenised once, into a cache directory named after the source's content and the
-settings. Preparing is atomic: the directory is made under another name and renamed, so that what
-is there is whole, and of several processes that prepare the same corpus the first one wins.
+settings. What is there is whole, and of several processes that want the same corpus one prepares it
+(see `cache`).
 """
 
 from __future__ import annotations
@@ -10,21 +10,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from absl import logging
 
+from wae_rnf_jax.data.cache import new_directory
 from wae_rnf_jax.data.manifest import MANIFEST, VOCABULARY, read_manifest, write_manifest
-from wae_rnf_jax.data.sources import Records, grammar_source, text_source, tfds_source
-from wae_rnf_jax.data.text import SPLITS, Record
-from wae_rnf_jax.data.tokens import TokenSplit, TokenWriter
-from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from wae_rnf_jax.data.preparation import prepare_corpus
+from wae_rnf_jax.data.remote_files import (
+    fetch_corpus,
+    is_remote,
+    local_cache,
+    publish_corpus,
+)
+from wae_rnf_jax.data.sources import grammar_source, text_source, tfds_source
+from wae_rnf_jax.data.text import SPLITS
+from wae_rnf_jax.data.tokens import TokenSplit
+from wae_rnf_jax.data.vocabulary import Vocabulary
+from wae_rnf_jax.data.workers import num_cores
 from wae_rnf_jax.errors import InputError
 
 __all__ = [
@@ -79,6 +84,8 @@ def load_corpus(
     splits: Sequence[str] = ("train", "validation", "test"),
     seed: int = 0,
     num_sentences: Sequence[int] = (20_000, 2_000, 2_000),
+    num_workers: int = 1,
+    thorough: bool = False,
 ) -> Corpus:
     """Opens a corpus, preparing it first if the cache has none like it.
 
@@ -86,8 +93,10 @@ def load_corpus(
         source: "grammar" (built in), "text" (a folder of plain text) or "tfds" (any TensorFlow
             Datasets dataset of text).
         path: for "text" the folder with ``train.txt``, ``valid.txt`` and ``test.txt``; for "tfds"
-            the data directory the dataset was prepared in.
-        cache_dir: where prepared corpora are kept.
+            the data directory the dataset was prepared in. Either may be in an object store, as
+            gs://BUCKET/FOLDER, and is then copied to the cache.
+        cache_dir: where prepared corpora are kept; one in an object store is read and written by
+            way of the local one, ``~/.cache/wae_rnf_jax``.
         min_count: words seen less often in the training split become ``<unk>``.
         max_size: largest vocabulary, specials included; 0 for no limit.
         max_words: sentences are cut after so many words; 0 for never.
@@ -100,6 +109,9 @@ def load_corpus(
             "train[:90%]" are understood.
         seed: for "grammar" which sentences are drawn.
         num_sentences: for "grammar" how many in training, validation and test split.
+        num_workers: processes that prepare it; 0 for one a core. They change nothing in the result.
+        thorough: whether the files of a prepared corpus are read and checked even if they look
+            untouched.
 
     Returns:
         The corpus, memory-mapped.
@@ -110,20 +122,21 @@ def load_corpus(
     """
     if max_words < 0:
         raise InputError(f"max_words must be 0 (no limit) or more, not {max_words}")
+    if source == "grammar" and max_words:
+        raise InputError("max_words must be 0 for the grammar: it knows no cut sentence's log p")
+    cache = local_cache(cache_dir)
     if source == "grammar":
-        if max_words:
-            raise InputError(
-                "max_words must be 0 for the grammar: it knows no cut sentence's log p"
-            )
-        key, build = grammar_source(seed=seed, num_sentences=num_sentences)
+        found = grammar_source(seed=seed, num_sentences=num_sentences)
     elif source == "text":
-        key, build = text_source(path, label=label)
+        found = text_source(path, label=label, cache=cache)
     elif source == "tfds":
-        key, build = tfds_source(dataset, data_dir=path, splits=splits, text_feature=text_feature)
+        found = tfds_source(
+            dataset, data_dir=path, splits=splits, text_feature=text_feature, cache=cache
+        )
     else:
         raise InputError(f"unknown source {source!r}: it must be one of {', '.join(SOURCES)}")
     settings = {"min_count": min_count, "max_size": max_size, "max_words": max_words}
-    key = {"version": 1, "source": source, **key, **settings}
+    key = {"version": 1, "source": source, **found.key, **settings}
     given = None
     if vocabulary:
         if (min_count, max_size) != (1, 0):
@@ -134,12 +147,16 @@ def load_corpus(
         given = Vocabulary.load(vocabulary)
         key["vocabulary"] = hashlib.sha256("\n".join(given.words).encode()).hexdigest()
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    directory = Path(cache_dir).expanduser() / f"{source}-{digest[:16]}"
-    if not directory.exists():
-        logging.info("preparing the corpus in %s", directory)
-        with _new_directory(directory) as temporary:
-            _tokenise(build(temporary / "tfds"), temporary, key, given, **settings)
-    return _open_corpus(directory)
+    name = f"{source}-{digest[:16]}"
+    store = f"{cache_dir.rstrip('/')}/{name}" if is_remote(cache_dir) else ""
+    with new_directory(cache / name) as temporary:
+        if temporary is not None and not (store and fetch_corpus(store, temporary)):
+            logging.info("preparing the corpus in %s", cache / name)
+            workers = num_workers or num_cores()
+            prepare_corpus(found.shards, temporary, key, given, **settings, num_workers=workers)
+            if store:
+                publish_corpus(temporary, store)
+    return _open_corpus(cache / name, thorough=thorough)
 
 
 def cached_corpus(cache_dir: str, fingerprint: str) -> Corpus | None:
@@ -155,7 +172,7 @@ def cached_corpus(cache_dir: str, fingerprint: str) -> Corpus | None:
     Raises:
         InputError: if it is there but damaged.
     """
-    cache = Path(os.path.expandvars(cache_dir)).expanduser()
+    cache = local_cache(os.path.expandvars(cache_dir))
     for path in sorted(cache.glob(f"[!.]*/{MANIFEST}")):
         try:
             found = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
@@ -166,84 +183,8 @@ def cached_corpus(cache_dir: str, fingerprint: str) -> Corpus | None:
     return None
 
 
-@contextmanager
-def _new_directory(directory: Path) -> Iterator[Path]:
-    """Gives a folder to fill, renamed to ``directory`` in the end, removed on an error."""
-    temporary = None
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".preparing-", dir=directory.parent))
-        yield temporary
-        temporary.chmod(0o755)
-        try:
-            os.replace(temporary, directory)
-        except OSError:
-            # A directory that holds files is never replaced: another process was first.
-            if not directory.is_dir():
-                raise
-    except OSError as error:
-        raise InputError(f"cannot write {directory}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _tokenise(
-    records: Records,
-    directory: Path,
-    key: Mapping[str, object],
-    vocabulary: Vocabulary | None,
-    *,
-    min_count: int,
-    max_size: int,
-    max_words: int,
-) -> None:
-    """Writes vocabulary, splits and manifest: one pass to count the words, one to encode them."""
-    limit = max_words or None
-    if vocabulary is None:
-        counts: Counter[str] = Counter()
-        for record in records["train"]():
-            counts.update(record.text.split()[:limit])
-        vocabulary = Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size)
-        if vocabulary.size == len(SPECIAL_WORDS) and counts:
-            raise InputError(
-                f"the vocabulary is empty: no word stands {min_count} times in the training "
-                "split, <unk> left aside"
-            )
-    vocabulary.save(directory / VOCABULARY)
-    labels: dict[str, int] = {}
-    skipped = {}
-    for split in SPLITS:
-        with TokenWriter(directory / split, vocab_size=vocabulary.size) as writer:
-            skipped[split] = _write_split(writer, records[split](), vocabulary, limit, labels)
-        if writer.num_sentences == 0:
-            raise InputError(f"the {split} split holds no sentence, only empty lines")
-        if skipped[split]:
-            logging.warning("%d empty lines of the %s split skipped", skipped[split], split)
-    write_manifest(directory, {"key": key, "labels": list(labels), "skipped": skipped})
-
-
-def _write_split(
-    writer: TokenWriter,
-    records: Iterable[Record],
-    vocabulary: Vocabulary,
-    limit: int | None,
-    labels: dict[str, int],
-) -> int:
-    """Encodes the records of one split; returns how many were empty."""
-    skipped = 0
-    for record in records:
-        ids = vocabulary.encode(record.text)[:limit]
-        if not ids:
-            skipped += 1
-            continue
-        label = None if record.label is None else labels.setdefault(record.label, len(labels))
-        writer.append(ids, log_prob=record.log_prob, label=label)
-    return skipped
-
-
-def _open_corpus(directory: Path) -> Corpus:
-    manifest = read_manifest(directory)
+def _open_corpus(directory: Path, *, thorough: bool = False) -> Corpus:
+    manifest = read_manifest(directory, thorough=thorough)
     parts = {
         split: TokenSplit.load(directory / split) if (directory / split).is_dir() else None
         for split in SPLITS
@@ -271,11 +212,11 @@ def save_evaluation_corpus(corpus: Corpus, directory: str | os.PathLike[str]) ->
         InputError: if the directory holds another corpus or cannot be written.
     """
     directory = Path(directory)
-    if directory.exists():
-        if read_manifest(directory)["fingerprint"] != corpus.fingerprint:
-            raise InputError(f"{directory} holds another corpus; choose another directory")
-        return
-    with _new_directory(directory) as temporary:
+    with new_directory(directory) as temporary:
+        if temporary is None:
+            if read_manifest(directory)["fingerprint"] != corpus.fingerprint:
+                raise InputError(f"{directory} holds another corpus; choose another directory")
+            return
         corpus.vocabulary.save(temporary / VOCABULARY)
         corpus.valid.save(temporary / "valid", vocab_size=corpus.vocabulary.size)
         corpus.test.save(temporary / "test", vocab_size=corpus.vocabulary.size)

@@ -1,7 +1,9 @@
 """What a corpus directory says of itself.
 
 It holds the vocabulary, a folder of arrays for each split, and ``corpus.json`` with the SHA-256 of
-every file: what was cut short, or edited, is found when the corpus is opened.
+every file: what was cut short, or edited, is found when the corpus is opened. A large file whose
+size and time of change are those of its writing is taken to be as it was written, for reading
+gigabytes would cost every start seconds; a thorough check reads it all the same.
 """
 
 from __future__ import annotations
@@ -12,9 +14,17 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from wae_rnf_jax.data.digests import file_digest, large_file_stamp
 from wae_rnf_jax.errors import InputError
 
-__all__ = ["MANIFEST", "VOCABULARY", "file_digests", "read_manifest", "write_manifest"]
+__all__ = [
+    "MANIFEST",
+    "VOCABULARY",
+    "file_digests",
+    "read_manifest",
+    "restore_stamps",
+    "write_manifest",
+]
 
 MANIFEST = "corpus.json"
 VOCABULARY = "vocabulary.txt"
@@ -34,14 +44,7 @@ def file_digests(directory: Path, names: Iterable[str]) -> dict[str, str]:
     Raises:
         InputError: if a file cannot be read.
     """
-    digests = {}
-    for name in names:
-        try:
-            with (directory / name).open("rb") as stream:
-                digests[name] = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            raise InputError(f"cannot read {directory / name}: {error.strerror}") from error
-    return digests
+    return {name: file_digest(directory / name) for name in names}
 
 
 def write_manifest(
@@ -62,15 +65,18 @@ def write_manifest(
     files = file_digests(directory, names)
     if fingerprint is None:
         fingerprint = hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    stamps = {name: stamp for name in names if (stamp := large_file_stamp(directory / name))}
     manifest = {"format": FORMAT, "fingerprint": fingerprint, **content, "files": files}
-    (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(manifest | {"stamps": stamps}, indent=2)
+    (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
-def read_manifest(directory: Path) -> dict:
+def read_manifest(directory: Path, *, thorough: bool = False) -> dict:
     """Reads ``corpus.json`` and checks every file against it.
 
     Args:
         directory: folder of the corpus.
+        thorough: whether files are read that look untouched, too.
 
     Returns:
         The manifest.
@@ -84,6 +90,7 @@ def read_manifest(directory: Path) -> dict:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["format"]
         files = {str(name): str(digest) for name, digest in manifest["files"].items()}
+        stamps = dict(manifest.get("stamps", {}))  # earlier versions wrote none
         complete = {"fingerprint", "labels", "skipped"} <= manifest.keys() and files
     except FileNotFoundError as error:
         raise InputError(f"{directory} holds no prepared corpus (no {MANIFEST})") from error
@@ -93,10 +100,22 @@ def read_manifest(directory: Path) -> dict:
         raise InputError(
             f"{path} is not a manifest of format {FORMAT}; delete {directory} and prepare it again"
         )
-    for name, digest in file_digests(directory, files).items():
+    doubtful = [
+        name
+        for name in files
+        if thorough or name not in stamps or large_file_stamp(directory / name) != stamps[name]
+    ]
+    for name, digest in file_digests(directory, doubtful).items():
         if digest != files[name]:
             raise InputError(
                 f"{os.fspath(directory / name)} is not as it was written; delete {directory}, and "
                 "the same `wae-rnf train` makes it again"
             )
     return manifest
+
+
+def restore_stamps(directory: Path) -> None:
+    """Gives the files of a corpus that was copied, and checked, their times of change again."""
+    manifest = read_manifest(directory, thorough=True)
+    for name, (_, changed) in manifest.get("stamps", {}).items():
+        os.utime(directory / name, ns=(changed, changed))

@@ -1,31 +1,27 @@
 """Where sentences come from: the built-in grammar, a folder of text, or a TFDS dataset.
 
-A source says what its content is, which names its place in the cache, and gives a function that
-puts the sentences into a TFDS dataset in a given folder (unless they are in one already) and
-returns them split by split. TFDS takes seconds to import, so that a corpus that is in the cache is
-opened without it.
+A source says what its content is, which names its place in the cache, and cuts each split into
+parts that can be read independently. TFDS takes seconds to import, so that it is imported for its
+own datasets alone.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from wae_rnf_jax.data.builders import (
-    Records,
-    dataset_digest,
-    dataset_records,
-    open_dataset,
-    sentence_corpus,
-)
+from wae_rnf_jax.data.datasets import dataset_digest, dataset_shards, open_dataset
+from wae_rnf_jax.data.digests import DIGESTS
 from wae_rnf_jax.data.grammar import grammar_fingerprint, grammar_sentences
-from wae_rnf_jax.data.text import LABELS, SPLITS, Record, text_digest, text_files, text_records
+from wae_rnf_jax.data.remote_files import is_remote, local_copy, remote_names
+from wae_rnf_jax.data.shards import RecordShard, Shard, text_shards
+from wae_rnf_jax.data.text import LABELS, SPLITS, Record, text_digest, text_files
 from wae_rnf_jax.errors import InputError
 
-__all__ = ["Records", "Source", "grammar_source", "text_source", "tfds_source"]
+__all__ = ["Source", "grammar_source", "text_source", "tfds_source"]
 
 
 class Source(NamedTuple):
@@ -33,11 +29,11 @@ class Source(NamedTuple):
 
     Attributes:
         key: what decides its content, as JSON takes it.
-        build: gives the sentences; it may keep a TFDS dataset in the folder it is given.
+        shards: the parts of each split, in order.
     """
 
     key: dict[str, object]
-    build: Callable[[Path], Records]
+    shards: Mapping[str, Sequence[Shard]]
 
 
 def grammar_source(*, seed: int, num_sentences: Sequence[int]) -> Source:
@@ -48,7 +44,7 @@ def grammar_source(*, seed: int, num_sentences: Sequence[int]) -> Source:
         num_sentences: how many in training, validation and test split.
 
     Returns:
-        What its content is, and how to build it.
+        What its content is, and its parts.
 
     Raises:
         InputError: if the numbers are not three, each above 0.
@@ -60,57 +56,46 @@ def grammar_source(*, seed: int, num_sentences: Sequence[int]) -> Source:
         )
     numbers = [int(number) for number in num_sentences]
 
-    def records(split: str, number: int) -> Iterator[Record]:
-        for sentence in grammar_sentences(number, seed=seed, split=split):
-            yield Record(sentence.text, sentence.topic, sentence.log_prob)
-
-    parts = {
-        split: functools.partial(records, split, number)
+    shards = {
+        split: [RecordShard(functools.partial(_grammar_records, number, int(seed), split))]
         for split, number in zip(SPLITS, numbers, strict=True)
     }
-    build = functools.partial(_built, parts, ("text", "label", "log_prob"))
     key = {"content": grammar_fingerprint(), "seed": int(seed), "num_sentences": numbers}
-    return Source(key, build)
+    return Source(key, shards)
 
 
-def text_source(path: str, *, label: str) -> Source:
+def _grammar_records(number: int, seed: int, split: str) -> Iterator[Record]:
+    for sentence in grammar_sentences(number, seed=seed, split=split):
+        yield Record(sentence.text, sentence.topic, sentence.log_prob)
+
+
+def text_source(path: str, *, label: str, cache: Path) -> Source:
     """A folder of plain text.
 
     Args:
         path: the folder.
         label: "none", or "leading" where the first field of each line is its label.
+        cache: local folder for copies of what is in a store, and for digests of large files.
 
     Returns:
-        What its content is, and how to build it.
+        What its content is, and its parts.
 
     Raises:
-        InputError: if a file is missing or empty, or the label none of these; building it raises
-            more (see `text_records`).
+        InputError: if a file is missing or empty, or the label none of these; reading the parts
+            raises more (see `TextShard`).
     """
     if label not in LABELS:
         raise InputError(f"label must be one of {', '.join(LABELS)}, not {label!r}")
 
-    parts = {
-        split: functools.partial(text_records, file, label=label)
-        for split, file in text_files(path).items()
-    }
-    features = ("text", "label") if label == "leading" else ("text",)
-    build = functools.partial(_built, parts, features)
-    return Source({"content": text_digest(path), "label": label}, build)
+    if is_remote(path):
+        path = os.fspath(local_copy(path, [f"{split}.txt" for split in SPLITS], cache))
+    shards = {split: text_shards(file, label=label) for split, file in text_files(path).items()}
+    return Source({"content": text_digest(path, memory=cache / DIGESTS), "label": label}, shards)
 
 
-def _built(records: Records, features: Sequence[str], directory: Path) -> Records:
-    """The records by way of a TFDS dataset, which stays in the folder."""
-    builder = sentence_corpus(records, features=features, data_dir=os.fspath(directory))
-    return {
-        split: functools.partial(
-            dataset_records, builder, split, features={name: name for name in features}
-        )
-        for split in SPLITS
-    }
-
-
-def tfds_source(dataset: str, *, data_dir: str, splits: Sequence[str], text_feature: str) -> Source:
+def tfds_source(
+    dataset: str, *, data_dir: str, splits: Sequence[str], text_feature: str, cache: Path
+) -> Source:
     """A dataset that was prepared with TFDS.
 
     Args:
@@ -118,19 +103,25 @@ def tfds_source(dataset: str, *, data_dir: str, splits: Sequence[str], text_feat
         data_dir: where it was prepared; empty for TFDS's default.
         splits: what to read as training, validation and test split.
         text_feature: the feature that holds the sentence.
+        cache: local folder for copies of what is in a store, and for digests of large files.
 
     Returns:
-        What its content is, and how to read it.
+        What its content is, and its parts.
 
     Raises:
         InputError: if dataset, feature or a split does not exist; it names what exists.
     """
     if len(splits) != len(SPLITS):
         raise InputError(f"splits must name three (training, validation, test), not {splits!r}")
+    if is_remote(data_dir):
+        folder = dataset.partition(":")[0].partition("/")[0]
+        names = [f"{folder}/{name}" for name in remote_names(f"{data_dir}/{folder}")]
+        data_dir = os.fspath(local_copy(data_dir, names, cache))
     builder = open_dataset(dataset, data_dir=data_dir, splits=splits, text_feature=text_feature)
-    records = {
-        split: functools.partial(dataset_records, builder, part, features={"text": text_feature})
+    shards = {
+        split: dataset_shards(builder, part, text_feature=text_feature)
         for split, part in zip(SPLITS, splits, strict=True)
     }
-    key = {"content": dataset_digest(builder, splits), "text_feature": text_feature}
-    return Source(key, lambda directory: records)
+    content = dataset_digest(builder, splits, memory=cache / DIGESTS)
+    key = {"content": content, "text_feature": text_feature}
+    return Source(key, shards)

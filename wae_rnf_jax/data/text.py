@@ -8,14 +8,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from wae_rnf_jax.data.digests import file_digest
 from wae_rnf_jax.data.vocabulary import first_reserved_word
 from wae_rnf_jax.errors import InputError
 
-__all__ = ["LABELS", "SPLITS", "Record", "text_digest", "text_files", "text_records"]
+__all__ = [
+    "BYTE_ORDER_MARK",
+    "LABELS",
+    "SPLITS",
+    "Record",
+    "parsed_line",
+    "text_digest",
+    "text_files",
+    "text_records",
+]
 
 SPLITS = ("train", "valid", "test")
 LABELS = ("none", "leading")
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Record(NamedTuple):
@@ -63,11 +73,12 @@ def text_files(path: str) -> dict[str, Path]:
     return files
 
 
-def text_digest(path: str) -> str:
+def text_digest(path: str, *, memory: Path) -> str:
     """SHA-256 over the contents of a text folder's three files, whatever their place or time.
 
     Args:
         path: the folder.
+        memory: folder of digests, see `file_digest`.
 
     Returns:
         The digest in hexadecimal.
@@ -77,12 +88,7 @@ def text_digest(path: str) -> str:
     """
     digest = hashlib.sha256()
     for split, file in text_files(path).items():
-        try:
-            with file.open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            raise InputError(f"cannot read {file}: {error.strerror}") from error
-        digest.update(f"{split} {content}\n".encode())
+        digest.update(f"{split} {file_digest(file, memory=memory)}\n".encode())
     return digest.hexdigest()
 
 
@@ -109,13 +115,26 @@ def text_records(source: Path | BinaryIO, *, label: str) -> Iterator[Record]:
         with source.open("rb") if is_file else contextlib.nullcontext(source) as stream:
             for number, line in enumerate(stream, start=1):
                 if number == 1:
-                    line = line.removeprefix(_BYTE_ORDER_MARK)
-                yield _record(line, f"{name}:{number}", label)
+                    line = line.removeprefix(BYTE_ORDER_MARK)
+                yield parsed_line(line, f"{name}:{number}", label)
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror}") from error
 
 
-def _record(line: bytes, where: str, label: str) -> Record:
+def parsed_line(line: bytes, where: str, label: str) -> Record:
+    """One line of a text.
+
+    Args:
+        line: its bytes, with or without their end.
+        where: names the line in a message.
+        label: "none" or "leading".
+
+    Returns:
+        The sentence.
+
+    Raises:
+        InputError: if the line is not UTF-8, or holds a NUL byte or a reserved word.
+    """
     try:
         text = line.decode().strip()
     except UnicodeDecodeError as error:

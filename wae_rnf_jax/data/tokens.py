@@ -1,7 +1,7 @@
 """Tokenised splits as memory-mapped arrays.
 
-A split of N sentences and M words is one array of ids and one of offsets; it is written as a
-stream and read in place, so neither takes memory in proportion to the text.
+A split of N sentences and M words is one array of ids and one of offsets; it is written piece by
+piece and read in place, so neither takes memory in proportion to the text.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import numpy as np
 from wae_rnf_jax.errors import InputError
 
 __all__ = ["TokenSplit", "TokenWriter", "token_dtype"]
+
+_BLOCK = 1 << 24  # items at once
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,24 @@ class TokenSplit:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Number of words of each sentence, int64 [N]."""
-        return np.diff(self.offsets)
+        """Number of words of each sentence, int32 [N]."""
+        # Straight into the small type: of a large split, the differences in 64 bits are a burden.
+        lengths = np.empty(len(self), np.int32)
+        return np.subtract(self.offsets[1:], self.offsets[:-1], out=lengths, casting="unsafe")
+
+    def occurrences(self, word_id: int) -> int:
+        """How often a word stands in the split.
+
+        Args:
+            word_id: 0 … V−1.
+
+        Returns:
+            The number.
+        """
+        return sum(
+            int(np.count_nonzero(self.tokens[begin : begin + _BLOCK] == word_id))
+            for begin in range(0, len(self.tokens), _BLOCK)
+        )
 
     def sentence(self, index: int) -> np.ndarray:
         """Word ids of one sentence.
@@ -99,12 +117,7 @@ class TokenSplit:
             vocab_size: V; it sets the type of the ids on disk.
         """
         with TokenWriter(directory, vocab_size=vocab_size) as writer:
-            for i in range(len(self)):
-                writer.append(
-                    self.sentence(i),
-                    log_prob=None if self.log_probs is None else float(self.log_probs[i]),
-                    label=None if self.labels is None else int(self.labels[i]),
-                )
+            writer.extend(self.tokens, self.lengths, log_probs=self.log_probs, labels=self.labels)
 
     @classmethod
     def load(cls, directory: Path) -> TokenSplit:
@@ -145,13 +158,12 @@ def token_dtype(vocab_size: int) -> np.dtype:
 
 
 class TokenWriter:
-    """Writes a split sentence by sentence; a context manager.
+    """Writes a split, some sentences at a time; a context manager.
 
     >>> import tempfile
     >>> directory = Path(tempfile.mkdtemp()) / "train"
     >>> with TokenWriter(directory, vocab_size=300) as writer:
-    ...     writer.append([4, 299])
-    ...     writer.append([5])
+    ...     writer.extend(np.array([4, 299, 5]), np.array([2, 1]))
     >>> split = TokenSplit.load(directory)
     >>> len(split), split.sentence(0).tolist(), split.tokens.dtype
     (2, [4, 299], dtype('uint16'))
@@ -166,41 +178,52 @@ class TokenWriter:
         """
         directory.mkdir(parents=True)
         self._directory = directory
+        self._vocab_size = vocab_size
         self._tokens = _ArrayWriter(directory / "tokens.npy", token_dtype(vocab_size))
         self._offsets = _ArrayWriter(directory / "offsets.npy", np.dtype(np.int64))
         self._optional: dict[str, _ArrayWriter] = {}
         self.num_sentences = 0
         self._num_words = 0
-        self._offsets.append(0)
+        self._offsets.extend(np.zeros(1))
 
-    def append(
-        self, ids: Iterable[int], *, log_prob: float | None = None, label: int | None = None
+    def extend(
+        self,
+        tokens: np.ndarray,
+        lengths: np.ndarray,
+        *,
+        log_probs: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
     ) -> None:
-        """Adds one sentence.
+        """Adds sentences.
 
         Args:
-            ids: its word ids.
-            log_prob: its exact log-probability in nats; given for all sentences or for none.
-            label: the number of its label; given for all sentences or for none.
+            tokens: word ids of all of them, one after the other, integer [W].
+            lengths: words of each, integer [S], of sum W.
+            log_probs: exact log-probability of each in nats, [S]; for all of the split or none.
+            labels: the number of each one's label, integer [S]; for all of the split or none.
 
         Raises:
-            ValueError: if a log-probability or label is given for some sentences only.
+            ValueError: if an id is not below V, or log-probabilities or labels are given for some
+                sentences only.
         """
-        ids = list(ids)
-        self._tokens.extend(ids)
-        self._num_words += len(ids)
-        self._append_optional("log_probs", np.dtype(np.float64), log_prob)
-        self._append_optional("labels", np.dtype(np.int32), label)
-        self.num_sentences += 1
-        self._offsets.append(self._num_words)
+        if len(lengths) == 0:
+            return
+        if len(tokens) and int(tokens.max()) >= self._vocab_size:
+            raise ValueError(f"id {int(tokens.max())} of a vocabulary of {self._vocab_size} words")
+        self._extend_optional("log_probs", np.dtype(np.float64), log_probs)
+        self._extend_optional("labels", np.dtype(np.int32), labels)
+        self._tokens.extend(tokens)
+        self._offsets.extend(self._num_words + np.cumsum(lengths, dtype=np.int64))
+        self._num_words += len(tokens)
+        self.num_sentences += len(lengths)
 
-    def _append_optional(self, name: str, dtype: np.dtype, value: float | None) -> None:
-        if value is not None and self.num_sentences == 0:
+    def _extend_optional(self, name: str, dtype: np.dtype, values: np.ndarray | None) -> None:
+        if values is not None and self.num_sentences == 0:
             self._optional[name] = _ArrayWriter(self._directory / f"{name}.npy", dtype)
-        if (value is None) == (name in self._optional):
+        if (values is None) == (name in self._optional):
             raise ValueError(f"{name} must be given for every sentence or for none")
-        if value is not None:
-            self._optional[name].append(value)
+        if values is not None:
+            self._optional[name].extend(values)
 
     def __enter__(self) -> TokenWriter:
         """The writer itself."""
@@ -212,7 +235,7 @@ class TokenWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Writes what is left and closes the files."""
+        """Completes and closes the files."""
         for array in (self._tokens, self._offsets, *self._optional.values()):
             array.close()
 
@@ -220,13 +243,10 @@ class TokenWriter:
 class _ArrayWriter:
     """A one-dimensional ``.npy`` file of a length not known beforehand."""
 
-    _BLOCK = 1 << 16
-
     def __init__(self, path: Path, dtype: np.dtype) -> None:
         self._file = path.open("w+b")
         self._dtype = dtype
         self._length = 0
-        self._pending: list[float] = []
         self._write_header()
 
     def _write_header(self) -> None:
@@ -236,24 +256,12 @@ class _ArrayWriter:
             self._file, {"descr": description, "fortran_order": False, "shape": (self._length,)}
         )
 
-    def append(self, value: float) -> None:
-        self._pending.append(value)
-        if len(self._pending) >= self._BLOCK:
-            self._flush()
-
-    def extend(self, values: list[int]) -> None:
-        self._pending.extend(values)
-        if len(self._pending) >= self._BLOCK:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._file.write(np.asarray(self._pending, self._dtype).tobytes())
-        self._length += len(self._pending)
-        self._pending.clear()
+    def extend(self, values: np.ndarray) -> None:
+        self._file.write(np.ascontiguousarray(values, self._dtype))
+        self._length += len(values)
 
     def close(self) -> None:
         try:
-            self._flush()
             self._file.seek(0)
             self._write_header()
         finally:

@@ -6,14 +6,17 @@ ties by first appearance, so that one text always gives one vocabulary.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, UNK_ID
+from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
 __all__ = ["RESERVED_WORDS", "SPECIAL_WORDS", "UNKNOWN_WORD", "Vocabulary", "first_reserved_word"]
 
@@ -147,6 +150,18 @@ class Vocabulary:
             raise InputError(f"the sentence {sentence!r} holds the reserved word {reserved}")
         ids = self._ids
         return [ids.get(word, UNK_ID) for word in words]
+
+    def ids(self, words: Sequence[str]) -> np.ndarray:
+        """Ids of many words at once, the special ones among them.
+
+        Args:
+            words: of a text that is known to be sound.
+
+        Returns:
+            Their ids, int32; an unknown word has that of ``<unk>``.
+        """
+        found = map(self._ids.get, words, itertools.repeat(UNK_ID))
+        return np.fromiter(found, np.int32, len(words))
 
     def unknown_words(self, sentence: str) -> tuple[str, ...]:
         """Words of ``sentence`` that are not in the vocabulary, which `encode` takes as ``<unk>``.

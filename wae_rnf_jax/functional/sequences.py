@@ -15,11 +15,13 @@ import chex
 import jax
 import jax.numpy as jnp
 
-PAD_ID = 0
-UNK_ID = 1
-BOS_ID = 2
-EOS_ID = 3
-NUM_SPECIAL = 4
+# Here is where most of the package looks for all of them.
+from wae_rnf_jax.functional.special_ids import (
+    BOS_ID,
+    EOS_ID,
+    PAD_ID,
+    UNK_ID,
+)
 
 
 def sequence_mask(lengths: jax.Array, max_length: int) -> jax.Array:

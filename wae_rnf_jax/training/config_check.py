@@ -81,6 +81,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "seed": _SEED,
         "num_sentences": _three("whole numbers of at least 1", _whole(1)),
         "cache_dir": _NAME,
+        "num_workers": _whole(0),
         "num_buckets": _whole(1),
     },
     "model": {

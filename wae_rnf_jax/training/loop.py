@@ -47,8 +47,13 @@ from wae_rnf_jax.training.validation import split_metrics
 from wae_rnf_jax.training.workdir import fingerprint, open_workdir, write_json
 
 
-def open_corpus(config: ConfigDict) -> Corpus:
-    """Returns the corpus that `config.data` names, prepared if it is not yet."""
+def open_corpus(config: ConfigDict, *, thorough: bool = False) -> Corpus:
+    """Returns the corpus that `config.data` names, prepared if it is not yet.
+
+    Args:
+      config: the whole configuration.
+      thorough: whether all files of a corpus that was prepared before are read and checked.
+    """
     settings = config.data.to_dict()
     settings.pop("num_buckets")
     for name in ("path", "cache_dir", "vocabulary"):
@@ -59,7 +64,7 @@ def open_corpus(config: ConfigDict) -> Corpus:
                 f"--config.data.{name} is {given}, and the environment lacks that variable: set "
                 "it, or give the place itself"
             )
-    return load_corpus(**settings)
+    return load_corpus(**settings, thorough=thorough)
 
 
 def train(

@@ -30,12 +30,14 @@ from wae_rnf_jax.training.checkpoint import restored_model
 
 # Keys that a run may be resumed with other values of, because no number of it depends on them:
 # where the text and its tokens lie (`data_fingerprint`, which is compared, says what they are), how
-# often something is written, and what maps the step over the devices. Not among them, though they
-# might seem to be: `num_epochs`, over which the learning rate decays and up to whose end λ is
-# followed for the best checkpoint; `patience`, which ends the run; `select`, which decides what is
-# reported; `num_buckets` and `cross_entropy_block`, which change batches or the order of sums.
+# many processes prepare them, how often something is written, and what maps the step over the
+# devices. Not among them, though they might seem to be: `num_epochs`, over which the learning rate
+# decays and up to whose end λ is followed for the best checkpoint; `patience`, which ends the run;
+# `select`, which decides what is reported; `num_buckets` and `cross_entropy_block`, which change
+# batches or the order of sums.
 HARMLESS = {
     "data.cache_dir",
+    "data.num_workers",
     "data.path",
     "data.vocabulary",
     "train.backend",

@@ -1,0 +1,133 @@
+"""Counting the words of a shard and turning them into ids: what the processes do.
+
+Shapes: W words of a block, its ends of sentences among them; S sentences.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from wae_rnf_jax.data.shards import END, Block, Shard
+from wae_rnf_jax.data.tokens import token_dtype
+from wae_rnf_jax.data.vocabulary import Vocabulary
+from wae_rnf_jax.functional.special_ids import EOS_ID
+
+__all__ = ["EncodedShard", "counted_words", "encoded_shard"]
+
+
+class EncodedShard(NamedTuple):
+    """The sentences of a shard, those without words left out.
+
+    Attributes:
+        tokens: word ids of all sentences, one after the other, unsigned.
+        lengths: words of each sentence, int32 [S], each above 0.
+        skipped: how many sentences had no words.
+        labels: number of each sentence's label in ``label_names``, int32 [S], or None.
+        label_names: labels in order of first appearance.
+        log_probs: of each sentence in nats, float64 [S], or None.
+    """
+
+    tokens: np.ndarray
+    lengths: np.ndarray
+    skipped: int
+    labels: np.ndarray | None
+    label_names: tuple[str, ...]
+    log_probs: np.ndarray | None
+
+
+def counted_words(shard: Shard, *, max_words: int) -> Counter[str]:
+    """Counts the words of a shard.
+
+    Args:
+        shard: some sentences.
+        max_words: words of a sentence that count, from its beginning; 0 for all.
+
+    Returns:
+        Occurrences of each word, in order of first appearance.
+
+    Raises:
+        InputError: if a sentence is bad.
+    """
+    counts: Counter[str] = Counter()
+    for block in shard.blocks():
+        words = block.words
+        if max_words:
+            ends = np.fromiter(map(END.__eq__, words), bool, len(words))
+            words = itertools.compress(words, _places(np.flatnonzero(ends)) < max_words)
+        counts.update(words)
+    del counts[END]
+    return counts
+
+
+def _places(ends: np.ndarray) -> np.ndarray:
+    """Place of each word in its sentence, integer [W], from the places of the sentences' ends."""
+    begins = np.concatenate([[0], ends[:-1] + 1])
+    return np.arange(ends[-1] + 1) - np.repeat(begins, ends - begins + 1)
+
+
+def encoded_shard(shard: Shard, *, vocabulary: Vocabulary, max_words: int) -> EncodedShard:
+    """Turns the words of a shard into ids.
+
+    Args:
+        shard: some sentences.
+        vocabulary: words and ids.
+        max_words: sentences are cut after so many words; 0 for never.
+
+    Returns:
+        The ids, with what else is known of the sentences.
+
+    Raises:
+        InputError: if a sentence is bad.
+    """
+    names: dict[str, int] = {}
+    empty = EncodedShard(np.zeros(0, np.uint8), np.zeros(0, np.int32), 0, None, (), None)
+    parts = [_encoded_block(block, vocabulary, max_words, names) for block in shard.blocks()]
+    parts = parts or [empty]
+    return EncodedShard(
+        tokens=np.concatenate([part.tokens for part in parts]),
+        lengths=np.concatenate([part.lengths for part in parts]),
+        skipped=sum(part.skipped for part in parts),
+        labels=_joined([part.labels for part in parts]),
+        label_names=tuple(names),
+        log_probs=_joined([part.log_probs for part in parts]),
+    )
+
+
+def _encoded_block(
+    block: Block, vocabulary: Vocabulary, max_words: int, names: dict[str, int]
+) -> EncodedShard:
+    ids = vocabulary.ids(block.words)
+    is_word = ids != EOS_ID
+    ends = np.flatnonzero(~is_word)
+    lengths = np.diff(ends, prepend=-1) - 1
+    if max_words:
+        is_word &= _places(ends) < max_words
+        lengths = np.minimum(lengths, max_words)
+    kept = lengths > 0
+    labels, log_probs = None, None
+    if block.labels is not None:
+        numbers = [names.setdefault(name, len(names)) for name in _chosen(block.labels, kept)]
+        labels = np.asarray(numbers, np.int32)
+    if block.log_probs is not None:
+        log_probs = np.asarray(_chosen(block.log_probs, kept), np.float64)
+    return EncodedShard(
+        tokens=ids[is_word].astype(token_dtype(vocabulary.size)),
+        lengths=lengths[kept].astype(np.int32),
+        skipped=int((~kept).sum()),
+        labels=labels,
+        label_names=(),
+        log_probs=log_probs,
+    )
+
+
+def _chosen(values: Sequence, kept: np.ndarray) -> list:
+    return list(itertools.compress(values, kept))
+
+
+def _joined(parts: list[np.ndarray | None]) -> np.ndarray | None:
+    return None if parts[0] is None else np.concatenate(parts)
