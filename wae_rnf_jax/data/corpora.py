@@ -137,14 +137,8 @@ def load_corpus(
         raise InputError(f"unknown source {source!r}: it must be one of {', '.join(SOURCES)}")
     settings = {"min_count": min_count, "max_size": max_size, "max_words": max_words}
     key = {"version": 1, "source": source, **found.key, **settings}
-    given = None
-    if vocabulary:
-        if (min_count, max_size) != (1, 0):
-            raise InputError(
-                f"the vocabulary is that of {vocabulary}: min_count must be 1 and max_size 0, not "
-                f"{min_count} and {max_size}"
-            )
-        given = Vocabulary.load(vocabulary)
+    given = _given_vocabulary(vocabulary, min_count, max_size)
+    if given is not None:
         key["vocabulary"] = hashlib.sha256("\n".join(given.words).encode()).hexdigest()
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     name = f"{source}-{digest[:16]}"
@@ -157,6 +151,17 @@ def load_corpus(
             if store:
                 publish_corpus(temporary, store)
     return _open_corpus(cache / name, thorough=thorough)
+
+
+def _given_vocabulary(path: str, min_count: int, max_size: int) -> Vocabulary | None:
+    if not path:
+        return None
+    if (min_count, max_size) != (1, 0):
+        raise InputError(
+            f"the vocabulary is that of {path}: min_count must be 1 and max_size 0, not "
+            f"{min_count} and {max_size}"
+        )
+    return Vocabulary.load(path)
 
 
 def cached_corpus(cache_dir: str, fingerprint: str) -> Corpus | None:
