@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from configs import default, systems
 from wae_rnf_jax.data.batches import Batch, TrainingBatches, num_batches_per_epoch
 from wae_rnf_jax.data.tokens import TokenSplit
-from wae_rnf_jax.functional.sequences import NUM_SPECIAL
+from wae_rnf_jax.functional.special_ids import NUM_SPECIAL
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
 from wae_rnf_jax.training.parallel import axis_name, replicate
 from wae_rnf_jax.training.state import build_recipe, initial_state

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import wae_rnf_jax as wae
-from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, NUM_SPECIAL, PAD_ID, UNK_ID
+from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID, NUM_SPECIAL, PAD_ID, UNK_ID
 
 TOKENS = jnp.array([[7, 8, 9, 4], [5, 6, 0, 0], [4, 0, 0, 0], [0, 0, 0, 0]], jnp.int32)
 LENGTHS = jnp.array([4, 2, 1, 0], jnp.int32)
