@@ -1,6 +1,8 @@
 """A stand-in for gs://, without a network: etils.epath finds it where it would find gcsfs."""
 
+import io
 import sys
+import uuid
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +11,21 @@ from etils.epath.backend import fsspec_backend
 from fsspec.implementations.local import LocalFileSystem
 
 from wae_rnf_jax.training import lease, mirror
+
+
+class _Object(io.BytesIO):
+    """Is there, as a whole, once it is closed; of a program that was killed nothing is there."""
+
+    def __init__(self, path: Path, part: Path) -> None:
+        super().__init__()
+        self._path, self._part = path, part
+
+    def close(self):
+        if not self.closed:
+            self._part.write_bytes(self.getvalue())
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._part.replace(self._path)
+        super().close()
 
 
 class Bucket(LocalFileSystem):
@@ -23,7 +40,7 @@ class Bucket(LocalFileSystem):
     on_write = staticmethod(lambda name: None)
 
     def __init__(self, **options):
-        super().__init__(auto_mkdir=True)
+        super().__init__()
 
     @classmethod
     def _strip_protocol(cls, path):
@@ -35,6 +52,7 @@ class Bucket(LocalFileSystem):
     def _open(self, path, mode="rb", **options):
         if "w" in mode:
             self.on_write(str(path).removeprefix(f"{self.folder}/"))
+            return _Object(Path(path), self.folder.with_name(f"part-{uuid.uuid4().hex}"))
         return super()._open(path, mode, **options)
 
 

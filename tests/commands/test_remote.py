@@ -1,5 +1,6 @@
 """Commands on a workdir on gs://: resumed without the local copy, and used from afar."""
 
+import json
 import os
 import shutil
 import signal
@@ -68,8 +69,10 @@ def test_a_run_goes_on_from_the_remote_workdir_alone_as_if_never_stopped(
     shutil.rmtree(tmp_path / "here")
     assert cli.main(arguments) == 0
     assert_same_state(remote, workdir)
-    lines = (remote / "metrics.jsonl").read_text().splitlines()
-    assert len(lines) == len((workdir / "metrics.jsonl").read_text().splitlines())
+    rows = map(json.loads, (remote / "metrics.jsonl").read_text().splitlines())
+    measured = [(row["split"], row["step"]) for row in rows]
+    assert {("train", LAST), ("valid", 5), ("valid", LAST)} <= set(measured)
+    assert len(measured) == len(set(measured))
 
     shutil.rmtree(tmp_path / "here")
     capsys.readouterr()
@@ -82,8 +85,6 @@ def test_a_run_goes_on_from_the_remote_workdir_alone_as_if_never_stopped(
     assert "step 10 of 10" in capsys.readouterr().out
     assert cli.main(["compare", URL, "--format=json"]) == 0
     assert f'"workdir": "{URL}"' in capsys.readouterr().out
-    assert cli.main(["sample", f"--workdir={URL}", "--num=2"]) == 0
-    assert cli.main(["plot", URL, f"--output={tmp_path / 'plots'}"]) == 0
 
 
 @pytest.mark.slow
@@ -154,8 +155,21 @@ def test_a_second_run_is_refused_and_one_whose_place_was_taken_stops(
 
 
 @pytest.mark.slow
-def test_a_run_begins_from_a_model_on_a_bucket(text_folder, workdir, bucket, remote, tmp_path):
+def test_a_run_begins_from_a_model_on_a_bucket_and_others_read_it(
+    text_folder, workdir, bucket, remote, tmp_path
+):
     shutil.copytree(workdir, remote)
     new = tmp_path / "new"
     assert cli.main([*train_arguments(text_folder, new), f"--init_from={URL}/"]) == 0
     assert (new / "init_from.json").read_text().count(URL) == 1
+    assert cli.main(["sample", f"--workdir={URL}", "--num=2"]) == 0
+    assert cli.main(["plot", URL, f"--output={tmp_path / 'plots'}"]) == 0
+    words = [
+        "--start=the cat sat",
+        "--end=a cat ran",
+        "--grid=2",
+        "--num_codes=3",
+        "--num_points=2",
+    ]
+    assert cli.main(["geometry", f"--workdir={URL}", *words, "--num_knots=2"]) == 0
+    assert {"geometry.json", "geometry.png"} <= set(os.listdir(remote))
