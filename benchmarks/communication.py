@@ -172,6 +172,8 @@ def measured(
         from jax.experimental import topologies
 
         devices = topologies.get_topology_desc(topology, platform="tpu").devices
+        if len(devices) != num_devices:  # a v4 chip is two
+            raise ValueError(f"{topology} is {len(devices)} devices, not {num_devices}")
         config.train.backend = "shard_map"  # pmap takes devices that are there
     program, parameters = compiled_step(config, num_devices, devices=devices)
     numbers, sizes = traffic(program, num_devices)

@@ -8,7 +8,7 @@ and what stands before it waits for what is gathered. From the compiled programs
 (`benchmarks.communication`): the collectives, their bytes, the FLOPs, the iterations of loops. From
 published pages: rates (`benchmarks.chips`). Assumed: latencies, and the shares of rates below.
 
-Letters: D chips, R rows of each, Z latent.
+Letters: D chips, R rows of each.
 """
 
 import argparse
@@ -35,9 +35,7 @@ OF_PRODUCTS, OF_VECTOR, OF_MEMORY = 0.2, 0.1, 0.5
 _VALUE = 3 * 32 + 4 * 7
 PAIR_OPERATIONS = 3 * _VALUE + 2 * 3 * _VALUE
 MMD_BLOCK, MMD_LOOPS = 1024, 3 + 2  # codes taken at a time, where there are more; loops over them
-OPTIMISER_PASSES = (
-    8  # over the parameters' bytes: norm, gradient, and three arrays read and written
-)
+OPTIMISER_PASSES = 8  # over the gradient for its norm, over it again, and to and fro over three
 NUM_BUCKETS = 10
 
 
