@@ -164,7 +164,9 @@ def test_the_identity_can_be_left(flow):
     assert max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(gradient)) > 0.1
 
 
-@pytest.mark.parametrize("name", ["planar", "radial"])
+@pytest.mark.parametrize(
+    "name", ["planar", pytest.param("planar contracting", marks=pytest.mark.slow), "radial"]
+)
 @pytest.mark.usefixtures("x64")
 def test_inverse_is_differentiated_right_to_second_order(name):
     """inverse(forward(z)) does not depend on the parameters: its derivatives in them are 0.
