@@ -96,8 +96,7 @@ def test_gradient_of_the_kernel_is_one_product_outside_the_loops():
 def test_of_bfloat16_gates_the_products_alone_are_rounded():
     arrays = make(dtype=np.float32)
     narrow = [arrays[0].astype(jnp.bfloat16), *arrays[1:]]
-    derived = jax.jit(derivatives, static_argnums=0)
-    rounded, exact = (derived(wae.lstm_states, inputs) for inputs in (narrow, arrays))
+    rounded, exact = (derivatives(wae.lstm_states, inputs) for inputs in (narrow, arrays))
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(rounded[:2]))
     assert [gradient.dtype for gradient in rounded[2]] == [array.dtype for array in narrow]
     for actual, wanted in zip(*map(jax.tree.leaves, (rounded, exact)), strict=True):
