@@ -207,8 +207,8 @@ def outcomes_of_processes(systems: Sequence[str]) -> dict[tuple[str, str], Outco
             subprocess.Popen(
                 [
                     sys.executable,
-                    "-m",
-                    "benchmarks.layouts",
+                    "-c",  # as a module of its own name, by which pickle finds its classes
+                    "from benchmarks import layouts; layouts.main()",
                     f"--process={i},{port},{result}",
                     *systems,
                 ],

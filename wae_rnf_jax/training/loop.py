@@ -266,9 +266,8 @@ class _Trainer:
                 if on_cpu:  # collectives of several CPU devices can deadlock with steps in flight
                     jax.block_until_ready(metrics)
             trace.end(step, self.state)
-            signum = signals.heard(metrics)
-            log.add(step, metrics)
-            if signum:
+            log.add(step, signals.taken_from(metrics))
+            if signum := signals.heard():
                 self._stop_on_signal(signum, step, log)
             last = step == self.num_steps
             evaluate = last or step % self.eval_every == 0

@@ -56,14 +56,19 @@ class StopSignals:
             return batch
         return {**batch, SIGNAL: np.full(len(batch["where"]), self._own, np.int32)}
 
-    def heard(self, metrics: dict[str, jax.Array]) -> int:
-        """Takes the signals out of a step's metrics; returns the one to stop for now, or 0.
+    def taken_from(self, metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """Takes the signals out of a step's metrics; returns what is left of them."""
+        if SIGNAL in metrics:
+            self._reduced.append(metrics[SIGNAL])
+        return {name: value for name, value in metrics.items() if name != SIGNAL}
+
+    def heard(self) -> int:
+        """Returns the signal to stop for now, or 0.
 
         Of two different ones, SIGTERM counts, which has the higher number.
         """
-        if SIGNAL not in metrics:
+        if jax.process_count() == 1:
             return self._own
-        self._reduced.append(metrics.pop(SIGNAL))
         if len(self._reduced) <= STEPS_IN_FLIGHT:
             return 0
         return int(self._reduced.popleft())

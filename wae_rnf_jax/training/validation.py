@@ -45,8 +45,9 @@ def split_metrics(
         totals, of_rows = jax.device_get(eval_step(state, split_rows(batch), rng))
         for name, value in totals.items():
             sums[name] = sums.get(name, 0.0) + float(value)
-        rows = {k: v.reshape(-1, v.shape[-1]) for k, v in of_rows.items()}
-        codes.append({**rows, "where": batch["where"]})
+        where = batch["where"]  # by its length, as codes may have no dimension
+        rows = {k: v.reshape(len(where), v.shape[-1]) for k, v in of_rows.items()}
+        codes.append({**rows, "where": where})
     sentences, tokens = sums.pop("num_sentences"), sums.pop("num_tokens")
     values = {name: total / sentences for name, total in sums.items()}
     values["ppl"] = float(np.exp(sums["neg_elbo"] / tokens))
