@@ -68,7 +68,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 
 def _run(values: flags.FlagValues) -> int:
-    from wae_rnf_jax.training.processes import member_of
+    from wae_rnf_jax.training.processes import is_first, member_of
     from wae_rnf_jax.training.signals import Interrupted
     from wae_rnf_jax.training.verbosity import library_logging
 
@@ -81,7 +81,8 @@ def _run(values: flags.FlagValues) -> int:
                 _train(values)
         except Interrupted as stop:
             print(f"wae-rnf: {stop}", file=sys.stderr)
-            return stop.exit_code or values["stop_code"].value
+            # Of process 0 alone, lest a scheduler end it, for another's code, while it publishes.
+            return stop.exit_code or is_first() * values["stop_code"].value
         except TrainingFailed as failure:
             print(f"wae-rnf: {failure}", file=sys.stderr)
             return 1
