@@ -56,14 +56,16 @@ class StopSignals:
             return batch
         return {**batch, SIGNAL: np.full(len(batch["where"]), self._own, np.int32)}
 
-    def heard(self, metrics: dict[str, jax.Array]) -> int:
-        """Takes the signals out of a step's metrics; returns the one to stop for now, or 0.
+    def heard(self, reduced: jax.Array | None) -> int:
+        """Returns the signal to stop for now, or 0; called after every step.
 
-        Of two different ones, SIGTERM counts, which has the higher number.
+        Args:
+          reduced: what the step's metrics have as `SIGNAL`; None where there is one process. Of two
+            different signals it is SIGTERM, which has the higher number.
         """
-        if SIGNAL not in metrics:
+        if reduced is None:
             return self._own
-        self._reduced.append(metrics.pop(SIGNAL))
+        self._reduced.append(reduced)
         if len(self._reduced) <= STEPS_IN_FLIGHT:
             return 0
         return int(self._reduced.popleft())
