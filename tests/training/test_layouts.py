@@ -39,6 +39,7 @@ def test_devices_and_backends_change_no_number(system, layout):
         assert bool(actual.state.codebook.ready)
 
 
+@pytest.mark.slow
 def test_several_processes_change_no_number():
     """Two of two devices each, which reduce over all four."""
     found = layouts.outcomes_of_processes(["wae"])
