@@ -14,10 +14,12 @@ os.environ["NPROC"] = "64"
 # again in the next run, is kept beside pytest's own cache.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parent.parent / ".pytest_cache/jax")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-flags = [os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0"]
-if version("jaxlib").startswith("0.10."):  # later ones have no others
-    flags.append("--xla_cpu_use_fusion_emitters=false")
-os.environ["XLA_FLAGS"] = " ".join(flags)
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "")
+    + " --xla_backend_optimization_level=0"
+    # Later versions have no others.
+    + " --xla_cpu_use_fusion_emitters=false" * version("jaxlib").startswith("0.10.")
+)
 
 import jax
 import pytest

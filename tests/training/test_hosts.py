@@ -1,5 +1,6 @@
 """Real processes that do not come together, or do not agree: one sentence each, and all end."""
 
+import socket
 import subprocess
 import sys
 
@@ -37,8 +38,6 @@ def test_flags_that_name_no_job_are_refused(tmp_path, capsys, flags, message):
 
 
 def test_a_port_that_is_taken_is_named():
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("", 0))
         taken.listen()
@@ -69,6 +68,7 @@ def test_processes_that_find_no_others_say_so(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_processes_that_differ_all_end_with_one_sentence(tmp_path):
     words = [arguments(tmp_path / "run", tmp_path / "cache", train__seed=i) for i in range(2)]
     job = Job(tmp_path, words, changed=({}, {"XLA_FLAGS": "--xla_cpu_enable_fast_math=true"}))

@@ -190,7 +190,9 @@ def wait_for_step(process, workdir, step):
 def child(process, argument):
     """The number of the child process that has an argument."""
     children = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(process.pid)], capture_output=True, text=True
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(process.pid)],
+        capture_output=True,
+        text=True,
     )
     (found,) = [line.split()[0] for line in children.stdout.splitlines() if argument in line]
     return int(found)

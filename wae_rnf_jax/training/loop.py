@@ -25,6 +25,7 @@ from wae_rnf_jax.training.lock import sole_use
 from wae_rnf_jax.training.metrics import MetricsLog
 from wae_rnf_jax.training.nans import NotANumber, first_line, nan_checked_train_step
 from wae_rnf_jax.training.parallel import (
+    SIGNAL,
     axis_name,
     check_batch_size,
     mapped_eval_step,
@@ -266,8 +267,9 @@ class _Trainer:
                 if on_cpu:  # collectives of several CPU devices can deadlock with steps in flight
                     jax.block_until_ready(metrics)
             trace.end(step, self.state)
-            log.add(step, signals.taken_from(metrics))
-            if signum := signals.heard():
+            reduced_signal = metrics.pop(SIGNAL, None)
+            log.add(step, metrics)
+            if signum := signals.heard(reduced_signal):
                 self._stop_on_signal(signum, step, log)
             last = step == self.num_steps
             evaluate = last or step % self.eval_every == 0

@@ -56,19 +56,16 @@ class StopSignals:
             return batch
         return {**batch, SIGNAL: np.full(len(batch["where"]), self._own, np.int32)}
 
-    def taken_from(self, metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        """Takes the signals out of a step's metrics; returns what is left of them."""
-        if SIGNAL in metrics:
-            self._reduced.append(metrics[SIGNAL])
-        return {name: value for name, value in metrics.items() if name != SIGNAL}
+    def heard(self, reduced: jax.Array | None) -> int:
+        """Returns the signal to stop for now, or 0; called after every step.
 
-    def heard(self) -> int:
-        """Returns the signal to stop for now, or 0.
-
-        Of two different ones, SIGTERM counts, which has the higher number.
+        Args:
+          reduced: what the step's metrics have as `SIGNAL`; None where there is one process. Of two
+            different signals it is SIGTERM, which has the higher number.
         """
-        if jax.process_count() == 1:
+        if reduced is None:
             return self._own
+        self._reduced.append(reduced)
         if len(self._reduced) <= STEPS_IN_FLIGHT:
             return 0
         return int(self._reduced.popleft())
