@@ -67,7 +67,12 @@ list(results)
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
 def test_processes_end_with_their_caller(signum):
     caller = subprocess.Popen(
-        [sys.executable, "-c", CALLER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", CALLER],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # As begun at a terminal; in the background, and under pytest-xdist, SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert caller.stdout.readline() == "begun\n"
     workers = children(caller.pid)
