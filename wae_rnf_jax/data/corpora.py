@@ -120,10 +120,7 @@ def load_corpus(
         InputError: if a setting is wrong, the source is missing or bad, or the cache is damaged
             or cannot be written.
     """
-    if max_words < 0:
-        raise InputError(f"max_words must be 0 (no limit) or more, not {max_words}")
-    if source == "grammar" and max_words:
-        raise InputError("max_words must be 0 for the grammar: it knows no cut sentence's log p")
+    _check_max_words(max_words, source)
     cache = local_cache(cache_dir)
     if source == "grammar":
         found = grammar_source(seed=seed, num_sentences=num_sentences)
@@ -151,6 +148,13 @@ def load_corpus(
             if store:
                 publish_corpus(temporary, store)
     return _open_corpus(cache / name, thorough=thorough)
+
+
+def _check_max_words(max_words: int, source: str) -> None:
+    if max_words < 0:
+        raise InputError(f"max_words must be 0 (no limit) or more, not {max_words}")
+    if source == "grammar" and max_words:
+        raise InputError("max_words must be 0 for the grammar: it knows no cut sentence's log p")
 
 
 def _given_vocabulary(path: str, min_count: int, max_size: int) -> Vocabulary | None:
