@@ -168,7 +168,7 @@ def test_a_run_begins_from_a_model_on_a_bucket_and_others_read_it(
         "--start=the cat sat",
         "--end=a cat ran",
         "--grid=2",
-        "--num_codes=3",
+        "--num_codes=9",
         "--num_points=2",
     ]
     assert cli.main(["geometry", f"--workdir={URL}", *words, "--num_knots=2"]) == 0

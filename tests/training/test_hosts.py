@@ -115,6 +115,6 @@ def test_a_second_run_on_a_workdir_ends_on_all_processes(tmp_path):
         ended = Job(tmp_path, (words, words)).wait()
         assert alone(words, 1).code == 2
     assert [x.code for x in ended] == [2, 2]
-    (first,), (second,) = map(said, ended)
+    first, second = (said(x)[-1] for x in ended)  # before it, that one waits for the other's corpus
     assert "is in use by another run" in first
     assert second == f"process 0: {first}"
