@@ -169,10 +169,7 @@ def _silence() -> Iterator[None]:
     before, hook = [logger.level for logger in loggers], sys.unraisablehook
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
-    # An interruption is none of theirs.
-    sys.unraisablehook = lambda unraisable: (
-        hook(unraisable) if isinstance(unraisable.exc_value, KeyboardInterrupt) else None
-    )
+    sys.unraisablehook = id  # takes it and does nothing, with no frame in a thread that is ending
     try:
         yield
     finally:
