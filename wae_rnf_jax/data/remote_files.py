@@ -90,11 +90,15 @@ def local_copy(url: str, names: Sequence[str], cache: Path) -> Path:
     """
     with _reaching(url):
         system, root = fsspec.url_to_fs(url)
-        missing = [name for name in names if not system.exists(f"{root}/{name}")]
+        state, missing = [], []
+        for name in names:
+            try:
+                # Size, checksum or generation, time of change: what the store tells of the content.
+                state.append((name, system.ukey(f"{root}/{name}")))
+            except FileNotFoundError:
+                missing.append(name)
         if missing:
             raise InputError(f"{url} has no {' and no '.join(missing)}")
-        # Size, checksum or generation, time of change: whatever the store tells of the content.
-        state = [(name, system.ukey(f"{root}/{name}")) for name in names]
     digest = hashlib.sha256(json.dumps([url, state]).encode()).hexdigest()
     directory = cache / f"files-{digest[:16]}"
     with new_directory(directory) as temporary:
@@ -117,10 +121,11 @@ def fetch_corpus(url: str, directory: Path) -> bool:
         InputError: if it is damaged, or the store cannot be reached.
     """
     with _reaching(url):
-        manifest = epath.Path(url) / MANIFEST
-        if not manifest.exists():
+        # Not asked first whether it exists: the stores' clients say no to that on any failure.
+        try:
+            text = (epath.Path(url) / MANIFEST).read_text()
+        except FileNotFoundError:
             return False
-        text = manifest.read_text()
     damaged = InputError(f"{url} is damaged: delete it, and it is prepared again")
     try:
         names = [*json.loads(text)["files"], MANIFEST]
