@@ -28,6 +28,7 @@ import numpy as np
 
 from benchmarks import measurement, workload
 from benchmarks.measurement import Row
+from wae_rnf_jax.data.workers import num_cores
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LOOK_SECONDS = 0.1
@@ -237,7 +238,7 @@ def main(argv: list[str] | None = None) -> int:
         rows.append(_row("train", text, phase, **{"batches/s": rate}))
     notes = [
         f"{text.num_bytes:,} bytes, {text.num_sentences:,} sentences, {text.num_words:,} words; "
-        f"{arguments.num_workers or measurement.num_cores()} workers"
+        f"{arguments.num_workers or num_cores()} workers"
     ]
     most = max(row.get("all processes, MiB", 0.0) for row in rows)
     notes.append(f"RssAnon of all processes together: {most:.0f} MiB, to stay below {_LIMIT_MIB}")

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wae_rnf_jax.data.workers import num_cores
+
 Row = dict[str, str | float | int | None]
 
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch")
@@ -100,13 +102,6 @@ def parser(description: str) -> argparse.ArgumentParser:
     flags.add_argument("--repetitions", type=int, default=5, help="timed rounds")
     flags.add_argument("--smoke", action="store_true", help="tiny sizes: does it run?")
     return flags
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def environment() -> dict[str, Any]:

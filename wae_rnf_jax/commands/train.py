@@ -105,10 +105,8 @@ def _train(values: flags.FlagValues) -> None:
     quiet = values["log_level"].value == "error"
     start = StartFlags(**given, quiet=quiet)
     with ExitStack() as held:
-        published = None
         with together():
-            if is_first():
-                published = held.enter_context(published_run(name))
+            published = held.enter_context(published_run(name)) if is_first() else None
         train(config, training_workdir(name), origin=origin, flags=start, published=published)
         with together():
             held.close()  # what cannot be published at the end fails all

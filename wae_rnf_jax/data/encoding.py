@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wae_rnf_jax.data.shards import END, Block, Shard
+from wae_rnf_jax.data.shards import END, Block, Shard, sentence_ends
 from wae_rnf_jax.data.tokens import token_dtype
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.functional.special_ids import EOS_ID
@@ -57,8 +57,8 @@ def counted_words(shard: Shard, *, max_words: int) -> Counter[str]:
     for block in shard.blocks():
         words = block.words
         if max_words:
-            ends = np.fromiter(map(END.__eq__, words), bool, len(words))
-            words = itertools.compress(words, _places(np.flatnonzero(ends)) < max_words)
+            ends = np.flatnonzero(sentence_ends(words))
+            words = itertools.compress(words, _places(ends) < max_words)
         counts.update(words)
     del counts[END]
     return counts

@@ -23,7 +23,16 @@ from wae_rnf_jax.data.vocabulary import RESERVED_WORDS, SPECIAL_WORDS
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.functional.special_ids import EOS_ID
 
-__all__ = ["END", "Block", "RecordShard", "Shard", "TextShard", "record_blocks", "text_shards"]
+__all__ = [
+    "END",
+    "Block",
+    "RecordShard",
+    "Shard",
+    "TextShard",
+    "record_blocks",
+    "sentence_ends",
+    "text_shards",
+]
 
 # It stands after each sentence of a block. No sentence may hold it, being reserved.
 END = SPECIAL_WORDS[EOS_ID]
@@ -46,6 +55,18 @@ class Block(NamedTuple):
     words: list[str]
     labels: list[str] | None = None
     log_probs: list[float] | None = None
+
+
+def sentence_ends(words: Sequence[str]) -> np.ndarray:
+    """Which of a block's words are the ends of sentences.
+
+    Args:
+        words: of a block.
+
+    Returns:
+        bool [W].
+    """
+    return np.fromiter(map(END.__eq__, words), bool, len(words))
 
 
 class Shard(Protocol):
@@ -184,7 +205,7 @@ def _count_lines(file: Path, end: int) -> int:
 
 def _labelled(words: Sequence[str]) -> Block:
     """Takes the first word of each sentence as its label; an empty one has an empty label."""
-    ends = np.fromiter(map(END.__eq__, words), bool, len(words))
+    ends = sentence_ends(words)
     first = np.concatenate([[True], ends[:-1]])
     labels = ["" if word == END else word for word in itertools.compress(words, first)]
     return Block(list(itertools.compress(words, ends | ~first)), labels)

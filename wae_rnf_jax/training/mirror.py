@@ -28,6 +28,7 @@ from typing import Any
 from wae_rnf_jax.errors import warn
 from wae_rnf_jax.training.remote_files import RemoteError, RemoteFolder
 from wae_rnf_jax.training.snapshots import MANIFEST
+from wae_rnf_jax.training.workdir import write_json
 
 DIRECTORY = "~/.cache/wae_rnf_jax/workdirs"
 TOKEN = "published.json"
@@ -220,9 +221,7 @@ class Mirror:
             return {}
 
     def _write_known(self, content: dict[str, Any]) -> None:
-        temporary = self.base / ".mirror.json"
-        temporary.write_text(json.dumps({"url": self.url, **content}, indent=2) + "\n")
-        os.replace(temporary, self.base / "mirror.json")
+        write_json(self.base / "mirror.json", {"url": self.url, **content})
 
 
 def _checkpoint(name: str, file: str = "") -> str | None:
