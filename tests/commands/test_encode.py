@@ -28,6 +28,14 @@ def test_codes_are_written_with_their_sentences(workdir, tmp_path, stdin, capsys
     assert os.listdir(tmp_path) == ["codes.npz"]
 
 
+def test_of_many_unknown_words_some_are_named(workdir, tmp_path, stdin, capsys):
+    stdin("".join(f"the q{number}\n" for number in range(2000, 3234)))
+    assert cli.main(["encode", f"--workdir={workdir}", f"--output={tmp_path}/codes.npz"]) == 0
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("read as <unk>: q2000, q2001, ")
+    assert said.endswith(", q2019 and 1,214 more")
+
+
 def test_a_language_model_is_refused_and_nothing_written(lm_workdir, tmp_path, stdin, refusal):
     stdin("the cat sat\n")
     said = refusal("encode", f"--workdir={lm_workdir}", f"--output={tmp_path}/codes.npz")

@@ -73,7 +73,7 @@ def test_nll_paper_never_stands_without_its_warning(table):
     assert report.NLL_PAPER_NOTE in table(FIGURES)
     assert report.NLL_PAPER_NOTE not in table(WITHOUT_PAPER)
     assert "no bound" in report.NLL_PAPER_NOTE
-    assert "16 nats" in report.NLL_PAPER_NOTE
+    assert "½·Z nats" in report.NLL_PAPER_NOTE
 
 
 TEXT = {

@@ -12,6 +12,7 @@ from absl import flags
 from wae_rnf_jax.errors import InputError
 
 _DECODING_FLAGS = {"strategy", "max_length", "temperature", "top_p", "beam_width", "length_penalty"}
+_NAMED_WORDS = 20  # of those that a vocabulary lacks
 
 
 def prepare_process() -> None:
@@ -201,7 +202,9 @@ def input_sentences(values: flags.FlagValues) -> list[str]:
 
 
 def report_unknown(unknown: Iterable[Sequence[str]]) -> None:
-    """Says on standard error which words the vocabulary lacks."""
+    """Says on standard error which words the vocabulary lacks, by name up to a line of them."""
     words = sorted({word for of_sentence in unknown for word in of_sentence})
     if words:
-        print(f"read as <unk>: {', '.join(words)}", file=sys.stderr)
+        more = len(words) - _NAMED_WORDS
+        rest = f" and {more:,} more" if more > 0 else ""
+        print(f"read as <unk>: {', '.join(words[:_NAMED_WORDS])}{rest}", file=sys.stderr)

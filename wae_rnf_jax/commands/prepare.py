@@ -7,6 +7,8 @@ from wae_rnf_jax.commands.command import Command
 
 
 def _run(values: flags.FlagValues) -> None:
+    import numpy as np
+
     from wae_rnf_jax.data.batches import bucket_bounds, epoch_plan, padding_share
     from wae_rnf_jax.data.vocabulary import UNK_ID
     from wae_rnf_jax.training.loop import open_corpus
@@ -22,6 +24,10 @@ def _run(values: flags.FlagValues) -> None:
             line += f", exact mean NLL {-float(split.log_probs.mean()):.3f} nats"
         print(line)
     lengths = corpus.train.lengths
+    line = f"training sentences: median {np.median(lengths):g}, longest {lengths.max()} words"
+    if limit := config.data.max_words:
+        line += f"; {np.mean(lengths == limit):.1%} reach data.max_words and end there"
+    print(line)
     plan = epoch_plan(
         lengths,
         bounds=bucket_bounds(lengths, num_buckets=config.data.num_buckets),

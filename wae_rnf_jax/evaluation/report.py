@@ -71,8 +71,8 @@ NLL_IW_NOTE = (
 )
 NLL_PAPER_NOTE = (
     "nll_paper is the formula of the paper's code, shown for comparison with its tables only. It "
-    "is no bound on anything: without a flow it is the analytic bound less ½Σσ² (16 nats for a "
-    "collapsed posterior at Z = 32)."
+    "is no bound on anything: without a flow it is the analytic bound less ½Σσ² (½·Z nats for a "
+    "collapsed posterior)."
 )
 
 
