@@ -141,7 +141,8 @@ def _serve() -> None:
     """Answers requests until there are no more."""
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not get among the replies
-    with suppress(EOFError, BrokenPipeError):
+    # Closed here, so that no destructor complains of a reply that nobody waits for.
+    with suppress(EOFError, BrokenPipeError), replies:
         function = pickle.load(requests)
         while True:
             item = pickle.load(requests)

@@ -9,16 +9,17 @@ import json
 import math
 import os
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.record_writer import RecordWriter
 
 from wae_rnf_jax.errors import warn
 
@@ -126,8 +127,8 @@ class TensorBoard:
     def __init__(self, directory: Path, *, first_step: int) -> None:
         self._directory = directory
         self._first_step = first_step
-        self._file: Path | None = None
-        self._writer: EventsWriter | None = None
+        self._writer: RecordWriter | None = None
+        self._begun = False
 
     def __call__(self, line: Line) -> None:
         """Writes the finite values; raises OSError where that fails, and begins a new file then."""
@@ -138,22 +139,31 @@ class TensorBoard:
                 if math.isfinite(value)
             ]
         )
-        writer = self._writer or self._new_file()
-        self._writer = None
-        if not self._file.exists():
-            raise FileNotFoundError(errno.ENOENT, "it was deleted")
-        writer.write_event(Event(wall_time=time.time(), step=line.step, summary=summary))
-        writer.flush()
+        writer, self._writer = self._writer or self._new_file(), None
+        try:
+            if not os.path.exists(writer.path):
+                raise FileNotFoundError(errno.ENOENT, "it was deleted")
+            _write_event(writer, step=line.step, summary=summary)
+            writer.flush()
+        except Exception:
+            with suppress(OSError):  # left to its destructor, it would fail there once more, aloud
+                writer.close()
+            raise
         self._writer = writer
 
-    def _new_file(self) -> EventsWriter:
+    def _new_file(self) -> RecordWriter:
         self._directory.mkdir(parents=True, exist_ok=True)
         # The name holds the second it was made in; a number keeps it from overwriting another.
         present = len(list(self._directory.iterdir()))
-        writer = EventsWriter(str(self._directory / "events"), f".{os.getpid()}.{present}")
-        if self._file is None:  # hides what an earlier process wrote of the steps to come
+        made = f"{time.time():.0f}.{socket.gethostname()}.{os.getpid()}.{present}"
+        writer = RecordWriter(str(self._directory / f"events.out.tfevents.{made}"))
+        _write_event(writer, file_version="brain.Event:2")
+        if not self._begun:  # hides what an earlier process wrote of the steps to come
             start = SessionLog(status=SessionLog.START)
-            step = self._first_step + 1
-            writer.write_event(Event(wall_time=time.time(), step=step, session_log=start))
-        self._file = max(self._directory.glob(f"*.{os.getpid()}.{present}"))
+            _write_event(writer, step=self._first_step + 1, session_log=start)
+        self._begun = True
         return writer
+
+
+def _write_event(writer: RecordWriter, **content: Any) -> None:
+    writer.write(Event(wall_time=time.time(), **content).SerializeToString())
