@@ -11,6 +11,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from wae_rnf_jax.data import corpora, remote_files
 from wae_rnf_jax.data.corpora import cached_corpus, load_corpus
+from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS
 from wae_rnf_jax.errors import InputError
 
 URL = "gs://bucket/text"
@@ -63,6 +64,15 @@ def test_text_is_copied_once_and_gives_the_same_corpus(remote_text, store, write
     store.reads.clear()
     load_corpus("text", path=remote_text, cache_dir=f"{cache}/other")
     assert store.reads == []
+
+
+def test_a_vocabulary_of_the_store_is_taken(store, write_text, cache):
+    words = "\n".join([*SPECIAL_WORDS, "dog", "zebra"])
+    store.pipe_file(f"{URL}/words.txt", words.encode())
+    corpus = load_corpus("text", path=write_text(), cache_dir=cache, vocabulary=f"{URL}/words.txt")
+    assert corpus.vocabulary.words[4:] == ("dog", "zebra")
+    with pytest.raises(InputError, match=r"gs://bucket/text has no none\.txt"):
+        load_corpus("text", path=write_text(), cache_dir=cache, vocabulary=f"{URL}/none.txt")
 
 
 def test_text_that_changed_is_copied_again(remote_text, store, cache):

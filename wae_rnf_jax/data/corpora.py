@@ -23,6 +23,7 @@ from wae_rnf_jax.data.remote_files import (
     fetch_corpus,
     is_remote,
     local_cache,
+    local_copy,
     publish_corpus,
 )
 from wae_rnf_jax.data.sources import grammar_source, text_source, tfds_source
@@ -100,8 +101,8 @@ def load_corpus(
         min_count: words seen less often in the training split become ``<unk>``.
         max_size: largest vocabulary, specials included; 0 for no limit.
         max_words: sentences are cut after so many words; 0 for never.
-        vocabulary: file of a vocabulary to take as it is, in place of the training split's; it
-            leaves ``min_count`` and ``max_size`` nothing to decide.
+        vocabulary: file of a vocabulary to take as it is, in place of the training split's, here
+            or in an object store; it leaves ``min_count`` and ``max_size`` nothing to decide.
         label: for "text" whether each line is led by a label ("leading") or not ("none").
         dataset: for "tfds" the dataset's name, with config and version where needed.
         text_feature: for "tfds" the feature that holds the sentence.
@@ -134,7 +135,7 @@ def load_corpus(
         raise InputError(f"unknown source {source!r}: it must be one of {', '.join(SOURCES)}")
     settings = {"min_count": min_count, "max_size": max_size, "max_words": max_words}
     key = {"version": 1, "source": source, **found.key, **settings}
-    given = _given_vocabulary(vocabulary, min_count, max_size)
+    given = _given_vocabulary(vocabulary, min_count, max_size, cache)
     if given is not None:
         key["vocabulary"] = hashlib.sha256("\n".join(given.words).encode()).hexdigest()
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
@@ -157,7 +158,7 @@ def _check_max_words(max_words: int, source: str) -> None:
         raise InputError("max_words must be 0 for the grammar: it knows no cut sentence's log p")
 
 
-def _given_vocabulary(path: str, min_count: int, max_size: int) -> Vocabulary | None:
+def _given_vocabulary(path: str, min_count: int, max_size: int, cache: Path) -> Vocabulary | None:
     if not path:
         return None
     if (min_count, max_size) != (1, 0):
@@ -165,6 +166,9 @@ def _given_vocabulary(path: str, min_count: int, max_size: int) -> Vocabulary | 
             f"the vocabulary is that of {path}: min_count must be 1 and max_size 0, not "
             f"{min_count} and {max_size}"
         )
+    if is_remote(path):
+        folder, _, name = path.rpartition("/")
+        path = str(local_copy(folder, [name], cache) / name)
     return Vocabulary.load(path)
 
 
