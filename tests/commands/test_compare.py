@@ -86,6 +86,18 @@ def test_runs_on_different_footing_are_told_apart(evaluated, tmp_path, capsys):
     assert f"test: vae, {evaluated / 'lm'}; valid: {other}" in note
 
 
+def test_different_numbers_of_draws_are_told(evaluated, tmp_path, capsys):
+    other = shutil.copytree(evaluated / "vae", tmp_path / "more")
+    results = json.loads((other / "results.json").read_text())
+    draws = results["figures"]["num_samples"]
+    results["figures"]["num_samples"] = draws + 5
+    (other / "results.json").write_text(json.dumps(results))
+    out = compared(capsys, evaluated / "vae", evaluated / "lm", other)
+    (note,) = (line for line in out.splitlines() if "different numbers of draws" in line)
+    assert note.endswith(f"({draws}: vae; {draws + 5}: more).")
+    assert "draws" not in compared(capsys, evaluated / "vae", evaluated / "lm").splitlines()[-1]
+
+
 def test_what_cannot_be_compared_is_refused(evaluated, workdir, tmp_path, refusal, capsys):
     capsys.readouterr()
     assert "no workdir to compare" in refusal("compare")

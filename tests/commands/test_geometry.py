@@ -4,12 +4,14 @@ import pytest
 from command_runs import train_arguments
 
 from wae_rnf_jax import cli
+from wae_rnf_jax.evaluation.geometry_report import side_by_side
 
 START, END = "--start=the cat sat", "--end=a dog ran far away"
 SMALL = ("--grid=3", "--num_codes=9", "--num_points=3", "--num_knots=3")
 
 
-def test_geometry_draws_measures_and_shows_both_paths(workdir, tmp_path, capsys):
+def test_geometry_draws_measures_and_shows_both_paths(workdir, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
     stem = tmp_path / "plane"
     arguments = [f"--workdir={workdir}", f"--output={stem}", START, END, *SMALL]
     assert cli.main(["geometry", *arguments, "--num_pairs=2", "--num_shown=1"]) == 0
@@ -29,6 +31,22 @@ def test_geometry_draws_measures_and_shows_both_paths(workdir, tmp_path, capsys)
     assert rows[0] != rows[5]
     assert len(figures["pairs"]["shown"]) == 1
     assert figures["pairs"]["num_pairs"] == len(figures["pairs"]["pairs"]) == 2
+
+
+def test_paths_fit_the_line():
+    paths = {
+        "straight": {"length": 2.0, "sentences": ["a dog", "far " * 12, "", ""]},
+        "geodesic": {"length": 1.5, "sentences": ["a dog", "", "birds sing " * 9, ""]},
+    }
+    lines = side_by_side(paths, "fisher", width=60).splitlines()
+    assert max(map(len, lines)) <= 60
+    columns = list(zip(*(line.partition("|")[::2] for line in lines), strict=True))
+    for column, path in zip(columns, paths.values(), strict=True):
+        words = " ".join(column).split()
+        assert words[-sum(len(text.split()) for text in path["sentences"]) :] == (
+            " ".join(path["sentences"]).split()
+        )
+    assert lines[-1].strip() == "|"
 
 
 def test_plane_goes_through_a_third_sentence(workdir, tmp_path, capsys):

@@ -22,9 +22,13 @@ def test_runs_of_one_system_are_told_apart_by_their_folders(workdir, tmp_path, m
     monkeypatch.setattr(pictures, "save_systems", lambda figures, stem: [])
     other = shutil.copytree(workdir, tmp_path / "again")
     assert cli.main(["plot", str(workdir), str(other), f"--output={tmp_path}"]) == 0
-    assert list(seen) == ["vae (vae)", "vae (again)"]
+    assert list(seen) == ["vae", "vae (again)"]
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     assert seen["vae (again)"] == [json.loads(line) for line in lines]
+    seen.clear()
+    same = shutil.copytree(workdir, tmp_path / "elsewhere" / "vae")
+    assert cli.main(["plot", str(workdir), str(same), f"--output={tmp_path}"]) == 0
+    assert list(seen) == [f"vae ({workdir})", f"vae ({same})"]
 
 
 def test_plot_refuses_what_it_cannot_read(workdir, tmp_path, refusal):

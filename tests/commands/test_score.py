@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,20 @@ def table(lines):
     header, *rows = (line.split("\t") for line in lines)
     assert header == ["nll", "nll_per_token", "num_tokens", "sentence"]
     return {row[3]: tuple(float(cell) for cell in row[:3]) for row in rows}
+
+
+def test_sentences_unlike_the_training_text_are_told(lm_workdir, stdin, capsys, monkeypatch):
+    run = load_run(lm_workdir)
+    config = {**run.config, "data": {**run.config["data"], "max_words": 2}}
+    labelled = run._replace(config=config, corpus=replace(run.corpus, labels=("the", "a")))
+    monkeypatch.setattr("wae_rnf_jax.training.workdir.load_run", lambda workdir: labelled)
+    stdin("the cat sat\na dog\n")
+    _, errors = scored(capsys, f"--workdir={lm_workdir}", "--input=-")
+    assert errors[0].startswith("every line begins with what is a label in the training text")
+    assert errors[1].startswith("1 of 2 sentences are longer than the 2 words after which")
+    stdin("the cat\nbirds sing\n")
+    _, errors = scored(capsys, f"--workdir={lm_workdir}", "--input=-")
+    assert not any("label" in line or "longer" in line for line in errors)
 
 
 @pytest.mark.parametrize("system", ["vae", "lm"])

@@ -25,6 +25,7 @@ def _run(values: flags.FlagValues) -> None:
     output = _output_path(values)
     run = options.trained_run(values)
     sentences = options.input_sentences(values)
+    options.report_form(sentences, run)
     encoded = encode_sentences(
         run.model,
         run.variables,

@@ -1,5 +1,7 @@
 """`wae-rnf geometry`: a picture of the curved latent space, and two paths through it."""
 
+import shutil
+
 from absl import flags
 
 from wae_rnf_jax.commands import options
@@ -73,8 +75,9 @@ def _run(values: flags.FlagValues) -> None:
     )
     options.report_unknown(report.unknown)
     pairs = report.figures.get("pairs", {})
+    width = shutil.get_terminal_size((160, 24)).columns
     for paths in [report.figures["paths"], *pairs.get("shown", [])]:
-        print(side_by_side(paths, report.figures["features"]), end="\n\n")
+        print(side_by_side(paths, report.figures["features"], width=width), end="\n\n")
     if pairs:
         print(pairs_in_words(pairs))
     figures = stem.with_name(stem.name + ".json")

@@ -79,7 +79,9 @@ def define_decoding(values: flags.FlagValues, strategy: str = "greedy") -> None:
         ("length_penalty", "exponent of beam's length normalisation"),
     ):
         flags.DEFINE_float(name, getattr(default, name), text, flag_values=values)
-    flags.DEFINE_boolean("unk", True, "<unk> may be produced", flag_values=values)
+    flags.DEFINE_boolean(
+        "unk", True, "<unk> may be produced; --unk=false forbids it", flag_values=values
+    )
     define_seed(values, "of the draws")
 
 
@@ -199,6 +201,25 @@ def input_sentences(values: flags.FlagValues) -> list[str]:
     if not sentences:
         raise InputError(f"--input: {name} holds no sentence: give one a line")
     return sentences
+
+
+def report_form(sentences: Sequence[str], run) -> None:
+    """Says on standard error where sentences are not like those that the run was trained on."""
+    labels, limit = set(run.corpus.labels), run.config["data"]["max_words"]
+    words = [sentence.split() for sentence in sentences]
+    if labels and all(some[0] in labels for some in words):
+        print(
+            "every line begins with what is a label in the training text, and is read as a word "
+            "here: take labels off, as with cut -d' ' -f2-",
+            file=sys.stderr,
+        )
+    longer = sum(len(some) > limit for some in words) if limit else 0
+    if longer:
+        print(
+            f"{longer:,} of {len(words):,} sentences are longer than the {limit} words after which "
+            "training and `evaluate` cut them (data.max_words); here they are taken whole",
+            file=sys.stderr,
+        )
 
 
 def report_unknown(unknown: Iterable[Sequence[str]]) -> None:

@@ -26,7 +26,9 @@ def _run(values: flags.FlagValues) -> None:
     lengths = corpus.train.lengths
     line = f"training sentences: median {np.median(lengths):g}, longest {lengths.max()} words"
     if limit := config.data.max_words:
-        line += f"; {np.mean(lengths == limit):.1%} reach data.max_words and end there"
+        line += (
+            f"; {np.mean(lengths == limit):.1%} are as long as data.max_words, or were cut there"
+        )
     print(line)
     plan = epoch_plan(
         lengths,

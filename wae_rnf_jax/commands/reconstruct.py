@@ -17,6 +17,7 @@ def _run(values: flags.FlagValues) -> None:
     decoding = options.decoding(values)
     run = options.trained_run(values)
     sentences = options.input_sentences(values)
+    options.report_form(sentences, run)
     found = reconstruct_sentences(
         run.model,
         run.variables,

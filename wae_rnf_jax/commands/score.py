@@ -29,6 +29,7 @@ def _run(values: flags.FlagValues) -> None:
 
     run = options.trained_run(values)
     sentences = options.input_sentences(values)
+    options.report_form(sentences, run)
     settings = options.likelihood_settings(values)
     scores = score_sentences(
         run.model,

@@ -123,7 +123,7 @@ def footing_notes(runs: Iterable[EvaluatedRun]) -> list[str]:
         runs: the runs.
 
     Returns:
-        A sentence for each reason; none where all are of one split of one corpus.
+        A sentence for each reason; none where all are of one split of one corpus, by as many draws.
     """
     runs = list(runs)
     notes = []
@@ -137,4 +137,11 @@ def footing_notes(runs: Iterable[EvaluatedRun]) -> list[str]:
         if len(groups) > 1:
             parts = "; ".join(f"{key[1]}: {', '.join(names)}" for key, names in groups.items())
             notes.append(f"These are figures of different {what}, not to be compared ({parts}).")
+    draws: dict[int, list[str]] = {}
+    for run in runs:
+        if run.figures.get("kl"):  # without a code every draw is the same
+            draws.setdefault(run.figures["num_samples"], []).append(run.name)
+    if len(draws) > 1:
+        parts = "; ".join(f"{count}: {', '.join(names)}" for count, names in sorted(draws.items()))
+        notes.append(f"NLL (IW) is of different numbers of draws, and falls with them ({parts}).")
     return notes

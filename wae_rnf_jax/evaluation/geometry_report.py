@@ -1,7 +1,9 @@
 """The report of `wae-rnf geometry`: paths, picture and figures of one trained model."""
 
 import functools
+import textwrap
 from collections.abc import Callable, Mapping
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import jax
@@ -31,6 +33,7 @@ from wae_rnf_jax.functional.curves import resampled_curve
 from wae_rnf_jax.functional.gaussian import gaussian_sample
 
 UNITS = {"fisher": "Fisher–Rao", "state": "decoder state"}
+_BETWEEN = "  |  "  # the columns of two paths
 Progress = Callable[[str, int, int], None]  # stage, done, in all
 
 
@@ -127,16 +130,31 @@ def geometry_report(
     return Report(picture, figures, encoded.unknown)
 
 
-def side_by_side(paths: Mapping[str, Any], features: str) -> str:
-    """Both decoded paths, as in the report's figures, in two columns headed by their lengths."""
+def side_by_side(paths: Mapping[str, Any], features: str, *, width: int) -> str:
+    """Both decoded paths in two columns headed by their lengths.
+
+    Args:
+        paths: as in the report's figures.
+        features: of the metric, whose unit the lengths have.
+        width: of a line, at most; longer sentences go on, indented, on the next.
+
+    Returns:
+        Text without a final newline.
+    """
     straight, geodesic = paths["straight"], paths["geodesic"]
     heads = [
         f"straight path, {UNITS[features]} length {straight['length']:.3f}",
         f"geodesic, {UNITS[features]} length {geodesic['length']:.3f}",
     ]
     rows = [heads, *zip(straight["sentences"], geodesic["sentences"], strict=True)]
-    width = max(len(left) for left, _ in rows)
-    return "\n".join(f"{left.ljust(width)}  |  {right}".rstrip() for left, right in rows)
+    half = max(20, (width - len(_BETWEEN)) // 2)
+
+    def wrapped(sentence: str) -> list[str]:
+        return textwrap.wrap(sentence, half, subsequent_indent="  ") or [""]
+
+    lines = [pair for row in rows for pair in zip_longest(*map(wrapped, row), fillvalue="")]
+    column = max(len(left) for left, _ in lines)
+    return "\n".join(f"{left.ljust(column)}{_BETWEEN}{right}".rstrip() for left, right in lines)
 
 
 def pairs_in_words(pairs: Mapping[str, Any]) -> str:

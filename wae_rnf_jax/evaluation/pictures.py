@@ -153,6 +153,8 @@ def save_training_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], stem: 
             panel.set(title=title, xlabel="step")
             if panel.lines and name != "kl_weight":
                 _show_the_later_part(panel)
+            if name == "au":
+                panel.yaxis.get_major_locator().set_params(integer=True)
             if not panel.lines:
                 panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes)
         handles = {
@@ -177,7 +179,7 @@ def save_systems(figures: Mapping[str, Mapping[str, float]], stem: Path) -> list
     """Draws KL, NLL and MI by system, the three figures of the paper.
 
     Args:
-        figures: by the system's name, its last validation's or its evaluation's.
+        figures: of the last validation, by the system's name.
         stem: path without suffix.
 
     Returns:
@@ -209,6 +211,7 @@ def save_systems(figures: Mapping[str, Mapping[str, float]], stem: Path) -> list
             panel.set_xticks(places, list(figures), rotation=30, ha="right")
             panel.set(title=title, xlim=(-0.6, len(values) - 0.4))
             panel.grid(visible=False, axis="x")
+        figure.supxlabel("validation split, the last of each run", fontsize=8)
         return _saved(figure, stem)
 
 
