@@ -129,7 +129,7 @@ class Chip:
 
 
 _DATA_CENTRE_STEP = 50e-6
-_TPU = {"start": 5e-6, "iteration": 8e-6}
+_TPU = {"start": 5e-6, "iteration": 4e-6}
 CHIPS = (
     Chip(
         "TPU v4",

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import scaling_model
 from benchmarks.chips import CHIPS, Chip, Switches, Torus
+from benchmarks.layouts import SYSTEMS
 from benchmarks.scaling_model import Law, efficiency, law, slower, step_parts
 
 PROGRAMS = json.loads(Path(scaling_model.__file__).with_name("communication.json").read_text())
@@ -120,11 +121,12 @@ def test_efficiency_falls_with_the_chips(chip, system):
     assert shares[-1] > 0
 
 
-@pytest.mark.parametrize("system", sorted({program["system"] for program in PROGRAMS}))
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_compiled_programs_keep_the_law(system):
     """The gradient on any layout, a row's codes to every device: what the model extrapolates."""
     own = [p for p in PROGRAMS if p["system"] == system and p["compiler"] == "cpu"]
-    assert (8, 32) in {(p["devices"], p["rows"]) for p in own}
+    assert {(2, 32), (4, 32), (8, 32)} <= {(p["devices"], p["rows"]) for p in own}
+    assert len({tuple(sorted(p["numbers"].items())) for p in own}) == 1
     assert len({p["bytes"]["all-reduce"] for p in own}) == 1
     assert len({p["bytes"].get("all-gather", 0) / p["rows"] for p in own}) == 1
     scattered = {p["bytes"].get("reduce-scatter", 0) / (p["rows"] * p["devices"]) for p in own}
