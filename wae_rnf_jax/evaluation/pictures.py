@@ -211,7 +211,7 @@ def save_systems(figures: Mapping[str, Mapping[str, float]], stem: Path) -> list
             panel.set_xticks(places, list(figures), rotation=30, ha="right")
             panel.set(title=title, xlim=(-0.6, len(values) - 0.4))
             panel.grid(visible=False, axis="x")
-        figure.supxlabel("validation split, the last of each run", fontsize=8)
+        figure.supxlabel("validation split, last validation of each run", fontsize=8)
         return _saved(figure, stem)
 
 
