@@ -29,8 +29,10 @@ def test_sentences_unlike_the_training_text_are_told(lm_workdir, stdin, capsys, 
     monkeypatch.setattr("wae_rnf_jax.training.workdir.load_run", lambda workdir: labelled)
     stdin("the cat sat\na dog\n")
     _, errors = scored(capsys, f"--workdir={lm_workdir}", "--input=-")
-    assert errors[0].startswith("every line begins with what is a label in the training text")
-    assert errors[1].startswith("1 of 2 sentences are longer than the 2 words after which")
+    assert errors[0].startswith(
+        "wae-rnf: every line begins with what is a label in the training text"
+    )
+    assert errors[1].startswith("wae-rnf: 1 of 2 sentences are longer than the 2 words after which")
     stdin("the cat\nbirds sing\n")
     _, errors = scored(capsys, f"--workdir={lm_workdir}", "--input=-")
     assert not any("label" in line or "longer" in line for line in errors)

@@ -119,8 +119,9 @@ def test_dropout_is_of_training_alone(key):
     assert not np.allclose(dropped.nll, kept.nll, rtol=1e-3)
 
 
-def test_bfloat16_rounds_the_words_products_alone(key):
+def test_bfloat16_rounds_the_words_products_alone():
     """Loss and gradient deviate by little, though more than float32's; all else is float32."""
+    key = jax.random.key(1)  # with 0, normalisation divides by a spread that magnifies rounding
     exact, variables, keys = build(key, num_flow_steps=2, batch_norm=True, z_every_step=True)
     rounded = exact.clone(dtype="bfloat16")
 
@@ -138,7 +139,7 @@ def test_bfloat16_rounds_the_words_products_alone(key):
         np.sqrt(sum(np.square(x).sum() for x in jax.tree.leaves(tree)))
         for tree in (jax.tree.map(jnp.subtract, gradient, of_exact), of_exact)
     ]
-    assert 1e-4 < norms[0] / norms[1] < 0.1  # normalising so few rows magnifies the rounding
+    assert 1e-4 < norms[0] / norms[1] < 5e-2
     of_flow = (applied(m, variables, out.z0, method="flow_forward") for m in (rounded, exact))
     jax.tree.map(np.testing.assert_array_equal, *of_flow)
 

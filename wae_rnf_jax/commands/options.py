@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.errors import InputError, warn
 
 _DECODING_FLAGS = {"strategy", "max_length", "temperature", "top_p", "beam_width", "length_penalty"}
 _NAMED_WORDS = 20  # of those that a vocabulary lacks
@@ -208,17 +208,15 @@ def report_form(sentences: Sequence[str], run) -> None:
     labels, limit = set(run.corpus.labels), run.config["data"]["max_words"]
     words = [sentence.split() for sentence in sentences]
     if labels and all(some[0] in labels for some in words):
-        print(
+        warn(
             "every line begins with what is a label in the training text, and is read as a word "
-            "here: take labels off, as with cut -d' ' -f2-",
-            file=sys.stderr,
+            "here: take labels off, as with cut -d' ' -f2-"
         )
     longer = sum(len(some) > limit for some in words) if limit else 0
     if longer:
-        print(
+        warn(
             f"{longer:,} of {len(words):,} sentences are longer than the {limit} words after which "
-            "training and `evaluate` cut them (data.max_words); here they are taken whole",
-            file=sys.stderr,
+            "training and `evaluate` cut them (data.max_words); here they are taken whole"
         )
 
 

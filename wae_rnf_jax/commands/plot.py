@@ -44,17 +44,15 @@ def _run(values: flags.FlagValues) -> None:
 
 
 def _labels(workdirs: list[Path]) -> list[str]:
-    """Each run's system and, where two runs share it, the folder: by its last part if that does."""
+    """Each run's system, with the folder's name where two runs share it and that is another."""
+    from wae_rnf_jax.evaluation.comparison import distinct_names
     from wae_rnf_jax.training.workdir import read_config
 
     systems = [read_config(workdir)["system"] for workdir in workdirs]
-    last_parts = [workdir.name for workdir in workdirs]
-    labels = []
-    for system, workdir in zip(systems, workdirs, strict=True):
-        name = workdir.name if last_parts.count(workdir.name) == 1 else str(workdir)
-        alone = systems.count(system) == 1 or name == system
-        labels.append(system if alone else f"{system} ({name})")
-    return labels
+    return [
+        system if systems.count(system) == 1 or name == system else f"{system} ({name})"
+        for system, name in zip(systems, distinct_names(workdirs), strict=True)
+    ]
 
 
 def _metrics(workdir: Path) -> list[dict]:

@@ -52,9 +52,8 @@ def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
     for number, workdir in enumerate(resolved):
         if workdir in resolved[:number]:
             raise InputError(f"{workdirs[number]} is named twice: name each workdir once")
-    last_parts = [workdir.name for workdir in resolved]
     runs = []
-    for workdir, place in zip(workdirs, resolved, strict=True):
+    for workdir, name in zip(workdirs, distinct_names(workdirs), strict=True):
         config = read_config(workdir)
         results = saved_results(workdir)
         if results is None:
@@ -65,7 +64,7 @@ def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
         corpus = load_evaluation_corpus(workdir / "corpus")
         runs.append(
             EvaluatedRun(
-                name=place.name if last_parts.count(place.name) == 1 else str(workdir),
+                name=name,
                 workdir=str(workdir),
                 system=config["system"],
                 corpus=corpus_name(corpus, config["data"]),
@@ -74,6 +73,22 @@ def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
             )
         )
     return runs
+
+
+def distinct_names(workdirs: Sequence[Path]) -> list[str]:
+    """Each folder's last part, or all of it where two share that.
+
+    Args:
+        workdirs: the folders.
+
+    Returns:
+        A name for each, in their order.
+    """
+    last_parts = [workdir.resolve().name for workdir in workdirs]
+    return [
+        part if last_parts.count(part) == 1 else str(workdir)
+        for workdir, part in zip(workdirs, last_parts, strict=True)
+    ]
 
 
 def saved_results(workdir: Path) -> dict[str, Any] | None:
@@ -126,22 +141,20 @@ def footing_notes(runs: Iterable[EvaluatedRun]) -> list[str]:
         A sentence for each reason; none where all are of one split of one corpus, by as many draws.
     """
     runs = list(runs)
+    coded = [run for run in runs if run.figures.get("kl")]  # without a code all draws are the same
+    coded.sort(key=lambda run: run.figures["num_samples"])
+    apart = "These are figures of different {what}, not to be compared ({groups})."
+    draws = "NLL (IW) is of different numbers of {what}, and falls with them ({groups})."
     notes = []
-    for what, group in (
-        ("corpora", lambda run: (run.fingerprint, run.corpus)),
-        ("splits", lambda run: (run.split, run.split)),
+    for note, what, group, among in (
+        (apart, "corpora", lambda run: (run.fingerprint, run.corpus), runs),
+        (apart, "splits", lambda run: (run.split, run.split), runs),
+        (draws, "draws", lambda run: (run.figures["num_samples"],) * 2, coded),
     ):
-        groups: dict[tuple[str, str], list[str]] = {}
-        for run in runs:
+        groups: dict[tuple[Any, Any], list[str]] = {}
+        for run in among:
             groups.setdefault(group(run), []).append(run.name)
         if len(groups) > 1:
             parts = "; ".join(f"{key[1]}: {', '.join(names)}" for key, names in groups.items())
-            notes.append(f"These are figures of different {what}, not to be compared ({parts}).")
-    draws: dict[int, list[str]] = {}
-    for run in runs:
-        if run.figures.get("kl"):  # without a code every draw is the same
-            draws.setdefault(run.figures["num_samples"], []).append(run.name)
-    if len(draws) > 1:
-        parts = "; ".join(f"{count}: {', '.join(names)}" for count, names in sorted(draws.items()))
-        notes.append(f"NLL (IW) is of different numbers of draws, and falls with them ({parts}).")
+            notes.append(note.format(what=what, groups=parts))
     return notes
