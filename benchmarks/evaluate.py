@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import measurement, workload
+from wae_rnf_jax.commands.memory import keep_freed_memory
 from wae_rnf_jax.data.batches import split_batches
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.evaluation.likelihood import per_sentence_likelihood
@@ -26,7 +27,6 @@ from wae_rnf_jax.functional.estimators import importance_weighted_nll
 from wae_rnf_jax.functional.gaussian import gaussian_sample
 from wae_rnf_jax.functional.losses import flow_kl
 from wae_rnf_jax.functional.sequences import example_keys, example_normal
-from wae_rnf_jax.training.memory import keep_freed_memory
 
 
 @partial(jax.jit, static_argnames="model")

@@ -20,10 +20,10 @@ import numpy as np
 
 from benchmarks import measurement, workload
 from benchmarks.evaluate import typical_sentences
+from wae_rnf_jax.commands.memory import keep_freed_memory
 from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS, Vocabulary
 from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
 from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, example_keys
-from wae_rnf_jax.training.memory import keep_freed_memory
 
 
 @dataclasses.dataclass(frozen=True)

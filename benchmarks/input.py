@@ -16,9 +16,9 @@ from ml_collections import ConfigDict
 from benchmarks import measurement, workload
 from benchmarks.measurement import Row
 from benchmarks.workload import Sizes
+from wae_rnf_jax.commands.memory import keep_freed_memory
 from wae_rnf_jax.data.batches import TrainingBatches, training_batches
 from wae_rnf_jax.data.tokens import TokenSplit
-from wae_rnf_jax.training.memory import keep_freed_memory
 from wae_rnf_jax.training.parallel import mapped_train_step, split_rows
 
 

@@ -33,7 +33,7 @@ import numpy as np
 import optax
 
 from configs import default, systems
-from wae_rnf_jax.training.flags import Job
+from wae_rnf_jax.jobs.processes import Job, is_first, member_of
 from wae_rnf_jax.training.parallel import (
     AXIS,
     BACKENDS,
@@ -42,7 +42,6 @@ from wae_rnf_jax.training.parallel import (
     replicate,
     split_rows,
 )
-from wae_rnf_jax.training.processes import is_first, member_of
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import Recipe, TrainState, eval_step, train_step
 

@@ -15,10 +15,10 @@ import optax
 
 from benchmarks import measurement, workload
 from benchmarks.workload import Sizes
+from wae_rnf_jax.commands.memory import keep_freed_memory
 from wae_rnf_jax.functional.cross_entropy import fused_linear_cross_entropy
 from wae_rnf_jax.functional.sequences import example_dropout
 from wae_rnf_jax.models.lstm import LSTM
-from wae_rnf_jax.training.memory import keep_freed_memory
 
 BLOCK_SIZES = (64, 128, 256, 512)
 _SHARE_THAT_COUNTS = 0.9  # about what ten lengths leave of Penn Treebank

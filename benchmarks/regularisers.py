@@ -11,7 +11,7 @@ import sys
 
 from benchmarks import measurement, workload
 from benchmarks.train_step import program_steps
-from wae_rnf_jax.training.memory import keep_freed_memory
+from wae_rnf_jax.commands.memory import keep_freed_memory
 
 PLAIN = "wae_nf"
 SYSTEMS = ("wae_rnf", "wae_rnf_attract", "wae_rnf_repel", "wae_rnf_state", "wae_rnf_fisher")

@@ -42,7 +42,7 @@ def watched_command(arguments: list[str]) -> dict[str, Any]:
     import jax
 
     from wae_rnf_jax import cli
-    from wae_rnf_jax.training.metrics import MetricsLog
+    from wae_rnf_jax.runs.metrics import MetricsLog
 
     compilations: Counter[str] = Counter()
     hits: list[str] = []

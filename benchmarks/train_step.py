@@ -25,8 +25,8 @@ import jax.numpy as jnp
 from benchmarks import measurement, workload
 from benchmarks.measurement import Row, Samples
 from benchmarks.workload import Sizes
+from wae_rnf_jax.commands.memory import keep_freed_memory
 from wae_rnf_jax.data.batches import Batch
-from wae_rnf_jax.training.memory import keep_freed_memory
 from wae_rnf_jax.training.parallel import mapped_train_step, split_rows
 
 SYSTEMS = ("vae", "wae_rnf")

@@ -10,7 +10,7 @@ import pytest
 from etils.epath.backend import fsspec_backend
 from fsspec.implementations.local import LocalFileSystem
 
-from wae_rnf_jax.training import lease, mirror
+from wae_rnf_jax.runs import lease, mirror
 
 
 class _Object(io.BytesIO):

@@ -24,14 +24,24 @@ PACKAGE = "wae_rnf_jax"
 ALLOWED_IMPORTS = {
     "": {"functional"},  # the package's __init__
     "errors": set(),
-    "interruption": set(),
     "functional": {"functional"},
     "data": {"functional", "errors", "data"},
     "models": {"functional", "errors", "models"},
-    "training": {"functional", "errors", "models", "data", "training"},
-    "evaluation": {"functional", "errors", "models", "data", "training", "evaluation"},
-    "commands": {"errors", "data", "training", "evaluation", "commands"},
-    "cli": {"errors", "interruption", "commands"},
+    "jobs": {"errors", "data", "jobs"},
+    "runs": {"functional", "errors", "models", "data", "jobs", "runs"},
+    "training": {"functional", "errors", "models", "data", "jobs", "runs", "training"},
+    "evaluation": {
+        "functional",
+        "errors",
+        "models",
+        "data",
+        "jobs",
+        "runs",
+        "training",
+        "evaluation",
+    },
+    "commands": {"errors", "data", "jobs", "runs", "training", "evaluation", "commands"},
+    "cli": {"errors", "jobs", "commands"},
     "__main__": {"cli"},
 }
 # Slow to import, or absent from some installations: imported inside the function that needs them.

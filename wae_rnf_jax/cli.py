@@ -18,7 +18,7 @@ from ml_collections import config_flags
 from wae_rnf_jax.commands import COMMANDS, Command
 from wae_rnf_jax.commands.options import prepare_process
 from wae_rnf_jax.errors import InputError, did_you_mean, warn
-from wae_rnf_jax.interruption import Terminated, interrupting_signals
+from wae_rnf_jax.jobs.interruption import Terminated, interrupting_signals
 
 USAGE_ERROR = 2
 _NO_CONFIG = "--config is missing: name a file, such as configs/grammar/wae_rnf.py"

@@ -21,7 +21,7 @@ from benchmarks import (
     workload,
 )
 from wae_rnf_jax import cli
-from wae_rnf_jax.training.lock import sole_use
+from wae_rnf_jax.runs.lock import sole_use
 
 
 @pytest.fixture(autouse=True)

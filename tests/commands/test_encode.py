@@ -4,7 +4,7 @@ import numpy as np
 
 from wae_rnf_jax import cli
 from wae_rnf_jax.evaluation.latent_space import encode_sentences
-from wae_rnf_jax.training.workdir import load_run
+from wae_rnf_jax.runs.trained_model import load_trained_model
 
 
 def test_codes_are_written_with_their_sentences(workdir, tmp_path, stdin, capsys):
@@ -15,7 +15,7 @@ def test_codes_are_written_with_their_sentences(workdir, tmp_path, stdin, capsys
     captured = capsys.readouterr()
     assert captured.err.splitlines()[-1] == "read as <unk>: zebra"
     assert "2 codes of 2 dimensions" in captured.out
-    run = load_run(workdir)
+    run = load_trained_model(workdir)
     with np.load(output) as arrays:
         assert sorted(arrays) == ["codes", "log_var", "mean", "sentences"]
         assert arrays["sentences"].tolist() == ["the cat sat", "a zebra ran"]

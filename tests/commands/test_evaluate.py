@@ -5,7 +5,7 @@ import pytest
 
 from wae_rnf_jax import cli
 from wae_rnf_jax.data.corpora import load_corpus, save_evaluation_corpus
-from wae_rnf_jax.training.workdir import load_run
+from wae_rnf_jax.runs.trained_model import load_trained_model
 
 LIKELIHOOD = ("nll_iw", "ppl_iw", "neg_elbo", "rec", "kl", "kl_base", "mi", "au", "nll_paper")
 FEW = ("--num_samples=3", "--num_generated=12")
@@ -51,7 +51,7 @@ def test_text_figures_leave_the_likelihood_as_it_is(copied):
 def test_the_samples_are_those_of_the_command_sample(copied, capsys):
     figures = results_of(copied, *FEW, "--num_reconstructions=0", "--seed=3")["figures"]
     capsys.readouterr()
-    longest = int(load_run(copied).corpus.test.lengths.max())
+    longest = int(load_trained_model(copied).corpus.test.lengths.max())
     sampling = [f"--workdir={copied}", "--num=12", "--seed=3", f"--max_length={longest + 1}"]
     assert cli.main(["sample", *sampling]) == 0
     words = capsys.readouterr().out.split()

@@ -6,7 +6,7 @@ import numpy as np
 
 from wae_rnf_jax import cli
 from wae_rnf_jax.evaluation.workdir_summary import metric_lines, workdir_summary
-from wae_rnf_jax.training.workdir import load_run
+from wae_rnf_jax.runs.trained_model import load_trained_model
 
 
 def test_info_tells_what_the_run_is(workdir, tmp_path, capsys):
@@ -39,7 +39,7 @@ def test_info_tells_what_the_run_is(workdir, tmp_path, capsys):
 
 def test_parameters_are_those_of_the_checkpoint(workdir):
     counts = workdir_summary(workdir).parameters
-    params = load_run(workdir).variables["params"]
+    params = load_trained_model(workdir).variables["params"]
     assert set(counts) == set(params) == {"embedding", "encoder", "posterior", "decoder"}
     for name, module in params.items():
         assert counts[name] == sum(np.size(leaf) for leaf in jax.tree.leaves(module))

@@ -13,7 +13,7 @@ import time
 import pytest
 from command_runs import ROOT, train_arguments
 
-from tests.training.test_sinks import files_of_at_most
+from tests.runs.test_sinks import files_of_at_most
 from wae_rnf_jax import cli
 
 # A moment: the function that a signal falls into, and a command that calls it.
@@ -23,7 +23,7 @@ MOMENTS = {
     "encoding a corpus": ("data.preparation._write_split", "prepare"),
     "making a workdir": ("training.loop.open_workdir", "train"),
     "building a model": ("training.loop.initial_state", "train"),
-    "opening a run": ("training.workdir.restored_model", "sample"),
+    "opening a run": ("runs.trained_model.restored_model", "sample"),
     "sampling": ("evaluation.latent_space.prior_sentences", "sample"),
     "evaluating": ("evaluation.likelihood.evaluate_split", "evaluate"),
     "writing codes": ("evaluation.latent_space.encode_sentences", "encode"),

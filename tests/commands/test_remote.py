@@ -12,10 +12,10 @@ from bucket import install_bucket
 from command_runs import train_arguments
 
 from wae_rnf_jax import cli
-from wae_rnf_jax.training import mirror as mirror_module
-from wae_rnf_jax.training.checkpoint import Checkpoints
-from wae_rnf_jax.training.snapshots import read_snapshot
-from wae_rnf_jax.training.workdir import fingerprint, read_config
+from wae_rnf_jax.runs import mirror as mirror_module
+from wae_rnf_jax.runs.checkpoint import Checkpoints
+from wae_rnf_jax.runs.snapshots import read_snapshot
+from wae_rnf_jax.runs.workdir import fingerprint, read_config
 
 URL = "gs://bucket/vae"
 LAST = 10  # steps of the runs

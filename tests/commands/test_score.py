@@ -5,7 +5,7 @@ import pytest
 
 from wae_rnf_jax import cli
 from wae_rnf_jax.evaluation.likelihood import per_sentence_likelihood
-from wae_rnf_jax.training.workdir import load_run
+from wae_rnf_jax.runs.trained_model import load_trained_model
 
 TEXT = "a dog ran far away\nbirds sing\nthe the cat cat\n"
 
@@ -23,10 +23,12 @@ def table(lines):
 
 
 def test_sentences_unlike_the_training_text_are_told(lm_workdir, stdin, capsys, monkeypatch):
-    run = load_run(lm_workdir)
+    run = load_trained_model(lm_workdir)
     config = {**run.config, "data": {**run.config["data"], "max_words": 2}}
     labelled = run._replace(config=config, corpus=replace(run.corpus, labels=("the", "a")))
-    monkeypatch.setattr("wae_rnf_jax.training.workdir.load_run", lambda workdir: labelled)
+    monkeypatch.setattr(
+        "wae_rnf_jax.runs.trained_model.load_trained_model", lambda workdir: labelled
+    )
     stdin("the cat sat\na dog\n")
     _, errors = scored(capsys, f"--workdir={lm_workdir}", "--input=-")
     assert errors[0].startswith(
@@ -40,7 +42,7 @@ def test_sentences_unlike_the_training_text_are_told(lm_workdir, stdin, capsys, 
 
 @pytest.mark.parametrize("system", ["vae", "lm"])
 def test_a_whole_split_scores_as_in_the_evaluation(system, runs, tmp_path, capsys):
-    run = load_run(runs / system)
+    run = load_trained_model(runs / system)
     split, vocabulary = run.corpus.test, run.corpus.vocabulary
     texts = [vocabulary.decode(split.sentence(row).tolist()) for row in range(len(split))]
     (tmp_path / "in.txt").write_text("\n".join(texts))

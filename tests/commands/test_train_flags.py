@@ -13,7 +13,8 @@ from command_runs import train_arguments, write_text
 
 from wae_rnf_jax import cli
 from wae_rnf_jax.evaluation.workdir_summary import workdir_summary
-from wae_rnf_jax.training.workdir import load_run, read_config
+from wae_rnf_jax.runs.trained_model import load_trained_model
+from wae_rnf_jax.runs.workdir import read_config
 
 
 def test_a_dry_run_says_what_the_run_will_take_and_leaves_nothing(
@@ -57,7 +58,7 @@ def test_a_run_begun_from_another_never_needs_it_again(
     shutil.rmtree(other)
     assert cli.main(begun) == 0
     assert "trained already" in capsys.readouterr().out
-    assert load_run(tmp_path / "run").step == 10
+    assert load_trained_model(tmp_path / "run").step == 10
     for flags, found in (((), "absent"), ((f"--init_from={lm_workdir}",), f'"{lm_workdir}"')):
         message = refusal(*arguments, *flags)
         assert f'init_from.workdir is "{other}" there and {found} here' in message
@@ -79,8 +80,8 @@ def test_another_text_is_read_with_the_vocabulary_of_a_run(lm_workdir, tmp_path,
     arguments = train_arguments(folder, tmp_path / "run", "lm", **changes)
     assert cli.main([*arguments, f"--init_from={lm_workdir}"]) == 0
     assert "words        14 of 14 found there\n" in capsys.readouterr().out
-    corpus = load_run(tmp_path / "run").corpus
-    assert corpus.vocabulary == load_run(lm_workdir).corpus.vocabulary
+    corpus = load_trained_model(tmp_path / "run").corpus
+    assert corpus.vocabulary == load_trained_model(lm_workdir).corpus.vocabulary
     assert "zebra" not in corpus.vocabulary.words
     assert (
         cli.main(

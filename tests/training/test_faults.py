@@ -22,10 +22,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from tests.training.test_sinks import files_of_at_most
+from tests.runs.test_sinks import files_of_at_most
 from wae_rnf_jax import cli
-from wae_rnf_jax.training.snapshots import read_snapshot
-from wae_rnf_jax.training.workdir import fingerprint, read_config
+from wae_rnf_jax.runs.snapshots import read_snapshot
+from wae_rnf_jax.runs.workdir import fingerprint, read_config
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("WAE_RNF_KILLS", "2"))

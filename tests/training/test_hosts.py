@@ -9,8 +9,8 @@ import pytest
 from tests.training.job import Job, alone, arguments, environment, free_port, said
 from wae_rnf_jax import cli
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.training.lock import sole_use
-from wae_rnf_jax.training.processes import _check_port
+from wae_rnf_jax.jobs.processes import _check_port
+from wae_rnf_jax.runs.lock import sole_use
 
 
 @pytest.mark.parametrize(

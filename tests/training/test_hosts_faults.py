@@ -25,8 +25,8 @@ from tests.training.job import (
     said,
     steps_on_disk,
 )
-from wae_rnf_jax.training.snapshots import read_snapshot
-from wae_rnf_jax.training.workdir import fingerprint, read_config
+from wae_rnf_jax.runs.snapshots import read_snapshot
+from wae_rnf_jax.runs.workdir import fingerprint, read_config
 
 pytestmark = pytest.mark.slow
 GRACE = 5

@@ -10,9 +10,9 @@ import pytest
 
 from tests.training.conftest import tiny_config
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.runs.metrics import MetricsLog, NonFiniteLoss
+from wae_rnf_jax.runs.trained_model import load_trained_model
 from wae_rnf_jax.training import loop
-from wae_rnf_jax.training.metrics import MetricsLog, NonFiniteLoss
-from wae_rnf_jax.training.workdir import load_run
 
 SENTENCES = ["the cat sat", "a dog ran far away", "the dog sat", "a cat ran", "birds sing"]
 
@@ -43,7 +43,7 @@ def of_corpus(config, text_folder, tmp_path):
 
 
 def final_state(workdir):
-    run = load_run(workdir)
+    run = load_trained_model(workdir)
     return run.variables, run.step
 
 
@@ -117,7 +117,7 @@ def test_a_workdir_is_self_contained_and_refuses_another_configuration(
         loop.train(config, workdir)
     for name in ("train", "valid", "test"):
         (text_folder / f"{name}.txt").unlink()
-    run = load_run(workdir)
+    run = load_trained_model(workdir)
     assert len(run.corpus.valid) == 11
     assert run.step == 5
     assert run.config["model"]["hidden_dim"] == 6
@@ -136,7 +136,7 @@ def test_early_stopping_counts_only_once_the_weight_is_at_its_maximum(config, tm
             lambda self: {**trainer_metrics(self), "neg_elbo": next(values)},
         )
         loop.train(config, tmp_path / "run")
-    assert load_run(tmp_path / "run").step == 6
+    assert load_trained_model(tmp_path / "run").step == 6
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     valid = [json.loads(line)["step"] for line in lines if '"valid"' in line]
     assert valid == [2, 4, 6, 8]
@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_stops_and_names_the_last_good_checkpoint(confi
         NonFiniteLoss, match=r"step \d+ is not finite.*last good checkpoint: step 1"
     ):
         loop.train(config, tmp_path / "run")
-    assert load_run(tmp_path / "run").step == 1
+    assert load_trained_model(tmp_path / "run").step == 1
 
 
 def test_devices_must_divide_the_batch(config, tmp_path):

@@ -9,12 +9,12 @@ from tests.training.conftest import tiny_config
 from wae_rnf_jax.data.corpora import load_corpus
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.training.checkpoint import Checkpoints, Progress
+from wae_rnf_jax.runs.checkpoint import Checkpoints, Progress
+from wae_rnf_jax.runs.workdir import fingerprint, open_workdir
 from wae_rnf_jax.training.flags import Origin
 from wae_rnf_jax.training.parallel import replicate
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.transfer import planned_transfer
-from wae_rnf_jax.training.workdir import fingerprint, open_workdir
 
 NEW = Vocabulary.from_sentences(["cat zebra the the", "ant dog"])
 

@@ -33,10 +33,10 @@ def _run(values: flags.FlagValues) -> None:
 
     from wae_rnf_jax.evaluation.likelihood import evaluate_split
     from wae_rnf_jax.evaluation.report import figure_table, write_results
-    from wae_rnf_jax.training.workdir import load_run
+    from wae_rnf_jax.runs.trained_model import load_trained_model
 
     workdir = options.workdir_path(values)
-    run = load_run(workdir)
+    run = load_trained_model(workdir)
     options.check_folder(workdir, "workdir")
     judge = _language_model(values, run)
     split_name = values["split"].value
@@ -67,13 +67,13 @@ def _run(values: flags.FlagValues) -> None:
 
 def _language_model(values: flags.FlagValues, run):
     """The run that judges the samples, or None; checked before anything is computed."""
-    from wae_rnf_jax.training.workdir import load_run
+    from wae_rnf_jax.runs.trained_model import load_trained_model
 
     if not values["lm_workdir"].value:
         return None
     workdir = values["lm_workdir"].value
     try:
-        judge = load_run(options.local_workdir(workdir))
+        judge = load_trained_model(options.local_workdir(workdir))
     except InputError as error:
         raise InputError(str(error).replace("--workdir:", "--lm_workdir:", 1)) from error
     if judge.model.latent_dim:

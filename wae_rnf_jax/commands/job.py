@@ -43,7 +43,7 @@ def define_job(values: flags.FlagValues) -> None:
 
 def job_of(values: flags.FlagValues):
     """The job that the flags name, or None."""
-    from wae_rnf_jax.training.flags import Job
+    from wae_rnf_jax.jobs.processes import Job
 
     given = {name: values[name].value for name in _EXPLICIT}
     missing = [f"--{name}" for name, value in given.items() if value is None]

@@ -20,8 +20,8 @@ def prepare_process() -> None:
 
     The library itself changes no setting of JAX or of the process.
     """
-    from wae_rnf_jax.training.compilation import enable_compilation_cache
-    from wae_rnf_jax.training.memory import keep_freed_memory
+    from wae_rnf_jax.commands.compilation import enable_compilation_cache
+    from wae_rnf_jax.commands.memory import keep_freed_memory
 
     keep_freed_memory()
     enable_compilation_cache()
@@ -112,7 +112,7 @@ def workdir_path(values: flags.FlagValues) -> Path:
 
 def local_workdir(name: str, flag: str = "workdir") -> Path:
     """The folder that a flag names, to read from; a remote one is fetched."""
-    from wae_rnf_jax.training import remote
+    from wae_rnf_jax.runs import remote
 
     return remote.local_workdir(name, flag)
 
@@ -126,7 +126,7 @@ def in_given_names(message: str, workdirs: Iterable[Path], names: Iterable[str])
 
 def published(values: flags.FlagValues, path: Path) -> str:
     """Where a file of the workdir is, for the user; into a remote workdir, it is copied."""
-    from wae_rnf_jax.training.remote import publish_file
+    from wae_rnf_jax.runs.remote import publish_file
 
     return publish_file(values["workdir"].value, path)
 
@@ -156,9 +156,9 @@ def writing(path: Path, flag: str) -> Iterator[None]:
 
 def trained_run(values: flags.FlagValues):
     """The trained model that `--workdir` holds."""
-    from wae_rnf_jax.training.workdir import load_run
+    from wae_rnf_jax.runs.trained_model import load_trained_model
 
-    return load_run(workdir_path(values))
+    return load_trained_model(workdir_path(values))
 
 
 def checked_config(values: flags.FlagValues):

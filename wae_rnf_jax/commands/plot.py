@@ -46,7 +46,7 @@ def _run(values: flags.FlagValues) -> None:
 def _labels(workdirs: list[Path]) -> list[str]:
     """Each run's system, with the folder's name where two runs share it and that is another."""
     from wae_rnf_jax.evaluation.comparison import distinct_names
-    from wae_rnf_jax.training.workdir import read_config
+    from wae_rnf_jax.runs.workdir import read_config
 
     systems = [read_config(workdir)["system"] for workdir in workdirs]
     return [

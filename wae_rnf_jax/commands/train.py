@@ -68,9 +68,9 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 
 def _run(values: flags.FlagValues) -> int:
-    from wae_rnf_jax.training.processes import is_first, member_of
-    from wae_rnf_jax.training.signals import Interrupted
-    from wae_rnf_jax.training.verbosity import library_logging
+    from wae_rnf_jax.commands.verbosity import library_logging
+    from wae_rnf_jax.jobs.processes import is_first, member_of
+    from wae_rnf_jax.jobs.signals import Interrupted
 
     job = job_of(values)
     if job is not None and values["dry_run"].value:
@@ -90,10 +90,10 @@ def _run(values: flags.FlagValues) -> int:
 
 
 def _train(values: flags.FlagValues) -> None:
+    from wae_rnf_jax.jobs.processes import is_first, together
+    from wae_rnf_jax.runs.remote import published_run, training_workdir
     from wae_rnf_jax.training.flags import StartFlags
     from wae_rnf_jax.training.loop import train
-    from wae_rnf_jax.training.processes import is_first, together
-    from wae_rnf_jax.training.remote import published_run, training_workdir
 
     with together():
         config, origin = options.checked_config(values), _origin(values)

@@ -8,7 +8,7 @@ from wae_rnf_jax.data.corpora import Corpus, load_evaluation_corpus
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.published import known_corpus
 from wae_rnf_jax.evaluation.report import read_results
-from wae_rnf_jax.training.workdir import read_config
+from wae_rnf_jax.runs.workdir import read_config
 
 
 class EvaluatedRun(NamedTuple):

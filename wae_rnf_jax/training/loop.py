@@ -13,19 +13,26 @@ from ml_collections import ConfigDict
 from wae_rnf_jax.data.batches import num_batches_per_epoch, training_batches
 from wae_rnf_jax.data.corpora import Corpus, load_corpus
 from wae_rnf_jax.errors import InputError, TrainingFailed, warn
-from wae_rnf_jax.training.agreement import (
+from wae_rnf_jax.jobs.agreement import (
     check_agreement,
     config_facts,
     corpus_facts,
     program_facts,
 )
-from wae_rnf_jax.training.checkpoint import Checkpoints, NotSaved, Progress, newest_step
+from wae_rnf_jax.jobs.processes import (
+    from_first,
+    gathered,
+    is_first,
+    together,
+)
+from wae_rnf_jax.jobs.signals import SIGNAL, Interrupted, StopSignals
+from wae_rnf_jax.runs.checkpoint import Checkpoints, NotSaved, Progress, newest_step
+from wae_rnf_jax.runs.lock import sole_use
+from wae_rnf_jax.runs.metrics import MetricsLog
+from wae_rnf_jax.runs.workdir import fingerprint, open_workdir, write_json
 from wae_rnf_jax.training.flags import NO_FLAGS, Origin, StartFlags
-from wae_rnf_jax.training.lock import sole_use
-from wae_rnf_jax.training.metrics import MetricsLog
 from wae_rnf_jax.training.nans import NotANumber, first_line, nan_checked_train_step
 from wae_rnf_jax.training.parallel import (
-    SIGNAL,
     axis_name,
     check_batch_size,
     mapped_eval_step,
@@ -33,19 +40,11 @@ from wae_rnf_jax.training.parallel import (
     replicate,
     split_rows,
 )
-from wae_rnf_jax.training.processes import (
-    from_first,
-    gathered,
-    is_first,
-    together,
-)
 from wae_rnf_jax.training.profiling import StepTrace, planned_trace
-from wae_rnf_jax.training.signals import Interrupted, StopSignals
 from wae_rnf_jax.training.state import build_model, build_recipe, initial_state
 from wae_rnf_jax.training.step import Recipe, TrainState
 from wae_rnf_jax.training.transfer import Transfer, planned_transfer
 from wae_rnf_jax.training.validation import split_metrics
-from wae_rnf_jax.training.workdir import fingerprint, open_workdir, write_json
 
 
 def open_corpus(config: ConfigDict, *, thorough: bool = False) -> Corpus:

@@ -22,11 +22,11 @@ from jax.experimental.multihost_utils import global_array_to_host_local_array, p
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.jobs.signals import SIGNAL
 from wae_rnf_jax.training.step import Metrics, Recipe, TrainState, eval_step, train_step
 
 AXIS = "devices"
 BACKENDS = ("pmap", "shard_map")
-SIGNAL = "signal"  # in a batch, the rows' of their process; in the metrics, the highest of all
 _WHOLE, _ROWS = PartitionSpec(), PartitionSpec(AXIS)
 
 Devices = Sequence[jax.Device]

@@ -19,11 +19,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
+from wae_rnf_jax.runs.remote import local_workdir
+from wae_rnf_jax.runs.trained_model import load_trained_model
 from wae_rnf_jax.training.flags import Origin
-from wae_rnf_jax.training.remote import local_workdir
 from wae_rnf_jax.training.state import initial_variables
 from wae_rnf_jax.training.step import TrainState
-from wae_rnf_jax.training.workdir import load_run
 
 # The axis of V in what has one entry a word.
 VOCABULARY_AXES = {"embedding": 0, "decoder/output_kernel": 1, "decoder/output_bias": 0}
@@ -107,7 +107,7 @@ def planned_transfer(origin: Origin, model: TextAutoencoder, vocabulary: Vocabul
       InputError: there is no such run or part, or a part has other sizes in it.
     """
     try:
-        source = load_run(local_workdir(origin.workdir))
+        source = load_trained_model(local_workdir(origin.workdir))
     except InputError as error:
         raise InputError(str(error).replace("--workdir:", "--init_from:", 1)) from error
     there = flatten_dict(source.variables, sep="/")

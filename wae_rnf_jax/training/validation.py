@@ -9,8 +9,8 @@ import numpy as np
 from wae_rnf_jax.data.batches import split_batches
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.functional.estimators import active_units, gaussian_mutual_information
+from wae_rnf_jax.jobs.processes import gathered_rows
 from wae_rnf_jax.training.parallel import split_rows
-from wae_rnf_jax.training.processes import gathered_rows
 from wae_rnf_jax.training.step import TrainState
 
 

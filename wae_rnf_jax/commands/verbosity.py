@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import jax
 from absl import logging as absl_logging
 
 from wae_rnf_jax.errors import standard_error
@@ -20,6 +19,8 @@ def library_logging(level: str) -> Iterator[None]:
     Args:
       level: "error", "warning", "info" or "debug".
     """
+    import jax
+
     if level == "warning":  # what `main` has set, and JAX by itself
         yield
         return

@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 import jax
 
 from wae_rnf_jax.errors import InputError, TrainingFailed, warn
-from wae_rnf_jax.training.snapshots import (
+from wae_rnf_jax.runs.snapshots import (
     Damaged,
     check_snapshot,
     read_snapshot,
     write_snapshot,
 )
-from wae_rnf_jax.training.step import TrainState
 
 KINDS = ("best", "latest")
 KEPT = 2  # of each kind
@@ -58,7 +57,7 @@ class Checkpoints:
         """Returns the newest saved step, or None."""
         return newest_step(self.directory)
 
-    def save(self, state: TrainState, rng: jax.Array, progress: Progress, *, best: bool) -> None:
+    def save(self, state: Any, rng: jax.Array, progress: Progress, *, best: bool) -> None:
         """Saves the state as the latest, and as the best where `best`; returns when it is on disk.
 
         Raises:
@@ -99,9 +98,7 @@ class Checkpoints:
             path.rename(self._removed)
             shutil.rmtree(self._removed, ignore_errors=True)
 
-    def restore(
-        self, like: TrainState, rng: jax.Array
-    ) -> tuple[TrainState, jax.Array, Progress] | None:
+    def restore(self, like: Any, rng: jax.Array) -> tuple[Any, jax.Array, Progress] | None:
         """Returns (state, rng, progress) of the newest whole checkpoint; None where there is none.
 
         Those newer than it are damaged; they are named and removed, as the run makes them again,

@@ -7,8 +7,6 @@ import os
 import tempfile
 from pathlib import Path
 
-import jax
-
 from wae_rnf_jax.errors import warn
 
 DIRECTORY = "~/.cache/wae_rnf_jax/jax"
@@ -23,6 +21,8 @@ def enable_compilation_cache() -> None:
     `JAX_COMPILATION_CACHE_DIR` names another folder, and `JAX_ENABLE_COMPILATION_CACHE=false` turns
     the cache off. Where the folder cannot be written, that is said, and all is compiled anew.
     """
+    import jax
+
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or not jax.config.jax_enable_compilation_cache:
         return
     try:

@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 import pytest
 from tensorboardX.record_writer import RecordWriter
 
-from tests.training.test_metrics import lines, row
-from wae_rnf_jax.training import sinks
-from wae_rnf_jax.training.metrics import MetricsLog
-from wae_rnf_jax.training.sinks import CAPACITY, JsonLines, Line, Sink, TensorBoard
+from tests.runs.test_metrics import lines, row
+from wae_rnf_jax.runs import sinks
+from wae_rnf_jax.runs.metrics import MetricsLog
+from wae_rnf_jax.runs.sinks import CAPACITY, JsonLines, Line, Sink, TensorBoard
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from wae_rnf_jax.training.compilation import DIRECTORY, enable_compilation_cache
+from wae_rnf_jax.commands.compilation import DIRECTORY, enable_compilation_cache
 
 KEYS = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 

@@ -7,7 +7,7 @@ import pytest
 from configs import default
 from wae_rnf_jax.data.corpora import load_corpus
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.training.workdir import fingerprint, open_workdir, read_config, write_json
+from wae_rnf_jax.runs.workdir import fingerprint, open_workdir, read_config, write_json
 
 
 @pytest.fixture(scope="module")

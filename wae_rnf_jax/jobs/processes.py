@@ -19,17 +19,35 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from wae_rnf_jax.errors import InputError, TrainingFailed, warn
-from wae_rnf_jax.training.flags import Job
-from wae_rnf_jax.training.signals import Interrupted
+from wae_rnf_jax.jobs.signals import Interrupted
 
 _KINDS = {"input": InputError, "training": TrainingFailed, "signal": Interrupted}
+
+
+class Job(NamedTuple):
+    """Which job of several processes this one belongs to.
+
+    Attributes:
+      coordinator_address: host:port that process 0 listens on; None, as the next two, where the
+        environment says it.
+      num_processes: of the job.
+      process_id: this one's, from 0.
+      join_timeout: seconds to wait for the others at the start.
+      heartbeat_timeout: seconds after which a silent process counts as dead, and the others end.
+    """
+
+    coordinator_address: str | None = None
+    num_processes: int | None = None
+    process_id: int | None = None
+    join_timeout: int = 300
+    heartbeat_timeout: int = 100
 
 
 def is_first() -> bool:

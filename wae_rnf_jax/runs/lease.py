@@ -19,7 +19,7 @@ import time
 from typing import Any
 
 from wae_rnf_jax.errors import InputError, warn
-from wae_rnf_jax.training.remote_files import RemoteError, RemoteFolder
+from wae_rnf_jax.runs.remote_files import RemoteError, RemoteFolder
 
 NAME = "lease.json"
 BEAT = 20.0  # seconds between renewals

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.training.lock import sole_use
+from wae_rnf_jax.runs.lock import sole_use
 
 
 def test_a_second_user_is_told_who_the_first_is(tmp_path):

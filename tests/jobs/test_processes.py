@@ -9,11 +9,10 @@ import pytest
 
 from tests.training.conftest import tiny_config
 from wae_rnf_jax.errors import InputError, TrainingFailed
-from wae_rnf_jax.training import agreement, processes, signals
-from wae_rnf_jax.training.agreement import check_agreement, config_facts, program_facts
-from wae_rnf_jax.training.parallel import SIGNAL
-from wae_rnf_jax.training.processes import gathered_rows, together
-from wae_rnf_jax.training.signals import Interrupted, StopSignals
+from wae_rnf_jax.jobs import agreement, processes, signals
+from wae_rnf_jax.jobs.agreement import check_agreement, config_facts, program_facts
+from wae_rnf_jax.jobs.processes import gathered_rows, together
+from wae_rnf_jax.jobs.signals import SIGNAL, Interrupted, StopSignals
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@ import resource
 import subprocess
 import sys
 
-from wae_rnf_jax.training.memory import keep_freed_memory
+from wae_rnf_jax.commands.memory import keep_freed_memory
 
 # Page faults of 10 rounds of taking and freeing 64 MiB.
 ROUNDS = """
 import ctypes, resource, sys
-from wae_rnf_jax.training.memory import keep_freed_memory
+from wae_rnf_jax.commands.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 libc = ctypes.CDLL(None)

@@ -17,7 +17,7 @@ from flax.traverse_util import flatten_dict
 
 from wae_rnf_jax.data.corpora import Corpus
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.training.processes import gathered
+from wae_rnf_jax.jobs.processes import gathered
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 SETTINGS = (  # of JAX: those that change numbers

@@ -12,8 +12,7 @@ from collections import deque
 import jax
 import numpy as np
 
-from wae_rnf_jax.training.parallel import SIGNAL
-
+SIGNAL = "signal"  # in a batch, the rows' of their process; in the metrics, the highest of all
 STEPS_IN_FLIGHT = 2  # that the devices have been given and the host does not wait for
 
 

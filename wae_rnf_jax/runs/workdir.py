@@ -19,14 +19,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-
-from wae_rnf_jax.data.corpora import Corpus, load_evaluation_corpus, save_evaluation_corpus
+from wae_rnf_jax.data.corpora import Corpus, save_evaluation_corpus
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.models.autoencoder import TextAutoencoder
-from wae_rnf_jax.training.checkpoint import restored_model
 
 # Keys that a run may be resumed with other values of, because no number of it depends on them:
 # where the text and its tokens lie (`data_fingerprint`, which is compared, says what they are), how
@@ -47,39 +43,6 @@ HARMLESS = {
 # Validation draws from a key of its own and changes no parameter; it only decides which checkpoint
 # is the best and when patience ends. Where neither is used, its interval is harmless too.
 VALIDATION = "train.eval_every"
-
-
-class Run(NamedTuple):
-    """A trained model and what it needs to be used."""
-
-    config: dict[str, Any]
-    corpus: Corpus  # vocabulary, valid, test
-    model: TextAutoencoder
-    variables: dict[str, Any]
-    step: int
-    centers: jax.Array | None  # [C, Z] of the codebook, before the flow
-
-
-def load_run(workdir: Path) -> Run:
-    """Returns the model that the workdir's configuration selects, with its corpus."""
-    config = read_config(workdir)
-    corpus = load_evaluation_corpus(workdir / "corpus")
-    model = model_of(config, corpus)
-    restored = restored_model(
-        workdir / "checkpoints", config["train"]["select"], run=fingerprint(config)
-    )
-    return Run(config, corpus, model, *restored)
-
-
-def model_of(config: dict[str, Any], corpus: Corpus) -> TextAutoencoder:
-    """Returns the model of a workdir's configuration; InputError where it is another version's."""
-    try:
-        return TextAutoencoder(vocab_size=corpus.vocabulary.size, **config["model"])
-    except TypeError as error:
-        raise InputError(
-            f"--workdir: the model in config.json does not fit this version ({error}): use the "
-            "version that trained it, or name another workdir"
-        ) from error
 
 
 def open_workdir(workdir: Path, config: dict[str, Any], corpus: Corpus) -> None:

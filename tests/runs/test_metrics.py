@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from wae_rnf_jax.training.metrics import MetricsLog, NonFiniteLoss, keep_lines_to
+from wae_rnf_jax.runs.metrics import MetricsLog, NonFiniteLoss, keep_lines_to
 
 
 def row(loss, sentences=4.0):

@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from wae_rnf_jax.errors import warn
-from wae_rnf_jax.training.remote_files import RemoteError, RemoteFolder
-from wae_rnf_jax.training.snapshots import MANIFEST
-from wae_rnf_jax.training.workdir import write_json
+from wae_rnf_jax.runs.remote_files import RemoteError, RemoteFolder
+from wae_rnf_jax.runs.snapshots import MANIFEST
+from wae_rnf_jax.runs.workdir import write_json
 
 DIRECTORY = "~/.cache/wae_rnf_jax/workdirs"
 TOKEN = "published.json"

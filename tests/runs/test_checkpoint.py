@@ -14,10 +14,10 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 
-from tests.training.test_sinks import files_of_at_most
+from tests.runs.test_sinks import files_of_at_most
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.training.checkpoint import Checkpoints, NotSaved, Progress, restored_model
-from wae_rnf_jax.training.snapshots import MANIFEST, check_snapshot
+from wae_rnf_jax.runs.checkpoint import Checkpoints, NotSaved, Progress, restored_model
+from wae_rnf_jax.runs.snapshots import MANIFEST, check_snapshot
 from wae_rnf_jax.training.step import TrainState
 
 KEY = jax.random.key(3)

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from wae_rnf_jax.errors import TrainingFailed, standard_error, warn
-from wae_rnf_jax.training.sinks import JsonLines, Line, Sink, TensorBoard
+from wae_rnf_jax.runs.sinks import JsonLines, Line, Sink, TensorBoard
 
 SHOWN = ("loss", "rec", "kl", "mmd", "rnf", "kl_weight", "sd_m")
 COUNTS = ("num_sentences", "num_tokens")

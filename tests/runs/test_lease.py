@@ -7,8 +7,8 @@ import pytest
 from bucket import install_bucket
 
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.training.lease import Lease
-from wae_rnf_jax.training.remote_files import RemoteFolder
+from wae_rnf_jax.runs.lease import Lease
+from wae_rnf_jax.runs.remote_files import RemoteFolder
 
 
 @pytest.fixture

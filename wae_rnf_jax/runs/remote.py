@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from wae_rnf_jax.errors import InputError, TrainingFailed, warn
-from wae_rnf_jax.training.lease import Lease
-from wae_rnf_jax.training.lock import is_held, sole_use
-from wae_rnf_jax.training.mirror import Mirror
-from wae_rnf_jax.training.remote_files import RemoteError, RemoteFolder, checked_url, is_remote
+from wae_rnf_jax.runs.lease import Lease
+from wae_rnf_jax.runs.lock import is_held, sole_use
+from wae_rnf_jax.runs.mirror import Mirror
+from wae_rnf_jax.runs.remote_files import RemoteError, RemoteFolder, checked_url, is_remote
 
 
 def local_workdir(name: str, flag: str = "workdir") -> Path:

@@ -8,11 +8,11 @@ from bucket import install_bucket
 
 from wae_rnf_jax.data.manifest import file_digests
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.training import mirror as mirror_module
-from wae_rnf_jax.training.mirror import Mirror
-from wae_rnf_jax.training.remote import local_workdir, publish_file
-from wae_rnf_jax.training.remote_files import RemoteError, RemoteFolder, checked_url
-from wae_rnf_jax.training.snapshots import check_snapshot
+from wae_rnf_jax.runs import mirror as mirror_module
+from wae_rnf_jax.runs.mirror import Mirror
+from wae_rnf_jax.runs.remote import local_workdir, publish_file
+from wae_rnf_jax.runs.remote_files import RemoteError, RemoteFolder, checked_url
+from wae_rnf_jax.runs.snapshots import check_snapshot
 
 URL = "gs://bucket/runs/a"
 

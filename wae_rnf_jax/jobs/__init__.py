@@ -1,0 +1,1 @@
+"""What the processes of one job agree on: joining, telling each other, signals, ends."""

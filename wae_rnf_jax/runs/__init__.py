@@ -1,0 +1,1 @@
+"""What a run leaves on disk: workdir, checkpoints, metrics, and its copies in object stores."""

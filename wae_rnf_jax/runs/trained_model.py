@@ -1,0 +1,45 @@
+"""A trained model as a workdir holds it: its configuration, corpus, module and variables."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from wae_rnf_jax.data.corpora import Corpus, load_evaluation_corpus
+from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.models.autoencoder import TextAutoencoder
+from wae_rnf_jax.runs.checkpoint import restored_model
+from wae_rnf_jax.runs.workdir import fingerprint, read_config
+
+
+class TrainedModel(NamedTuple):
+    """A trained model and what it needs to be used."""
+
+    config: dict[str, Any]
+    corpus: Corpus  # vocabulary, valid, test
+    model: TextAutoencoder
+    variables: dict[str, Any]
+    step: int
+    centers: jax.Array | None  # [C, Z] of the codebook, before the flow
+
+
+def load_trained_model(workdir: Path) -> TrainedModel:
+    """Returns the model that the workdir's configuration selects, with its corpus."""
+    config = read_config(workdir)
+    corpus = load_evaluation_corpus(workdir / "corpus")
+    model = model_of(config, corpus)
+    restored = restored_model(
+        workdir / "checkpoints", config["train"]["select"], run=fingerprint(config)
+    )
+    return TrainedModel(config, corpus, model, *restored)
+
+
+def model_of(config: dict[str, Any], corpus: Corpus) -> TextAutoencoder:
+    """Returns the model of a workdir's configuration; InputError where it is another version's."""
+    try:
+        return TextAutoencoder(vocab_size=corpus.vocabulary.size, **config["model"])
+    except TypeError as error:
+        raise InputError(
+            f"--workdir: the model in config.json does not fit this version ({error}): use the "
+            "version that trained it, or name another workdir"
+        ) from error
