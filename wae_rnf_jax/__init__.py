@@ -19,10 +19,18 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         geodesic,
         resampled_curve,
     )
+    from wae_rnf_jax.functional.distributions import (
+        DiagonalGaussian,
+        StandardNormal,
+        UniformSphere,
+        VonMisesFisher,
+        sampled_kl,
+    )
     from wae_rnf_jax.functional.estimators import (
         active_units,
         gaussian_mutual_information,
         importance_weighted_nll,
+        mutual_information,
         nll_paper,
         perplexity,
     )
@@ -99,9 +107,13 @@ FLOWS: dict
 """Every kind of flow step, a `Flow`, by its name, as `model.flow` of a configuration has it."""
 
 __all__ = (
+    "DiagonalGaussian",
     "FLOWS",
     "Flow",
     "Geodesic",
+    "StandardNormal",
+    "UniformSphere",
+    "VonMisesFisher",
     "active_units",
     "attract_regularizer",
     "bos_inputs",
@@ -134,6 +146,7 @@ __all__ = (
     "mmd_squared_biased",
     "mmd_squared_unbiased",
     "multi_scale_imq_kernel",
+    "mutual_information",
     "nll_paper",
     "paper_annealing",
     "perplexity",
@@ -156,6 +169,7 @@ __all__ = (
     "rbf_precision",
     "repel_regularizer",
     "resampled_curve",
+    "sampled_kl",
     "sequence_mask",
     "slerp",
     "sum_over_tokens",

@@ -49,6 +49,19 @@ def _jvp(order: float, primals: tuple[jax.Array], tangents: tuple[jax.Array]) ->
     return _values(terms, *primals), tuple(d * tangents[0] for d in derivatives)
 
 
+def mean_resultant_complement(dim: int, concentration: jax.Array) -> jax.Array:
+    """1 − A_v(κ), by which the mean of a von Mises–Fisher distribution's draws falls short of 1.
+
+    Args:
+      dim: Z, dimensions of the space around the sphere, at least 2.
+      concentration: [...], κ ≥ 0.
+
+    Returns:
+      [...], from 0 to 1.
+    """
+    return _at_order(0.5 * dim - 1.0, concentration).complement
+
+
 class _Terms(NamedTuple):
     """Four functions of x at one order, each accurate by itself where another one would cancel."""
 

@@ -4,15 +4,14 @@ Shape letters: N sentences, S samples, B batch, Z latent. All values are in nats
 """
 
 import math
+from functools import partial
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import match_varying
+from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior
 from wae_rnf_jax.functional.gaussian import gaussian_entropy, gaussian_log_prob
-
-_LOG_2PI = math.log(2.0 * math.pi)
 
 
 def importance_weighted_nll(log_weights: jax.Array, axis: int = 0) -> jax.Array:
@@ -45,6 +44,57 @@ def importance_weighted_nll(log_weights: jax.Array, axis: int = 0) -> jax.Array:
     return math.log(num_samples) - jax.nn.logsumexp(log_weights, axis=axis)
 
 
+def mutual_information(
+    z: jax.Array,
+    posterior: Posterior,
+    *,
+    block_size: int,
+    where: jax.Array | None = None,
+) -> jax.Array:
+    """Mutual information of sentence and code under the aggregate posterior.
+
+    The mean over i of log q(z_i|x_i) − log (1/N) Σ_j q(z_i|x_j), for one draw z_i from each
+    posterior q(·|x_i) (Hoffman and Johnson 2016). It cannot exceed log N and is biased low near it.
+    An invertible map shared by all sentences leaves it unchanged, so it is computed before a flow.
+
+    The N² log-densities are formed block_size × N at a time.
+
+    Args:
+      z: floating [N, Z], one draw from each posterior.
+      posterior: of N sentences.
+      block_size: number of draws scored at a time; it need not divide N.
+      where: bool [N], rows that count, both as draws and as members of the mixture; all if None.
+
+    Returns:
+      [], mean in nats; 0 where Z = 0, NaN where no row counts.
+
+    Raises:
+      ValueError: `block_size` is below 1 or there is no row.
+      TypeError, AssertionError: wrong dtypes, ranks or sizes.
+
+    >>> from wae_rnf_jax.functional.distributions import VonMisesFisher
+    >>> directions = jnp.array([[1.0, 0.0], [-1.0, 0.0]])
+    >>> posterior = VonMisesFisher(directions, jnp.full([2], 100.0))
+    >>> round(float(mutual_information(directions, posterior, block_size=2)), 4)
+    0.6931
+    """
+    if block_size < 1:
+        raise ValueError(f"block_size must be at least 1, got {block_size}.")
+    _check_floating(z, "z")
+    chex.assert_rank(z, 2)
+    chex.assert_equal_shape([z, posterior.center])
+    if z.shape[0] == 0:
+        raise ValueError("mutual information needs at least one row.")
+    where = jnp.ones(z.shape[:1], bool) if where is None else where
+    _check_where(where, z.shape[:1])
+
+    z, posterior = jax.tree.map(partial(_zero_unless, where), (z, posterior))
+    count = where.sum().astype(z.dtype)
+    aggregate = _mixture_log_prob(z, posterior, where, block_size) - jnp.log(count)
+    gain = posterior.log_prob(z) - aggregate
+    return jnp.where(where, gain, jnp.zeros_like(gain)).sum() / count
+
+
 def gaussian_mutual_information(
     z: jax.Array,
     mean: jax.Array,
@@ -53,22 +103,14 @@ def gaussian_mutual_information(
     block_size: int,
     where: jax.Array | None = None,
 ) -> jax.Array:
-    """Mutual information of sentence and code under the aggregate posterior.
-
-    The mean over i of log q(z_i|x_i) − log (1/N) Σ_j q(z_i|x_j), for one draw z_i from each
-    q(·|x_i) = N(mean_i, diag exp(log_var_i)) (Hoffman and Johnson 2016). It cannot exceed log N and
-    is biased low near it. An invertible map shared by all sentences leaves it unchanged, so it is
-    computed before a flow.
-
-    The N² log-densities are formed block_size × N at a time, from differences: expanding the
-    square into matrix products loses all digits in float32 once variances are small.
+    """`mutual_information` of the posteriors N(mean, diag exp(log_var)).
 
     Args:
       z: floating [N, Z], one draw from each posterior.
       mean: floating [N, Z].
       log_var: floating [N, Z].
       block_size: number of draws scored at a time; it need not divide N.
-      where: bool [N], rows that count, both as draws and as members of the mixture; all if None.
+      where: bool [N], rows that count; all if None.
 
     Returns:
       [], mean in nats; 0 where Z = 0, NaN where no row counts.
@@ -82,22 +124,12 @@ def gaussian_mutual_information(
     >>> round(float(mi), 4)
     0.6931
     """
-    if block_size < 1:
-        raise ValueError(f"block_size must be at least 1, got {block_size}.")
-    for name, array in (("z", z), ("mean", mean), ("log_var", log_var)):
+    for name, array in (("mean", mean), ("log_var", log_var)):
         _check_floating(array, name)
-    chex.assert_rank(z, 2)
-    chex.assert_equal_shape([z, mean, log_var])
-    if z.shape[0] == 0:
-        raise ValueError("gaussian_mutual_information needs at least one row.")
-    where = jnp.ones(z.shape[:1], bool) if where is None else where
-    _check_where(where, z.shape[:1])
-
-    z, mean, log_var = (_zero_unless(where, array) for array in (z, mean, log_var))
-    count = where.sum().astype(z.dtype)
-    aggregate = _mixture_log_prob(z, mean, log_var, where, block_size) - jnp.log(count)
-    gain = gaussian_log_prob(z, mean, log_var) - aggregate
-    return jnp.where(where, gain, jnp.zeros_like(gain)).sum() / count
+    chex.assert_equal_shape([mean, log_var])
+    return mutual_information(
+        z, DiagonalGaussian(mean, log_var), block_size=block_size, where=where
+    )
 
 
 def active_units(
@@ -180,27 +212,19 @@ def perplexity(total_nll: jax.Array | float, num_tokens: jax.Array | int) -> jax
 
 
 def _mixture_log_prob(
-    z: jax.Array, mean: jax.Array, log_var: jax.Array, where: jax.Array, block_size: int
+    z: jax.Array, posterior: Posterior, where: jax.Array, block_size: int
 ) -> jax.Array:
     """Log Σ_j q(z_i|x_j) [N] over the rows j that count, block_size rows i at a time."""
     num_rows, dim = z.shape
     rows = min(block_size, num_rows)
     num_blocks = -(-num_rows // rows)
-    precision = jnp.exp(-0.5 * log_var)
-    constant = jnp.where(where, -0.5 * (log_var + _LOG_2PI).sum(axis=-1), -jnp.inf)
 
     # Recomputed in a backward pass, which would otherwise keep every block.
     @jax.checkpoint
     def block_log_prob(block):
-        def add_dimension(exponent, column):
-            z_column, mean_column, precision_column = column
-            difference = z_column[:, None] - mean_column[None, :]
-            return exponent - 0.5 * jnp.square(difference * precision_column[None, :]), None
-
-        start = jnp.broadcast_to(constant[None, :], (rows, num_rows))
-        start = match_varying(start, block, mean, precision)
-        exponent, _ = jax.lax.scan(add_dimension, start, (block.T, mean.T, precision.T))
-        return jax.nn.logsumexp(exponent, axis=-1)
+        pairs = posterior.pairwise_log_prob(block)
+        pairs = jnp.where(where[None, :], pairs, -jnp.inf)
+        return jax.nn.logsumexp(pairs, axis=-1)
 
     padded = jnp.pad(z, ((0, num_blocks * rows - num_rows), (0, 0)))
     log_prob = jax.lax.map(block_log_prob, padded.reshape(num_blocks, rows, dim))
@@ -209,7 +233,7 @@ def _mixture_log_prob(
 
 def _zero_unless(where: jax.Array, x: jax.Array) -> jax.Array:
     """Rows of x that count, and zeros, free of NaN, for the others."""
-    return jnp.where(where[:, None], x, jnp.zeros_like(x))
+    return jnp.where(where.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.zeros_like(x))
 
 
 def _check_floating(array: jax.Array, name: str) -> None:

@@ -61,27 +61,36 @@ def imq_kernel(x: jax.Array, y: jax.Array, *, constant: float | jax.Array) -> ja
     return constant / (constant + squared_distances(x, y))
 
 
-def multi_scale_imq_kernel(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Sum of inverse multiquadric kernels with C = 2·Z·s, s in {.1, .2, .5, 1, 2, 5, 10}.
+def multi_scale_imq_kernel(
+    x: jax.Array, y: jax.Array, *, mean_squared_distance: float | None = None
+) -> jax.Array:
+    """Sum of inverse multiquadric kernels with C = D·s, s in {.1, .2, .5, 1, 2, 5, 10}.
 
-    2·Z is the mean squared distance of two draws from N(0, I) in Z dimensions.
+    D is the mean squared distance of two draws from the prior: 2·Z for N(0, I) in Z dimensions, 2
+    for the uniform distribution on a unit sphere (Tolstikhin et al. 2018, arXiv:1711.01558).
 
     Args:
       x: [N, Z] points.
       y: [M, Z] points.
+      mean_squared_distance: D, positive; 2·Z if None.
 
     Returns:
       [N, M] kernel values in [0, 7].
 
     Raises:
       AssertionError: wrong ranks, sizes or dtypes.
+      ValueError: the mean squared distance is a number that is not positive.
 
     >>> multi_scale_imq_kernel(jnp.zeros([1, 4]), jnp.zeros([1, 4])).tolist()
     [[7.0]]
     """
     _assert_points(x, y)
+    if mean_squared_distance is None:
+        mean_squared_distance = 2.0 * x.shape[-1]
+    else:
+        _assert_positive("mean_squared_distance", mean_squared_distance)
     squared = squared_distances(x, y)
-    constants = [2.0 * x.shape[-1] * scale for scale in _SCALES]
+    constants = [mean_squared_distance * scale for scale in _SCALES]
     return sum(constant / (constant + squared) for constant in constants)
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional.cross_entropy import fused_linear_cross_entropy
-from wae_rnf_jax.functional.gaussian import gaussian_log_prob
+from wae_rnf_jax.functional.distributions import DiagonalGaussian, sampled_kl
 
 __all__ = [
     "attract_regularizer",
@@ -54,8 +54,7 @@ def flow_kl(
     """
     chex.assert_equal_shape([z0, zk, mean, log_var])
     chex.assert_shape(log_det, z0.shape[:-1])
-    prior = gaussian_log_prob(zk, jnp.zeros_like(zk), jnp.zeros_like(zk))
-    return gaussian_log_prob(z0, mean, log_var) - log_det - prior
+    return sampled_kl(DiagonalGaussian(mean, log_var), z0, zk, log_det)
 
 
 def match_regularizer(

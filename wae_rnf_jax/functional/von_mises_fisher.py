@@ -62,7 +62,7 @@ def vmf_log_prob(
     # exp(κ·(μᵀz - 1)) and its mean over the sphere: neither exponent grows at the mode.
     log_mean, _ = log_scaled_bessel_and_divergence(_order(dim), concentration)
     exponent = jnp.broadcast_to(concentration, batch) * (jnp.sum(z * mean_direction, -1) - 1.0)
-    return exponent - jnp.broadcast_to(log_mean, batch) - _log_surface(dim)
+    return exponent - jnp.broadcast_to(log_mean, batch) - log_sphere_surface(dim)
 
 
 def vmf_kl_to_uniform(concentration: jax.Array | float, *, dim: int) -> jax.Array:
@@ -105,7 +105,7 @@ def vmf_entropy(concentration: jax.Array | float, *, dim: int) -> jax.Array:
     >>> print(f"{vmf_entropy(1e-3, dim=2):.4f} {math.log(2.0 * math.pi):.4f}")
     1.8379 1.8379
     """
-    return _log_surface(dim) - vmf_kl_to_uniform(concentration, dim=dim)
+    return log_sphere_surface(dim) - vmf_kl_to_uniform(concentration, dim=dim)
 
 
 def vmf_sample(
@@ -218,6 +218,6 @@ def _order(dim: int) -> float:
     return 0.5 * dim - 1.0
 
 
-def _log_surface(dim: int) -> float:
+def log_sphere_surface(dim: int) -> float:
     """Logarithm of the surface of the unit sphere of R^dim."""
     return math.log(2.0) + 0.5 * dim * math.log(math.pi) - math.lgamma(0.5 * dim)
