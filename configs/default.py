@@ -35,15 +35,29 @@ def get_config() -> ConfigDict:
     config.model.latent_dim = 32  # 0 is a language model
     config.model.flow = "planar"  # "planar", "planar_paper" or "radial"
     config.model.num_flow_steps = 3  # 0 is no flow
-    config.model.batch_norm = False  # normalise the posterior's mean and log_var over the batch
-    config.model.initial_log_var = 0.0  # of the posterior; below 0, codes start informative
-    config.model.z_every_step = False  # feed the code at every decoder step
-    config.model.tied_output = False  # the output layer shares the embedding
+    config.model.shared_embedding = True  # one for encoder and decoder; False: one each
+    config.model.tied_output = False  # the output layer shares the decoder's embedding
     config.model.dropout = 0.2  # on encoder embeddings, decoder embeddings, decoder outputs
     config.model.word_dropout = 0.0  # share of decoder inputs replaced by <unk>
     config.model.initializer = "default"  # or "pytorch"
     config.model.cross_entropy_block = 256  # rows of logits held at once
     config.model.dtype = "float32"  # or "bfloat16": operands of LSTMs and output layer
+
+    # Each of the next four names a definition; the other keys are its arguments.
+    config.encoder = ConfigDict()
+    config.encoder.name = "lstm"
+
+    config.posterior = ConfigDict()
+    config.posterior.name = "gaussian"  # or "vmf", on the unit sphere: `concentration`
+    config.posterior.batch_norm = False  # gaussian: normalise mean and log_var over the batch
+    config.posterior.initial_log_var = 0.0  # gaussian: below 0, codes start informative
+
+    config.decoder = ConfigDict()
+    config.decoder.name = "lstm"  # or "dilated_cnn": `dilations`, `internal_dim`
+    config.decoder.z_every_step = False  # lstm: feed the code at every step
+
+    config.procedure = ConfigDict()
+    config.procedure.name = "descent"  # a function of training/procedures
 
     config.objective = ConfigDict()
     config.objective.name = (
@@ -73,8 +87,15 @@ def get_config() -> ConfigDict:
     config.train.accumulate = 1  # micro-batches a step; MMD, batch norm and offsets are theirs
     config.train.backend = "pmap"  # or "shard_map": the same numbers, by another function of JAX
     config.train.num_epochs = 48
-    config.train.learning_rate = 1e-3  # Adam
-    config.train.learning_rate_decay = "cosine"  # "none", "linear" or "cosine", to 0 over the run
+    config.train.optimizer = "adam"  # "adam", "adamw" or "sgd"
+    config.train.momentum = 0.0  # sgd
+    config.train.weight_decay = 0.0  # adamw: decoupled, times the learning rate
+    config.train.learning_rate = 1e-3
+    # "none"; "linear" or "cosine", to 0 over the run; or "plateau": times plateau_factor after each
+    # plateau_patience validations without a better bound.
+    config.train.learning_rate_decay = "cosine"
+    config.train.plateau_factor = 0.5
+    config.train.plateau_patience = 3
     config.train.clip_norm = 5.0  # of the global gradient; 0 is no clipping
     config.train.eval_every = 0  # steps between validations; 0: an epoch
     config.train.checkpoint_every = 0  # steps between checkpoints; 0: as eval_every

@@ -119,13 +119,14 @@ def _informative_start(config: ConfigDict) -> ConfigDict:
     From means near 0 and variances near 1, which already satisfy the MMD, the decoder learns to
     ignore the code before the encoder has put anything into it.
     """
-    config.model.batch_norm = True
-    config.model.initial_log_var = -2.0
+    config.posterior.batch_norm = True
+    config.posterior.initial_log_var = -2.0
     return config
 
 
 def _paper_training(config: ConfigDict) -> ConfigDict:
-    config.model.update(batch_norm=True, dropout=0.2, flow="planar_paper", initializer="pytorch")
+    config.posterior.batch_norm = True
+    config.model.update(dropout=0.2, flow="planar_paper", initializer="pytorch")
     config.kl_weight.schedule = "paper"  # it counts 2,000 steps an epoch
     config.train.update(
         clip_norm=0.0, learning_rate=1e-3, learning_rate_decay="none", select="last"

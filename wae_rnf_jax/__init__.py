@@ -27,6 +27,7 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         sampled_kl,
     )
     from wae_rnf_jax.functional.estimators import (
+        active_threshold,
         active_units,
         gaussian_mutual_information,
         importance_weighted_nll,
@@ -114,6 +115,7 @@ __all__ = (
     "StandardNormal",
     "UniformSphere",
     "VonMisesFisher",
+    "active_threshold",
     "active_units",
     "attract_regularizer",
     "bos_inputs",

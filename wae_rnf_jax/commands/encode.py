@@ -27,14 +27,13 @@ def _run(values: flags.FlagValues) -> None:
     sentences = options.input_sentences(values)
     options.report_form(sentences, run)
     encoded = encode_sentences(
-        run.model,
-        run.variables,
-        run.corpus.vocabulary,
+        run,
         sentences,
         batch_size=values["batch_size"].value,
     )
     options.report_unknown(encoded.unknown)
-    arrays = {name: np.asarray(getattr(encoded, name)) for name in ("codes", "mean", "log_var")}
+    posterior = {name: np.asarray(x) for name, x in vars(encoded.posterior).items()}
+    arrays = {"codes": np.asarray(encoded.codes), **posterior}
     with options.writing(output, "output"), new_file(output) as file:
         np.savez(file, **arrays, sentences=np.array(sentences))
     number, dim = arrays["codes"].shape
@@ -53,7 +52,7 @@ def _output_path(values: flags.FlagValues) -> Path:
 
 
 COMMAND = Command(
-    summary="Write sentences' codes to a file: arrays codes, mean, log_var and sentences.",
+    summary="Write sentences' codes, posteriors and words to a file of arrays.",
     examples=(
         'echo "the singers play the song" | wae-rnf encode --workdir=runs/grammar/wae_rnf '
         "--output=codes.npz",

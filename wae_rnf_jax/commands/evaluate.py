@@ -46,7 +46,6 @@ def _run(values: flags.FlagValues) -> None:
     with bar:
         figures = evaluate_split(
             run.model,
-            run.variables,
             split,
             num_buckets=run.config["data"]["num_buckets"],
             progress=lambda done, total: bar.update(done - bar.n),
@@ -99,30 +98,25 @@ def _text_figures(values: flags.FlagValues, run, split, judge) -> dict[str, floa
     from wae_rnf_jax.evaluation.decoding import Decoding
     from wae_rnf_jax.evaluation.latent_space import prior_sentences
 
-    parts = run.model, run.variables, run.corpus.vocabulary
     max_length = int(split.lengths.max()) + 1
     figures: dict[str, float | int] = {}
     wanted = values["num_reconstructions"].value
     if run.model.latent_dim and wanted != 0:
         figures.update(
             text_metrics.reconstruction_figures(
-                *parts, split, num_sentences=wanted, max_length=max_length
+                run, split, num_sentences=wanted, max_length=max_length
             )
         )
     if values["num_generated"].value == 0:
         return figures
     decoding = Decoding(strategy="sample", max_length=max_length, seed=values["seed"].value)
-    samples = prior_sentences(*parts, values["num_generated"].value, decoding=decoding)
+    samples = prior_sentences(run, values["num_generated"].value, decoding=decoding)
     figures.update(text_metrics.diversity_figures(samples))
     training = _training_split(run)
     if training is not None:
         figures["novel"] = text_metrics.novel_share(samples, run.corpus.vocabulary, training)
     if judge is not None:
-        figures.update(
-            text_metrics.judged_figures(
-                judge.model, judge.variables, run.corpus.vocabulary, samples
-            )
-        )
+        figures.update(text_metrics.judged_figures(judge, samples))
     return figures
 
 

@@ -62,14 +62,10 @@ def _run(values: flags.FlagValues) -> None:
         flag, stem = "workdir", workdir / "geometry"
     options.check_folder(stem.parent, flag)
     report = geometry_report(
-        run.model,
-        run.variables,
-        run.corpus,
+        run,
         start,
         end,
         through=through,
-        centers=run.centers,
-        system=run.config["system"],
         progress=_Progress(),
         **{name: values[name].value for name in ("features", "seed", *_COUNTS)},
     )

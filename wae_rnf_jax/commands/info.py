@@ -60,10 +60,11 @@ def _result_lines(summary, workdir: str) -> list[str]:
     if summary.results is None:
         return [f"none yet: wae-rnf evaluate --workdir={workdir}"]
     settings, figures = summary.results["settings"], summary.results["figures"]
-    shown = {name: figures[name] for name in ("nll_iw", "ppl_iw", "kl", "mi", "au", "nll_paper")}
+    names = ("nll_iw", "ppl_iw", "kl", "mi", "au", "nll_paper")
+    shown = {name: figures[name] for name in names if name in figures}
     step = settings["step"]
     lines = [f"{summary.results['split']} split, step {step}, S = {figures['num_samples']}:"]
-    lines.append(f"{_figures(shown)} (nll_paper is no bound)")
+    lines.append(_figures(shown) + " (nll_paper is no bound)" * ("nll_paper" in shown))
     now = summary.selected_step
     if step != now:
         lines.append(f"of another checkpoint than evaluation takes now, step {now}")

@@ -25,9 +25,7 @@ def _run(values: flags.FlagValues) -> None:
     decoding = options.decoding(values)
     run = options.trained_run(values)
     path = interpolate_sentences(
-        run.model,
-        run.variables,
-        run.corpus.vocabulary,
+        run,
         start,
         end,
         num_points=values["num_points"].value,

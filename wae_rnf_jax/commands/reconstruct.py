@@ -19,9 +19,7 @@ def _run(values: flags.FlagValues) -> None:
     sentences = options.input_sentences(values)
     options.report_form(sentences, run)
     found = reconstruct_sentences(
-        run.model,
-        run.variables,
-        run.corpus.vocabulary,
+        run,
         sentences,
         decoding=decoding,
     )

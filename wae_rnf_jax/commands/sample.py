@@ -17,9 +17,7 @@ def _run(values: flags.FlagValues) -> None:
     decoding = options.decoding(values)
     run = options.trained_run(values)
     for sentence in prior_sentences(
-        run.model,
-        run.variables,
-        run.corpus.vocabulary,
+        run,
         values["num"].value,
         decoding=decoding,
     ):

@@ -32,9 +32,7 @@ def _run(values: flags.FlagValues) -> None:
     options.report_form(sentences, run)
     settings = options.likelihood_settings(values)
     scores = score_sentences(
-        run.model,
-        run.variables,
-        run.corpus.vocabulary,
+        run,
         sentences,
         num_buckets=run.config["data"]["num_buckets"],
         **settings,

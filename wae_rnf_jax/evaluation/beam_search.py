@@ -4,7 +4,6 @@ Letters: B codes, W beam width, L most predicted tokens, V vocabulary, Z latent.
 """
 
 import functools
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import chex
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 
 from wae_rnf_jax.evaluation.generation import Generation, forbidden_words, no_sentences
 from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID
+from wae_rnf_jax.models.bound import BoundModel
 
 
 class _Beams(NamedTuple):
@@ -26,8 +26,7 @@ class _Beams(NamedTuple):
 
 
 def beam_search(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: BoundModel,
     zk: jax.Array,
     *,
     max_length: int,
@@ -43,7 +42,6 @@ def beam_search(
 
     Args:
         model: see `greedy_search`.
-        variables: see there.
         zk: [B, Z], codes.
         max_length: most tokens predicted, the end counted.
         beam_width: W.
@@ -64,7 +62,6 @@ def beam_search(
         )
     return _beam_loop(
         model,
-        variables,
         zk,
         length_penalty,
         max_length=max_length,
@@ -73,10 +70,9 @@ def beam_search(
     )
 
 
-@functools.partial(jax.jit, static_argnames=("model", "max_length", "beam_width", "allow_unknown"))
+@functools.partial(jax.jit, static_argnames=("max_length", "beam_width", "allow_unknown"))
 def _beam_loop(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: BoundModel,
     zk: jax.Array,
     length_penalty: jax.Array,
     *,
@@ -97,9 +93,7 @@ def _beam_loop(
         return (beams.step < max_length) & jnp.any(beams.best_score < reachable)
 
     def advance(beams: _Beams) -> _Beams:
-        carry, logits = model.apply(
-            variables, beams.carry, beams.previous.reshape(-1), wide_zk, method="decode_step"
-        )
+        carry, logits = model.decode_step(beams.carry, beams.previous.reshape(-1), wide_zk)
         log_probs = jnp.where(forbidden, -jnp.inf, jax.nn.log_softmax(logits, axis=-1))
         log_probs = log_probs.reshape(batch, beam_width, -1)
         candidates = (beams.scores[:, :, None] + log_probs).reshape(batch, -1)
@@ -126,7 +120,7 @@ def _beam_loop(
 
     beams = _Beams(
         step=jnp.asarray(0),
-        carry=model.apply(variables, wide_zk, method="initial_carry"),
+        carry=model.start(wide_zk, max_length),
         previous=jnp.full((batch, beam_width), BOS_ID, jnp.int32),
         tokens=jnp.full((batch, beam_width, max_length), PAD_ID, jnp.int32),
         # All beams start alike: the first alone counts, or the search would hold W copies.

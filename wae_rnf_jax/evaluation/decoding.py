@@ -4,17 +4,18 @@ Letters: B codes, Z latent.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.beam_search import beam_search
 from wae_rnf_jax.evaluation.generation import Generation, ancestral_samples, greedy_search
+from wae_rnf_jax.models.bound import BoundModel
+from wae_rnf_jax.runs.trained_model import TrainedModel
 
 STRATEGIES = ("greedy", "sample", "beam")
 
@@ -44,9 +45,7 @@ class Decoding(NamedTuple):
 
 
 def decoded_sentences(
-    model: Any,
-    variables: Mapping[str, Any],
-    vocabulary: Vocabulary,
+    trained: TrainedModel,
     zk: jax.Array,
     *,
     decoding: Decoding | None = None,
@@ -55,9 +54,7 @@ def decoded_sentences(
     """The text that each code decodes to.
 
     Args:
-        model: a `TextAutoencoder`, or anything with its decoding methods; hashable.
-        variables: its parameters and running statistics.
-        vocabulary: of the model.
+        trained: a model.
         zk: [B, Z], codes as the decoder reads them.
         decoding: greedy unless told.
         batch_size: codes decoded at once; changes no sentence.
@@ -72,14 +69,14 @@ def decoded_sentences(
     check_decoding(decoding)
     batch_size = min(batch_size, max(1, zk.shape[0]))
     texts: list[str] = []
-    for generated in _generations(model, variables, zk, decoding, batch_size):
+    for generated in _generations(trained.model, zk, decoding, batch_size):
         rows = zip(np.asarray(generated.tokens), np.asarray(generated.lengths), strict=True)
-        texts.extend(vocabulary.decode(tokens[:length].tolist()) for tokens, length in rows)
+        texts.extend(trained.vocabulary.decode(row[:length].tolist()) for row, length in rows)
     return tuple(texts[: zk.shape[0]])
 
 
 def _generations(
-    model: Any, variables: Mapping[str, Any], zk: jax.Array, decoding: Decoding, batch_size: int
+    model: BoundModel, zk: jax.Array, decoding: Decoding, batch_size: int
 ) -> Iterator[Generation]:
     """The sentences, in parts, the last of which may have more rows than codes are left."""
     common = {"max_length": decoding.max_length, "allow_unknown": decoding.allow_unknown}
@@ -90,7 +87,6 @@ def _generations(
             part = zk[first : first + batch_size]
             yield beam_search(
                 model,
-                variables,
                 jnp.pad(part, ((0, batch_size - part.shape[0]), (0, 0))),
                 beam_width=decoding.beam_width,
                 length_penalty=decoding.length_penalty,
@@ -99,7 +95,6 @@ def _generations(
     elif decoding.strategy == "sample":
         yield ancestral_samples(
             model,
-            variables,
             zk,
             jax.random.key(decoding.seed),
             temperature=decoding.temperature,
@@ -108,7 +103,7 @@ def _generations(
             **common,
         )
     else:
-        yield greedy_search(model, variables, zk, batch_size=batch_size, **common)
+        yield greedy_search(model, zk, batch_size=batch_size, **common)
 
 
 def check_decoding(decoding: Decoding) -> None:

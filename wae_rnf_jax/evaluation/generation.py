@@ -9,8 +9,7 @@ model's own, of the words and, where the sentence ended, of its end: neither tem
 forbidden words change them.
 """
 
-import functools
-from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import chex
@@ -18,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, UNK_ID, example_keys
+from wae_rnf_jax.models.bound import BoundModel
 
 
 class Generation(NamedTuple):
@@ -48,8 +48,7 @@ class _Places(NamedTuple):
 
 
 def greedy_search(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: BoundModel,
     zk: jax.Array,
     *,
     max_length: int,
@@ -59,8 +58,7 @@ def greedy_search(
     """The most probable next word at every step.
 
     Args:
-        model: a `TextAutoencoder`, or anything with its decoding methods; hashable.
-        variables: its parameters and running statistics.
+        model: with its variables.
         zk: [B, Z], codes as the decoder reads them.
         max_length: most tokens predicted, the end counted.
         allow_unknown: whether `<unk>` may be produced.
@@ -73,14 +71,11 @@ def greedy_search(
         ValueError: if max_length or batch_size is below 1.
     """
     unused = jax.random.split(jax.random.key(0), zk.shape[0])
-    return _checked_samples(
-        model, variables, zk, unused, max_length, 0.0, 1.0, allow_unknown, batch_size
-    )
+    return _checked_samples(model, zk, unused, max_length, 0.0, 1.0, allow_unknown, batch_size)
 
 
 def ancestral_samples(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: BoundModel,
     zk: jax.Array,
     key: jax.Array,
     *,
@@ -98,7 +93,6 @@ def ancestral_samples(
 
     Args:
         model: see `greedy_search`.
-        variables: see there.
         zk: [B, Z], codes.
         key: of the draws; row i uses fold_in(key, i).
         max_length: most tokens predicted, the end counted.
@@ -116,13 +110,12 @@ def ancestral_samples(
     """
     keys = example_keys(key, jnp.arange(zk.shape[0], dtype=jnp.int32))
     return _checked_samples(
-        model, variables, zk, keys, max_length, temperature, top_p, allow_unknown, batch_size
+        model, zk, keys, max_length, temperature, top_p, allow_unknown, batch_size
     )
 
 
 def _checked_samples(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: BoundModel,
     zk: jax.Array,
     keys: jax.Array,
     max_length: int,
@@ -142,7 +135,6 @@ def _checked_samples(
         raise ValueError(f"top_p must be in (0, 1], got {top_p}")
     return _sampling_loop(
         model,
-        variables,
         zk,
         keys,
         temperature,
@@ -179,13 +171,12 @@ def _nucleus(log_probs: jax.Array, top_p: jax.Array) -> jax.Array:
     return jnp.zeros_like(kept).at[rows, order].set(kept)
 
 
-@functools.partial(
+@partial(
     jax.jit,
-    static_argnames=("model", "max_length", "random", "nucleus", "allow_unknown", "batch_size"),
+    static_argnames=("max_length", "random", "nucleus", "allow_unknown", "batch_size"),
 )
 def _sampling_loop(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: BoundModel,
     zk: jax.Array,
     keys: jax.Array,
     temperature: jax.Array,
@@ -212,11 +203,19 @@ def _sampling_loop(
         return jnp.argmax(scores, axis=-1).astype(jnp.int32)
 
     def started(row: jax.Array) -> Any:
-        return model.apply(variables, zk[row], method="initial_carry")
+        return model.start(zk[row], max_length)
+
+    def refilled(free: jax.Array, row: jax.Array, following: jax.Array, carry: Any) -> Any:
+        """The carry with the free places begun anew; where no code waits for one, as it is."""
+        return jax.lax.cond(
+            (following < num_rows) & free.any(),
+            lambda: jax.tree.map(partial(_where_rows, free), started(row), carry),
+            lambda: carry,
+        )
 
     def advance(places: _Places) -> _Places:
         row, position, carry, previous, following, old = places
-        carry, logits = model.apply(variables, carry, previous, zk[row], method="decode_step")
+        carry, logits = model.decode_step(carry, previous, zk[row])
         log_probs = jax.nn.log_softmax(logits, axis=-1)
         words = choice(log_probs, row, position)
         gained = jnp.take_along_axis(log_probs, words[:, None], axis=-1)[:, 0]
@@ -233,7 +232,7 @@ def _sampling_loop(
         return _Places(
             row=row,
             position=jnp.where(free, 0, position + 1),
-            carry=jax.tree.map(functools.partial(_where_rows, free), started(row), carry),
+            carry=refilled(free, row, following, carry),
             previous=jnp.where(free, BOS_ID, words),
             following=following + free.sum(),
             sentences=sentences,

@@ -7,7 +7,7 @@ to, the features of `models/features.py`.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,9 @@ import numpy as np
 
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.functional.curves import Geodesic, curve_length, geodesic
+from wae_rnf_jax.functional.distributions import StandardNormal
 from wae_rnf_jax.functional.pullback import metric_log_magnification, pullback_metric
+from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.models.features import code_features
 
 _STRAIGHT_REFINEMENT = 100  # pieces of a straight line when its length is measured
@@ -36,6 +38,15 @@ class Paths(NamedTuple):
     straight_length: jax.Array
     straight_error: jax.Array
     geodesic: Geodesic
+
+
+def check_flat_support(model: BoundModel) -> None:
+    """Raises InputError for a model whose codes do not fill R^Z."""
+    if not isinstance(model.prior, StandardNormal):
+        raise InputError(
+            "this model's codes lie on the unit sphere, and geodesics and maps are of R^Z: walk "
+            "along the sphere with `wae-rnf interpolate --path=spherical`"
+        )
 
 
 class Plane(NamedTuple):
@@ -59,8 +70,7 @@ class Plane(NamedTuple):
 
 
 def compared_paths(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: BoundModel,
     start: jax.Array,
     end: jax.Array,
     tokens: jax.Array,
@@ -73,8 +83,7 @@ def compared_paths(
     """The straight and the geodesic path between two codes.
 
     Args:
-        model: a `TextAutoencoder` with a latent code.
-        variables: its parameters and running statistics.
+        model: with a latent code.
         start: [Z], a code zk.
         end: [Z].
         tokens: [B, L], the sentences whose words the decoder is forced to.
@@ -88,7 +97,6 @@ def compared_paths(
     """
     return _compared_paths(
         model,
-        variables,
         start,
         end,
         tokens,
@@ -101,12 +109,12 @@ def compared_paths(
 
 
 @functools.partial(
-    jax.jit, static_argnames=("model", "features", "num_positions", "num_points", "num_steps")
+    jax.jit, static_argnames=("features", "num_positions", "num_points", "num_steps")
 )
 def _compared_paths(
-    model, variables, start, end, tokens, lengths, *, features, num_positions, num_points, num_steps
+    model, start, end, tokens, lengths, *, features, num_positions, num_points, num_steps
 ):
-    decode = functools.partial(_decode, model, variables, tokens, lengths, features, num_positions)
+    decode = functools.partial(_decode, model, tokens, lengths, features, num_positions)
     ends = jnp.stack([start, end])
     straight, finer = (
         curve_length(decode, ends, refinement=times * _STRAIGHT_REFINEMENT) for times in (1, 2)
@@ -201,8 +209,7 @@ def principal_plane(codes: np.ndarray) -> Plane:
 
 
 def magnification_map(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: BoundModel,
     points: np.ndarray,
     tokens: jax.Array,
     lengths: jax.Array,
@@ -213,8 +220,7 @@ def magnification_map(
     """The log-magnification ½·log|G(zk)| of the pullback metric over a grid.
 
     Args:
-        model: a `TextAutoencoder` with a latent code.
-        variables: its parameters and running statistics.
+        model: with a latent code.
         points: [G, G', Z] codes.
         tokens: [B, L], the sentences whose words the decoder is forced to.
         lengths: [B], words of each.
@@ -233,7 +239,6 @@ def magnification_map(
             np.asarray(
                 _log_magnifications(
                     model,
-                    variables,
                     row,
                     tokens,
                     lengths,
@@ -253,16 +258,14 @@ def magnification_map(
     return found
 
 
-@functools.partial(jax.jit, static_argnames=("model", "features", "num_positions"))
-def _log_magnifications(model, variables, codes, tokens, lengths, *, features, num_positions):
-    decode = functools.partial(_decode, model, variables, tokens, lengths, features, num_positions)
+@functools.partial(jax.jit, static_argnames=("features", "num_positions"))
+def _log_magnifications(model, codes, tokens, lengths, *, features, num_positions):
+    decode = functools.partial(_decode, model, tokens, lengths, features, num_positions)
     return jax.lax.map(lambda z: metric_log_magnification(pullback_metric(decode, z)), codes)
 
 
-def _decode(model, variables, tokens, lengths, features, num_positions, z):
-    return code_features(
-        model, variables, z, tokens, lengths, features=features, num_positions=num_positions
-    )
+def _decode(model, tokens, lengths, features, num_positions, z):
+    return code_features(model, z, tokens, lengths, features=features, num_positions=num_positions)
 
 
 def _num_positions(lengths: jax.Array) -> int:
@@ -270,10 +273,9 @@ def _num_positions(lengths: jax.Array) -> int:
     return -(-int(np.sum(np.asarray(lengths) + 1)) // _POSITION_STEP) * _POSITION_STEP
 
 
-@functools.partial(jax.jit, static_argnames=("model", "features"))
+@functools.partial(jax.jit, static_argnames="features")
 def volume_changes(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: BoundModel,
     z0: jax.Array,
     tokens: jax.Array,
     lengths: jax.Array,
@@ -283,8 +285,7 @@ def volume_changes(
     """What the flow does to the volume at codes, and the magnification of what they decode to.
 
     Args:
-        model: a `TextAutoencoder` with a latent code.
-        variables: its parameters and running statistics.
+        model: with a latent code.
         z0: [B, Z], codes before the flow, one a sentence.
         tokens: [B, L].
         lengths: [B], words of each.
@@ -294,12 +295,12 @@ def volume_changes(
         Σ log|det J| of the flow [B], and ½·log|G(zk)| of each code, teacher-forced on its own
         sentence [B]; nats.
     """
-    zk, log_det = model.apply(variables, z0, method="flow_forward")
+    zk, log_det = model.flow_forward(z0)
 
     def magnification(example: tuple[jax.Array, ...]) -> jax.Array:
         z, tokens, length = example
         sentence = tokens[None], length[None]
-        decode = functools.partial(_decode, model, variables, *sentence, features, None)
+        decode = functools.partial(_decode, model, *sentence, features, None)
         return metric_log_magnification(pullback_metric(decode, z))
 
     return log_det, jax.lax.map(magnification, (zk, tokens, lengths))

@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wae_rnf_jax.data.corpora import Corpus
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.decoding import decoded_sentences
 from wae_rnf_jax.evaluation.geometry import (
     Paths,
     Plane,
+    check_flat_support,
     compared_paths,
     magnification_map,
     pair_ratios,
@@ -31,6 +31,7 @@ from wae_rnf_jax.evaluation.latent_space import (
 from wae_rnf_jax.evaluation.pictures import PlanePicture
 from wae_rnf_jax.functional.curves import resampled_curve
 from wae_rnf_jax.functional.gaussian import gaussian_sample
+from wae_rnf_jax.runs.trained_model import TrainedModel
 
 UNITS = {"fisher": "Fisher–Rao", "state": "decoder state"}
 _BETWEEN = "  |  "  # the columns of two paths
@@ -53,15 +54,11 @@ class Report(NamedTuple):
 
 
 def geometry_report(
-    model: Any,
-    variables: Mapping[str, Any],
-    corpus: Corpus,
+    trained: TrainedModel,
     start: str,
     end: str,
     *,
     through: str | None = None,
-    centers: np.ndarray | None = None,
-    system: str,
     features: str = "fisher",
     grid: int = 32,
     num_codes: int = 300,
@@ -75,14 +72,10 @@ def geometry_report(
     """Measures and draws the latent space between two sentences; writes nothing.
 
     Args:
-        model: a `TextAutoencoder` with at least two latent dimensions.
-        variables: its parameters and running statistics.
-        corpus: vocabulary, validation and test splits.
+        trained: a model with at least two latent dimensions; any centres it has are shown.
         start: words parted by blanks.
         end: words parted by blanks.
         through: a third sentence for the plane to go through; the principal axes if None.
-        centers: [C, Z] centres of the codebook, before the flow; none if None.
-        system: name of the model, for the title.
         features: "fisher" or "state", what the metric is pulled back from.
         grid: points of the map along either axis.
         num_codes: validation sentences whose codes are shown and measured.
@@ -97,34 +90,34 @@ def geometry_report(
         InputError: as `encode_sentences`, for one latent dimension, equal sentences, or a metric
             that is degenerate everywhere.
     """
+    model, corpus, system = trained.model, trained.corpus, trained.config["system"]
+    check_flat_support(model)
     if model.latent_dim == 1:
         raise InputError("a plane needs at least 2 latent dimensions, and this model has 1")
     if start.split() == end.split():
         raise InputError("--start and --end are the same sentence: there is no path between them")
     tell = progress or (lambda stage, done, total: None)
     given = [start, end, *([through] if through else [])]
-    encoded = encode_sentences(model, variables, corpus.vocabulary, given)
+    encoded = encode_sentences(trained, given)
     shown = _split_sentences(corpus.valid, corpus.vocabulary, num_codes, seed)
-    codes = encode_sentences(model, variables, corpus.vocabulary, shown)
+    codes = encode_sentences(trained, shown)
     ends = sentence_arrays(corpus.vocabulary, given[:2])
-    find = functools.partial(
-        compared_paths, model, variables, features=features, num_points=num_knots
-    )
+    find = functools.partial(compared_paths, model, features=features, num_points=num_knots)
     paths = jax.device_get(find(*encoded.codes[:2], *ends))
-    describe = functools.partial(_path_figures, model, variables, corpus.vocabulary, num_points)
+    describe = functools.partial(_path_figures, trained, num_points)
     figures = {
         "system": system,
         "features": features,
         "paths": describe(paths),
-        "correlation": _correlation(model, variables, corpus, shown, codes, features, seed),
+        "correlation": _correlation(model, corpus, shown, codes, features, seed),
     }
     plane = principal_plane(encoded.codes if through else codes.codes)
     picture = _picture(
-        model, variables, plane, codes.codes, centers, paths, ends, grid, features, tell
+        model, plane, codes.codes, trained.centers, paths, ends, grid, features, tell
     )
     if num_pairs:
         count = {"num_pairs": num_pairs, "num_shown": num_shown}
-        figures["pairs"] = _pairs(model, variables, corpus, find, describe, tell, seed, **count)
+        figures["pairs"] = _pairs(trained, find, describe, tell, seed, **count)
     where = "plane through three sentences" if through else "plane of the principal axes"
     picture = picture._replace(title=f"{system}: {where}")
     return Report(picture, figures, encoded.unknown)
@@ -175,12 +168,10 @@ def _split_sentences(split, vocabulary: Vocabulary, count: int, seed: int) -> li
     return [vocabulary.decode(split.sentence(int(number))) for number in chosen]
 
 
-def _path_figures(
-    model, variables, vocabulary: Vocabulary, num_points: int, paths: Paths
-) -> dict[str, Any]:
+def _path_figures(trained: TrainedModel, num_points: int, paths: Paths) -> dict[str, Any]:
     curve = jnp.asarray(paths.geodesic.curve)
     straight, geodesic = (
-        decoded_sentences(model, variables, vocabulary, line, batch_size=num_points)
+        decoded_sentences(trained, line, batch_size=num_points)
         for line in (
             interpolate(curve[0], curve[-1], num_points=num_points),
             resampled_curve(curve, num_points=num_points),
@@ -203,14 +194,14 @@ def _path_figures(
     }
 
 
-def _correlation(model, variables, corpus, sentences, codes, features, seed) -> float | None:
+def _correlation(model, corpus, sentences, codes, features, seed) -> float | None:
     """Of the flow's Σ log|det J| with ½·log|G(zk)|; None where one of them does not vary."""
     tokens, lengths = sentence_arrays(corpus.vocabulary, sentences)
-    noise = jax.random.normal(jax.random.key(seed), codes.mean.shape)
-    z0 = gaussian_sample(codes.mean, codes.log_var, noise)
+    mean, log_var = codes.posterior.mean, codes.posterior.log_var
+    z0 = gaussian_sample(mean, log_var, jax.random.normal(jax.random.key(seed), mean.shape))
     log_det, magnification = (
         np.asarray(values, np.float64)
-        for values in volume_changes(model, variables, z0, tokens, lengths, features=features)
+        for values in volume_changes(model, z0, tokens, lengths, features=features)
     )
     known = np.isfinite(magnification)
     if known.sum() < 3 or log_det[known].std() < 1e-6 or magnification[known].std() < 1e-6:
@@ -219,7 +210,7 @@ def _correlation(model, variables, corpus, sentences, codes, features, seed) -> 
 
 
 def _picture(
-    model, variables, plane: Plane, codes, centers, paths: Paths, ends, grid, features, tell
+    model, plane: Plane, codes, centers, paths: Paths, ends, grid, features, tell
 ) -> PlanePicture:
     shown = plane.coordinates(codes)
     geodesic = np.asarray(resampled_curve(jnp.asarray(paths.geodesic.curve), num_points=100))
@@ -234,14 +225,13 @@ def _picture(
     points = plane.points(np.stack(np.meshgrid(x, y), -1))
     magnification = magnification_map(
         model,
-        variables,
         points,
         *ends,
         features=features,
         progress=functools.partial(tell, "map"),
     )
     if centers is not None:
-        centers, _ = model.apply(variables, jnp.asarray(centers), method="flow_forward")
+        centers, _ = model.flow_forward(jnp.asarray(centers))
     return PlanePicture(
         x=x,
         y=y,
@@ -257,13 +247,14 @@ def _picture(
 
 
 def _pairs(
-    model, variables, corpus: Corpus, find, describe, tell, seed, *, num_pairs, num_shown
+    trained: TrainedModel, find, describe, tell, seed, *, num_pairs, num_shown
 ) -> dict[str, Any]:
     shown: list[dict[str, Any]] = []
+    corpus = trained.corpus
 
     def paths(i: int, j: int) -> Paths:
         texts = [corpus.vocabulary.decode(corpus.test.sentence(k)) for k in (i, j)]
-        codes = encode_sentences(model, variables, corpus.vocabulary, texts, batch_size=2).codes
+        codes = encode_sentences(trained, texts, batch_size=2).codes
         found = jax.device_get(find(*codes, *sentence_arrays(corpus.vocabulary, texts)))
         if len(shown) < num_shown:
             shown.append(describe(found))

@@ -2,13 +2,12 @@
 
 Letters: B sentences, L words, Z latent, P points of a path.
 
-A sentence's code is zk = flow(mean): the image of the posterior's mean, which is what the decoder
-reads. The prior is on zk, so a prior draw is decoded as it is.
+A sentence's code is zk = flow(center): the image of the posterior's centre, which is what the
+decoder reads. The prior is on zk, so a prior draw is decoded as it is.
 """
 
-import functools
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import chex
 import jax
@@ -18,10 +17,13 @@ import numpy as np
 from wae_rnf_jax.data.vocabulary import Vocabulary, first_reserved_word
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
-from wae_rnf_jax.evaluation.geometry import compared_paths
+from wae_rnf_jax.evaluation.geometry import check_flat_support, compared_paths
 from wae_rnf_jax.functional.curves import resampled_curve
-from wae_rnf_jax.functional.sequences import PAD_ID, example_keys, example_normal
+from wae_rnf_jax.functional.distributions import Posterior, Prior
+from wae_rnf_jax.functional.sequences import PAD_ID, example_keys
 from wae_rnf_jax.functional.spherical import slerp
+from wae_rnf_jax.models.bound import BoundModel
+from wae_rnf_jax.runs.trained_model import TrainedModel
 
 _LENGTH_STEP = 16  # lengths are rounded up to it, so that few shapes are compiled
 
@@ -30,15 +32,13 @@ class EncodedSentences(NamedTuple):
     """Sentences as codes.
 
     Attributes:
-        codes: [B, Z], zk = flow(mean).
-        mean: [B, Z], of the posterior before the flow.
-        log_var: [B, Z], of the posterior before the flow.
+        codes: [B, Z], zk = flow(center).
+        posterior: of the B sentences, before the flow.
         unknown: per sentence, the words that the vocabulary lacks and that were read as `<unk>`.
     """
 
     codes: jax.Array
-    mean: jax.Array
-    log_var: jax.Array
+    posterior: Posterior
     unknown: tuple[tuple[str, ...], ...]
 
 
@@ -96,26 +96,24 @@ def interpolate(start: jax.Array, end: jax.Array, *, num_points: int) -> jax.Arr
     return (1 - share) * start[None, :] + share * end[None, :]
 
 
-def prior_codes(key: jax.Array, num_codes: int, dim: int, *, first_index: int = 0) -> jax.Array:
-    """Draws from the prior N(0, I), each keyed by its number, whatever the count.
+def prior_codes(key: jax.Array, num_codes: int, prior: Prior, *, first_index: int = 0) -> jax.Array:
+    """Draws from a prior, each keyed by its number, whatever the count.
 
     Args:
         key: of all draws.
         num_codes: how many.
-        dim: Z.
+        prior: on R^Z.
         first_index: number of the first.
 
     Returns:
         [num_codes, Z].
     """
     index = first_index + jnp.arange(num_codes, dtype=jnp.int32)
-    return _keyed_normal(key, index, dim=dim)
+    return _keyed_draws(key, index, prior)
 
 
 def prior_sentences(
-    model: Any,
-    variables: Mapping[str, Any],
-    vocabulary: Vocabulary,
+    trained: TrainedModel,
     num_sentences: int,
     *,
     decoding: Decoding,
@@ -123,10 +121,8 @@ def prior_sentences(
     """Sentences decoded from draws of the prior; more of them begin with the same ones.
 
     Args:
-        model: a `TextAutoencoder`; one without a latent code is a language model, whose sentences
-            are drawn as they are.
-        variables: its parameters and running statistics.
-        vocabulary: of the model.
+        trained: a model; one without a latent code is a language model, whose sentences are drawn
+            as they are.
         num_sentences: how many.
         decoding: how codes are decoded; its seed is that of the codes too.
 
@@ -137,14 +133,12 @@ def prior_sentences(
         InputError: as `decoded_sentences`.
     """
     key = jax.random.fold_in(jax.random.key(decoding.seed), 1)
-    codes = prior_codes(key, num_sentences, model.latent_dim)
-    return decoded_sentences(model, variables, vocabulary, codes, decoding=decoding)
+    codes = prior_codes(key, num_sentences, trained.model.prior)
+    return decoded_sentences(trained, codes, decoding=decoding)
 
 
 def encode_sentences(
-    model: Any,
-    variables: Mapping[str, Any],
-    vocabulary: Vocabulary,
+    trained: TrainedModel,
     sentences: Sequence[str],
     *,
     batch_size: int = 64,
@@ -152,9 +146,7 @@ def encode_sentences(
     """The codes of sentences.
 
     Args:
-        model: a `TextAutoencoder` with a latent code.
-        variables: its parameters and running statistics.
-        vocabulary: of the model.
+        trained: a model with a latent code.
         sentences: words parted by blanks; at least one sentence, none empty.
         batch_size: sentences encoded at once.
 
@@ -165,23 +157,21 @@ def encode_sentences(
         InputError: for no sentence, an empty one, one that holds a reserved word such as
             `<eos>`, or a model without a latent code.
     """
-    if model.latent_dim == 0:
+    if trained.model.latent_dim == 0:
         raise InputError(
             "this model is a language model: it has no latent code, so it cannot encode a sentence"
         )
-    rows, unknown = _word_ids(vocabulary, sentences)
+    rows, unknown = _word_ids(trained.vocabulary, sentences)
     parts = [
-        _posterior_codes(model, variables, *_padded(rows[first : first + batch_size], batch_size))
+        _posterior_codes(trained.model, *_padded(rows[first : first + batch_size], batch_size))
         for first in range(0, len(rows), batch_size)
     ]
-    codes, mean, log_var = (jnp.concatenate(part)[: len(rows)] for part in zip(*parts, strict=True))
-    return EncodedSentences(codes, mean, log_var, unknown)
+    codes, posterior = jax.tree.map(lambda *part: jnp.concatenate(part)[: len(rows)], *parts)
+    return EncodedSentences(codes, posterior, unknown)
 
 
 def reconstruct_sentences(
-    model: Any,
-    variables: Mapping[str, Any],
-    vocabulary: Vocabulary,
+    trained: TrainedModel,
     sentences: Sequence[str],
     *,
     decoding: Decoding | None = None,
@@ -190,9 +180,7 @@ def reconstruct_sentences(
     """What sentences become on the way through their codes.
 
     Args:
-        model: a `TextAutoencoder` with a latent code.
-        variables: its parameters and running statistics.
-        vocabulary: of the model.
+        trained: a model with a latent code.
         sentences: words parted by blanks.
         decoding: how codes are decoded; greedy unless told.
         batch_size: sentences at once.
@@ -203,17 +191,13 @@ def reconstruct_sentences(
     Raises:
         InputError: as `encode_sentences`.
     """
-    encoded = encode_sentences(model, variables, vocabulary, sentences, batch_size=batch_size)
-    texts = decoded_sentences(
-        model, variables, vocabulary, encoded.codes, decoding=decoding, batch_size=batch_size
-    )
+    encoded = encode_sentences(trained, sentences, batch_size=batch_size)
+    texts = decoded_sentences(trained, encoded.codes, decoding=decoding, batch_size=batch_size)
     return Reconstructions(texts, encoded.unknown)
 
 
 def interpolate_sentences(
-    model: Any,
-    variables: Mapping[str, Any],
-    vocabulary: Vocabulary,
+    trained: TrainedModel,
     start: str,
     end: str,
     *,
@@ -224,15 +208,14 @@ def interpolate_sentences(
     """Sentences along a path between the codes of two sentences.
 
     Args:
-        model: a `TextAutoencoder` with a latent code.
-        variables: its parameters and running statistics.
-        vocabulary: of the model.
+        trained: a model with a latent code.
         start: words parted by blanks.
         end: words parted by blanks.
         num_points: P, the ends included.
-        path: "straight"; "spherical": along a great circle, the norm changing linearly; or
-            "geodesic": of locally least Fisher–Rao length, with the words of both sentences before
-            each next one; its points are as far from each other in that length.
+        path: "straight", and where codes lie on a sphere, its shadow there; "spherical": along a
+            great circle, the norm changing linearly; or "geodesic": of locally least Fisher–Rao
+            length, with the words of both sentences before each next one; its points are as far
+            from each other in that length.
         decoding: how codes are decoded; greedy unless told.
 
     Returns:
@@ -243,18 +226,18 @@ def interpolate_sentences(
     """
     if num_points < 2:
         raise InputError(f"an interpolation needs at least 2 points, got {num_points}")
-    encoded = encode_sentences(model, variables, vocabulary, (start, end), batch_size=2)
+    encoded = encode_sentences(trained, (start, end), batch_size=2)
     if path == "geodesic":
-        arrays = sentence_arrays(vocabulary, (start, end))
-        found = compared_paths(model, variables, *encoded.codes, *arrays)
+        check_flat_support(trained.model)
+        arrays = sentence_arrays(trained.vocabulary, (start, end))
+        found = compared_paths(trained.model, *encoded.codes, *arrays)
         codes = resampled_curve(found.geodesic.curve, num_points=num_points)
     elif path == "spherical":
         codes = slerp(*encoded.codes, jnp.linspace(0.0, 1.0, num_points))
     else:
         codes = interpolate(*encoded.codes, num_points=num_points)
-    texts = decoded_sentences(
-        model, variables, vocabulary, codes, decoding=decoding, batch_size=num_points
-    )
+        codes = trained.model.prior.projected(codes)
+    texts = decoded_sentences(trained, codes, decoding=decoding, batch_size=num_points)
     return Interpolation(texts, codes, encoded.unknown)
 
 
@@ -308,15 +291,15 @@ def _padded(rows: Sequence[Sequence[int]], batch_size: int) -> tuple[jax.Array, 
     return jnp.asarray(tokens), jnp.asarray(lengths)
 
 
-@functools.partial(jax.jit, static_argnames="model")
+@jax.jit
 def _posterior_codes(
-    model: Any, variables: Mapping[str, Any], tokens: jax.Array, lengths: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    mean, log_var = model.apply(variables, tokens, lengths, method="encode")
-    codes, _ = model.apply(variables, mean, method="flow_forward")
-    return codes, mean, log_var
+    model: BoundModel, tokens: jax.Array, lengths: jax.Array
+) -> tuple[jax.Array, Posterior]:
+    posterior = model.infer(tokens, lengths)
+    codes, _ = model.flow_forward(posterior.center)
+    return codes, posterior
 
 
-@functools.partial(jax.jit, static_argnames="dim")
-def _keyed_normal(key: jax.Array, index: jax.Array, *, dim: int) -> jax.Array:
-    return example_normal(example_keys(key, index), (dim,))
+@jax.jit
+def _keyed_draws(key: jax.Array, index: jax.Array, prior: Prior) -> jax.Array:
+    return prior.sample(example_keys(key, index))

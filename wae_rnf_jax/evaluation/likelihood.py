@@ -20,14 +20,14 @@ import numpy as np
 
 from wae_rnf_jax.data.batches import split_batches
 from wae_rnf_jax.data.tokens import TokenSplit
-from wae_rnf_jax.functional import estimators, gaussian, losses, sequences
+from wae_rnf_jax.functional import distributions, estimators, sequences
+from wae_rnf_jax.models.bound import BoundModel
 
 Figures = dict[str, float | int]
 
 
 def evaluate_split(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: BoundModel,
     split: TokenSplit,
     *,
     num_samples: int = 500,
@@ -40,8 +40,7 @@ def evaluate_split(
     """All figures of a model on a split, each sentence counted exactly once.
 
     Args:
-        model: a `TextAutoencoder`, or anything with its methods; hashable.
-        variables: its parameters and running statistics.
+        model: with its variables.
         split: the sentences.
         num_samples: draws of z0 per sentence, S; a model without a latent code needs and gets 1.
         batch_size: sentences per batch.
@@ -53,18 +52,18 @@ def evaluate_split(
 
     Returns:
         Nats per sentence unless said: `nll_iw` and its standard error `nll_iw_se`, `ppl_iw` (per
-        predicted token), `neg_elbo`, `rec`, `kl` (averages over `num_kl_samples` draws), `kl_base`
-        (analytic, z0 to N(0, I)), `mi` (cannot exceed `log_num_sentences`), `marginal_kl`, `au`
-        (active dimensions), `nll_paper` (no bound on anything), `num_sentences`, `num_tokens`
-        (predicted: words and one end per sentence), `num_samples`; and, where the split's exact
-        log-probabilities are known, `true_nll` and `true_nll_ratio` = nll_iw / true_nll.
+        predicted token), `neg_elbo`, `rec`, `kl` (averages over `num_kl_samples` draws), `mi` (at
+        most `log_num_sentences`), `marginal_kl`, `au` (active dimensions), `num_sentences`,
+        `num_tokens` (predicted: words and one end per sentence), `num_samples`; of Gaussian
+        posteriors, `kl_base` (analytic, z0 to N(0, I)) and `nll_paper` (no bound on anything); and,
+        where the split's exact log-probabilities are known, `true_nll` and `true_nll_ratio` =
+        nll_iw / true_nll.
 
     Raises:
         ValueError: for an empty split or sizes below 1.
     """
     sentences = per_sentence_likelihood(
         model,
-        variables,
         split,
         num_samples=num_samples,
         batch_size=batch_size,
@@ -84,8 +83,7 @@ def evaluate_split(
 
 
 def per_sentence_likelihood(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: BoundModel,
     split: TokenSplit,
     *,
     num_samples: int = 500,
@@ -94,12 +92,11 @@ def per_sentence_likelihood(
     num_buckets: int = 12,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """The likelihood and the posterior of each sentence, in the order of the split.
 
     Args:
-        model: as for `evaluate_split`.
-        variables: its parameters and running statistics.
+        model: with its variables.
         split: the sentences.
         num_samples: draws of z0 per sentence, S.
         batch_size: sentences per batch.
@@ -109,8 +106,8 @@ def per_sentence_likelihood(
         progress: called with (sentences done, sentences in all) after each batch.
 
     Returns:
-        Arrays [N], nats: `nll_iw`, `rec`, `kl` (means over the draws), `kl_base`, `nll_paper`; and
-        [N, Z]: `mean`, `log_var`, and `z0`, one draw of the posterior.
+        Arrays [N], nats: `nll_iw`, `rec`, `kl` (means over the draws) and, of Gaussian posteriors,
+        `kl_base` and `nll_paper`; `posterior`, of N sentences; and `z0` [N, Z], a draw from it.
 
     Raises:
         ValueError: for an empty split or sizes below 1.
@@ -128,12 +125,11 @@ def per_sentence_likelihood(
     batch_size = min(batch_size, memory_limit_rows, num_sentences)
     block_size = _block_size(num_samples + 1, max(1, memory_limit_rows // batch_size))
     key = jax.random.key(seed)
-    rows: dict[str, np.ndarray] = {}
+    rows: dict[str, Any] | None = None
     done = 0
     for batch in split_batches(split, batch_size=batch_size, num_buckets=num_buckets):
         figures = _batch_likelihood(
             model,
-            variables,
             batch["tokens"],
             batch["lengths"],
             batch["index"],
@@ -143,18 +139,19 @@ def per_sentence_likelihood(
         )
         where = np.asarray(batch["where"])
         index = np.asarray(batch["index"])[where]
-        for name, values in figures.items():
-            kept = np.asarray(values)[where]
-            # NaN until filled: a sentence that no batch holds cannot pass unseen.
-            rows.setdefault(name, np.full((num_sentences, *kept.shape[1:]), np.nan, kept.dtype))
-            rows[name][index] = kept
+        kept = jax.tree.map(lambda x, where=where: np.asarray(x)[where], figures)
+        if rows is None:  # NaN until filled: a sentence that no batch holds cannot pass unseen
+            rows = jax.tree.map(
+                lambda x: np.full((num_sentences, *x.shape[1:]), np.nan, x.dtype), kept
+            )
+        jax.tree.map(lambda row, x, index=index: row.__setitem__(index, x), rows, kept)
         done += len(index)
         if progress is not None:
             progress(done, num_sentences)
     return rows
 
 
-def sentence_averages(sentences: Mapping[str, np.ndarray], lengths: np.ndarray) -> Figures:
+def sentence_averages(sentences: Mapping[str, Any], lengths: np.ndarray) -> Figures:
     """Averages of per-sentence figures over a split, in float64.
 
     Args:
@@ -170,6 +167,7 @@ def sentence_averages(sentences: Mapping[str, np.ndarray], lengths: np.ndarray) 
     average = {
         name: float(np.mean(sentences[name], dtype=np.float64))
         for name in ("rec", "kl", "kl_base", "nll_paper")
+        if name in sentences
     }
     spread = float(np.std(nll, ddof=1)) if num_sentences > 1 else math.nan
     return {
@@ -183,17 +181,18 @@ def sentence_averages(sentences: Mapping[str, np.ndarray], lengths: np.ndarray) 
     }
 
 
-def _posterior_figures(sentences: Mapping[str, np.ndarray]) -> Figures:
+def _posterior_figures(sentences: Mapping[str, Any]) -> Figures:
     """Mutual information and active units of the posteriors of a whole split."""
-    mean, log_var, z0 = (sentences[name] for name in ("mean", "log_var", "z0"))
-    figures: Figures = {"mi": 0.0, "au": 0, "log_num_sentences": math.log(len(mean))}
-    if mean.shape[-1] > 0:
-        figures["mi"] = float(_mutual_information(z0, mean, log_var))
-        figures["au"] = int(estimators.active_units(jnp.asarray(mean)))
+    posterior, z0 = sentences["posterior"], sentences["z0"]
+    figures: Figures = {"mi": 0.0, "au": 0, "log_num_sentences": math.log(len(z0))}
+    if z0.shape[-1] > 0:
+        figures["mi"] = float(_mutual_information(z0, posterior))
+        threshold = estimators.active_threshold(posterior.prior)
+        figures["au"] = int(estimators.active_units(jnp.asarray(posterior.center), threshold))
     return figures
 
 
-def _draws(model: Any, num_samples: int) -> int:
+def _draws(model: BoundModel, num_samples: int) -> int:
     """Draws that are of use: without a latent code every one is the same."""
     return num_samples if model.latent_dim > 0 else 1
 
@@ -204,15 +203,12 @@ def _block_size(num_draws: int, limit: int) -> int:
     return -(-num_draws // num_blocks)
 
 
-_mutual_information = jax.jit(
-    functools.partial(estimators.gaussian_mutual_information, block_size=128)
-)
+_mutual_information = jax.jit(functools.partial(estimators.mutual_information, block_size=128))
 
 
-@functools.partial(jax.jit, static_argnames=("model", "num_samples", "block_size"))
+@functools.partial(jax.jit, static_argnames=("num_samples", "block_size"))
 def _batch_likelihood(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: BoundModel,
     tokens: jax.Array,
     lengths: jax.Array,
     index: jax.Array,
@@ -220,40 +216,46 @@ def _batch_likelihood(
     *,
     num_samples: int,
     block_size: int,
-) -> dict[str, jax.Array]:
+) -> dict[str, Any]:
     """Per-sentence figures of one batch; compiled once per length group."""
-    mean, log_var = model.apply(variables, tokens, lengths, method="encode")
+    posterior = model.infer(tokens, lengths)
     keys = sequences.example_keys(key, index)
 
     def code(number: jax.Array) -> jax.Array:
-        draw_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
-        noise = sequences.example_normal(draw_keys, mean.shape[1:])
-        noise = jnp.where(number < num_samples, noise, 0.0)
-        return gaussian.gaussian_sample(mean, log_var, noise)
+        draws = posterior.sample(jax.vmap(jax.random.fold_in, (0, None))(keys, number))
+        return jnp.where(number < num_samples, draws, posterior.center)
 
     def block_terms(numbers: jax.Array) -> tuple[jax.Array, ...]:
         z0 = jax.vmap(code)(numbers)
-        zk, log_det = model.apply(variables, z0, method="flow_forward")
-        rec = model.apply(variables, zk, tokens, lengths, method="reconstruction_nll")
-        kl = jax.vmap(losses.flow_kl, (0, 0, None, None, 0))(z0, zk, mean, log_var, log_det)
+        zk, log_det = model.flow_forward(z0)
+        rec = model.score(zk, tokens, lengths)
+        kl = jax.vmap(distributions.sampled_kl, (None, 0, 0, 0))(posterior, z0, zk, log_det)
         return z0, zk, log_det, rec, kl
 
-    # Draw S is the mean itself, which nll_paper reads, and so is what fills up the last block.
+    # Draw S is the centre itself, which nll_paper reads, and so is what fills up the last block.
     num_blocks = -(-(num_samples + 1) // block_size)
     numbers = jnp.arange(num_blocks * block_size).reshape(num_blocks, block_size)
     z0, zk, log_det, rec, kl = jax.tree.map(
         lambda blocks: blocks.reshape(numbers.size, *blocks.shape[2:]),
         jax.lax.map(block_terms, numbers),
     )
-    paper = estimators.nll_paper(rec[num_samples], zk[num_samples], log_var, log_det[num_samples])
+    at_center = rec[num_samples], zk[num_samples], log_det[num_samples]
     rec, kl = rec[:num_samples], kl[:num_samples]
     return {
         "nll_iw": estimators.importance_weighted_nll(-(rec + kl), axis=0),
         "rec": jnp.mean(rec, axis=0),
         "kl": jnp.mean(kl, axis=0),
-        "kl_base": gaussian.gaussian_kl(mean, log_var),
-        "nll_paper": paper,
-        "mean": mean,
-        "log_var": log_var,
+        **_gaussian_figures(posterior, *at_center),
+        "posterior": posterior,
         "z0": z0[0],
     }
+
+
+def _gaussian_figures(
+    posterior: distributions.Posterior, rec: jax.Array, zk: jax.Array, log_det: jax.Array
+) -> dict[str, jax.Array]:
+    """What has a meaning for Gaussian posteriors alone, of values at their means: [B] each."""
+    if not isinstance(posterior, distributions.DiagonalGaussian):
+        return {}
+    paper = estimators.nll_paper(rec, zk, posterior.log_var, log_det)
+    return {"kl_base": posterior.kl(), "nll_paper": paper}

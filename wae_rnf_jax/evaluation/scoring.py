@@ -3,15 +3,15 @@
 Letters: N sentences, S samples.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from wae_rnf_jax.data.tokens import TokenSplit
-from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.likelihood import per_sentence_likelihood
+from wae_rnf_jax.runs.trained_model import TrainedModel
 
 
 class Scores(NamedTuple):
@@ -39,9 +39,7 @@ class Scores(NamedTuple):
 
 
 def score_sentences(
-    model: Any,
-    variables: Mapping[str, Any],
-    vocabulary: Vocabulary,
+    trained: TrainedModel,
     sentences: Sequence[str],
     *,
     num_samples: int = 500,
@@ -53,9 +51,7 @@ def score_sentences(
     """The negative log-likelihood of each sentence, in their order.
 
     Args:
-        model: a `TextAutoencoder`, or anything with its methods; hashable.
-        variables: its parameters and running statistics.
-        vocabulary: of the model.
+        trained: a model.
         sentences: words parted by blanks; one without words is the immediate end.
         num_samples: draws of z0 per sentence, S; a model without a latent code needs and gets 1.
         batch_size: sentences per batch.
@@ -71,13 +67,13 @@ def score_sentences(
     """
     if not sentences:
         raise InputError("there is no sentence to score; give at least one")
+    vocabulary = trained.vocabulary
     rows = [vocabulary.encode(sentence) for sentence in sentences]
     split = TokenSplit.from_sentences(rows, vocab_size=vocabulary.size)
     # A length of its own for each of a few sentences would cost more compiling than padding does.
     num_batches = -(-len(rows) // batch_size)
     figures = per_sentence_likelihood(
-        model,
-        variables,
+        trained.model,
         split,
         num_samples=num_samples,
         batch_size=batch_size,

@@ -5,7 +5,7 @@ occurs where sentences are shorter, exponential smoothing. Words outside the voc
 on both sides of every comparison.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.evaluation.decoding import Decoding
 from wae_rnf_jax.evaluation.latent_space import reconstruct_sentences
 from wae_rnf_jax.evaluation.scoring import score_sentences
+from wae_rnf_jax.runs.trained_model import TrainedModel
 
 Figures = dict[str, float | int]
 
@@ -101,9 +102,7 @@ def novel_share(texts: Sequence[str], vocabulary: Vocabulary, training: TokenSpl
 
 
 def reconstruction_figures(
-    model: Any,
-    variables: Mapping[str, Any],
-    vocabulary: Vocabulary,
+    trained: TrainedModel,
     split: TokenSplit,
     *,
     num_sentences: int | None = None,
@@ -112,9 +111,7 @@ def reconstruction_figures(
     """BLEU of greedy reconstructions against the sentences they are of.
 
     Args:
-        model: a `TextAutoencoder` with a latent code.
-        variables: its parameters and running statistics.
-        vocabulary: of the model.
+        trained: a model with a latent code.
         split: the sentences.
         num_sentences: only the first so many; None for all.
         max_length: most tokens predicted, the end counted.
@@ -123,10 +120,9 @@ def reconstruction_figures(
         `recon_bleu`, 0 to 100, and `num_reconstructions`.
     """
     number = len(split) if num_sentences is None else min(num_sentences, len(split))
-    sentences = [vocabulary.decode(split.sentence(row).tolist()) for row in range(number)]
-    found = reconstruct_sentences(
-        model, variables, vocabulary, sentences, decoding=Decoding(max_length=max_length)
-    )
+    decode = trained.vocabulary.decode
+    sentences = [decode(split.sentence(row).tolist()) for row in range(number)]
+    found = reconstruct_sentences(trained, sentences, decoding=Decoding(max_length=max_length))
     return {"recon_bleu": corpus_bleu(found.sentences, sentences), "num_reconstructions": number}
 
 
@@ -149,22 +145,18 @@ def diversity_figures(samples: Sequence[str]) -> Figures:
     }
 
 
-def judged_figures(
-    model: Any, variables: Mapping[str, Any], vocabulary: Vocabulary, samples: Sequence[str]
-) -> Figures:
+def judged_figures(judge: TrainedModel, samples: Sequence[str]) -> Figures:
     """How likely a language model finds samples: low for fluent text, and for dull text too.
 
     Args:
-        model: the language model.
-        variables: its parameters.
-        vocabulary: of the language model.
+        judge: the language model.
         samples: words parted by blanks; each is scored with its end, also where it was cut.
 
     Returns:
         `sample_lm_nll`, mean nats a sample, and `sample_lm_ppl`, perplexity per predicted token.
     """
     # Few lengths to pad to: for a thousand samples, compiling costs more than padding.
-    scores = score_sentences(model, variables, vocabulary, samples, num_buckets=3)
+    scores = score_sentences(judge, samples, num_buckets=3)
     return {"sample_lm_nll": float(scores.nll.mean()), "sample_lm_ppl": scores.perplexity}
 
 

@@ -12,7 +12,7 @@ from wae_rnf_jax.data.batches import num_batches_per_epoch
 from wae_rnf_jax.data.corpora import Corpus, cached_corpus, load_evaluation_corpus
 from wae_rnf_jax.evaluation.comparison import corpus_name, saved_results
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
-from wae_rnf_jax.runs.trained_model import model_of
+from wae_rnf_jax.runs.trained_model import module_of
 from wae_rnf_jax.runs.workdir import read_config
 from wae_rnf_jax.training.state import initial_variables
 
@@ -63,7 +63,7 @@ def workdir_summary(workdir: Path) -> WorkdirSummary:
     """
     config = read_config(workdir)
     corpus = load_evaluation_corpus(workdir / "corpus")
-    model = model_of(config, corpus)
+    model = module_of(config, corpus)
     num_train = _num_train(corpus, config["data"]["cache_dir"])
     batch_size = config["train"]["batch_size"]
     checkpoints = {name: saved_steps(workdir / "checkpoints" / name) for name in ("latest", "best")}

@@ -10,7 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior
+from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior, Prior
 from wae_rnf_jax.functional.gaussian import gaussian_entropy, gaussian_log_prob
 
 
@@ -162,6 +162,25 @@ def active_units(
     count = where.sum().astype(means.dtype)
     centered = _zero_unless(where, means - (means.sum(axis=0) / count)[None, :])
     return (jnp.square(centered).sum(axis=0) / count > threshold).sum()
+
+
+def active_threshold(prior: Prior) -> float:
+    """The variance of posterior centres above which `active_units` counts a dimension.
+
+    A hundredth of the variance that a dimension of the prior has: .01 for N(0, I), .01/Z for the
+    uniform distribution on the unit sphere of R^Z.
+
+    Args:
+      prior: of the codes.
+
+    Returns:
+      The threshold.
+
+    >>> from wae_rnf_jax.functional.distributions import StandardNormal, UniformSphere
+    >>> active_threshold(StandardNormal(32)), active_threshold(UniformSphere(50))
+    (0.01, 0.0002)
+    """
+    return 0.01 * prior.mean_squared_distance / (2.0 * prior.dim)
 
 
 def nll_paper(rec: jax.Array, zk: jax.Array, log_var: jax.Array, log_det: jax.Array) -> jax.Array:

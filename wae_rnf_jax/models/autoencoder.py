@@ -1,4 +1,4 @@
-"""The text autoencoder: embedding, encoder, posterior, flow and decoder composed.
+"""The text autoencoder: embedding, encoder, posterior, flow, decoder and output layer composed.
 
 Letters: B batch, L words, T = L + 1 predicted tokens, V vocabulary, E embedding, H hidden,
 Z latent, K flow steps, S samples.
@@ -7,36 +7,37 @@ A language model is the same module with an empty code (`latent_dim` 0): its enc
 its codes have shape [B, 0], its Kullback-Leibler term is 0, and every estimator holds as it is.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional.gaussian import gaussian_sample
-from wae_rnf_jax.functional.losses import fused_linear_cross_entropy
+from wae_rnf_jax.choices import Choice
+from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior, Prior
+from wae_rnf_jax.functional.flows import FLOWS
 from wae_rnf_jax.functional.sequences import (
     bos_inputs,
     eos_targets,
     example_dropout,
-    example_normal,
     sequence_mask,
     word_dropout,
 )
-from wae_rnf_jax.models.decoder import LSTMDecoder
-from wae_rnf_jax.models.encoder import LSTMEncoder
+from wae_rnf_jax.models.decoders import DECODERS, Carry
+from wae_rnf_jax.models.encoders import ENCODERS
 from wae_rnf_jax.models.flow import FlowStack
 from wae_rnf_jax.models.initializers import INITIALIZERS
-from wae_rnf_jax.models.lstm import Carry
-from wae_rnf_jax.models.posterior import GaussianPosterior
+from wae_rnf_jax.models.output_layer import OutputLayer
+from wae_rnf_jax.models.posteriors import POSTERIORS
+from wae_rnf_jax.rules import Count, Share, Size, Switch, one_of
 
 
 class ForwardPass(NamedTuple):
     """What one pass over a batch gives the objectives; all per example."""
 
     nll: jax.Array  # [B] reconstruction: the sentence's NLL given zk
-    mean: jax.Array  # [B, Z]
-    log_var: jax.Array  # [B, Z]
+    posterior: Posterior  # of B sentences
     z0: jax.Array  # [B, Z] a draw from the posterior, before the flow
     points: jax.Array  # [K+1, B, Z] the flow's trajectory, z0 first
     log_dets: jax.Array  # [K, B] one a flow step
@@ -52,65 +53,109 @@ class ForwardPass(NamedTuple):
         return self.log_dets.sum(0)
 
 
+class _PassKeys(NamedTuple):
+    """One key an example for each draw of a pass, [B] each."""
+
+    latent: jax.Array
+    encoder_inputs: jax.Array
+    words: jax.Array
+    decoder_inputs: jax.Array
+    outputs: jax.Array
+
+    @classmethod
+    def of(cls, keys: jax.Array) -> "_PassKeys":
+        return cls(*jax.vmap(lambda key: jax.random.split(key, 5))(keys).T)
+
+
 class TextAutoencoder(nn.Module):
-    """Encoder, posterior, flow and decoder over one embedding (SPEC section 2).
+    """Encoder, posterior, flow and decoder over one embedding, or one each (SPEC section 2).
+
+    A pass in two halves, `infer` (sentences to posteriors) and `score` (codes and sentences to
+    NLL); `__call__` is their composition with a draw of the code and the flow between.
 
     Attributes:
-      vocab_size: V.  embedding_dim: E.  hidden_dim: H.  latent_dim: Z; 0 is a language model.
-      flow: kind of flow step.  num_flow_steps: K; 0 for none.
-      batch_norm: normalise the posterior's mean and log_var over the batch.
-      initial_log_var: where the posterior's log_var starts.
-      z_every_step: feed zk at every decoder step.  tied_output: tie output to embedding.
+      vocab_size: V.
+      embedding_dim: E.
+      hidden_dim: H.
+      latent_dim: Z; 0 is a language model.
+      encoder_choice: name and arguments of an encoder.
+      posterior_choice: name and arguments of a posterior.
+      decoder_choice: name and arguments of a decoder.
+      flow: kind of flow step.
+      num_flow_steps: K; 0 for none.
+      shared_embedding: one embedding serves encoder and decoder.
+      tied_output: tie output to the decoder's embedding.
       dropout: rate on encoder embeddings, decoder embeddings and decoder outputs.
       word_dropout: rate at which decoder inputs become `<unk>`.
       initializer: "default" or "pytorch".
       cross_entropy_block: rows of logits held at once.
-      dtype: "float32" or "bfloat16", of the operands of the words' products: LSTMs and output
-        layer. Parameters, carries, posterior, codes, flow and all that is summed stay float32.
+      dtype: "float32" or "bfloat16", of the operands of the words' products: encoder, decoder and
+        output layer. Parameters, carries, posterior, codes, flow and all that is summed stay
+        float32.
       axis_name: mapped axis of the batch (batch normalisation is over the global batch).
     """
 
     vocab_size: int
-    embedding_dim: int
-    hidden_dim: int
-    latent_dim: int
-    flow: str = "planar"
-    num_flow_steps: int = 0
-    batch_norm: bool = False
-    initial_log_var: float = 0.0
-    z_every_step: bool = False
-    tied_output: bool = False
-    dropout: float = 0.0
-    word_dropout: float = 0.0
-    initializer: str = "default"
-    cross_entropy_block: int = 256
-    dtype: str = "float32"
+    embedding_dim: Size
+    hidden_dim: Size
+    latent_dim: Count
+    encoder_choice: Choice = Choice("lstm")
+    posterior_choice: Choice = Choice("gaussian")
+    decoder_choice: Choice = Choice("lstm")
+    flow: Annotated[str, one_of(*FLOWS)] = "planar"
+    num_flow_steps: Count = 0
+    shared_embedding: Switch = True
+    tied_output: Switch = False
+    dropout: Share = 0.0
+    word_dropout: Share = 0.0
+    initializer: Annotated[str, one_of(*INITIALIZERS)] = "default"
+    cross_entropy_block: Size = 256
+    dtype: Annotated[str, one_of("float32", "bfloat16")] = "float32"
     axis_name: str | None = None
+
+    @property
+    def prior(self) -> Prior:
+        """The distribution of codes that decode to the model's own sentences."""
+        return POSTERIORS[self.posterior_choice.name].prior(self.latent_dim)
 
     def setup(self) -> None:
         family = INITIALIZERS[self.initializer]
-        self.embedding = self.param(
-            "embedding", family.embedding, (self.vocab_size, self.embedding_dim)
-        )
+        shape, sizes = (self.vocab_size, self.embedding_dim), (self.embedding_dim, self.hidden_dim)
+        self.embedding = self.param("embedding", family.embedding, shape)
         if self.latent_dim:
-            self.encoder = LSTMEncoder(self.embedding_dim, self.hidden_dim, family)
-            self.posterior = GaussianPosterior(
-                self.latent_dim,
-                2 * self.hidden_dim,
-                self.batch_norm,
-                self.initial_log_var,
-                self.axis_name,
-                family,
+            self.encoder_embedding = (
+                self.embedding
+                if self.shared_embedding
+                else self.param("encoder_embedding", family.embedding, shape)
+            )
+            self.encoder = self.encoder_choice.build(
+                ENCODERS,
+                embedding_dim=self.embedding_dim,
+                hidden_dim=self.hidden_dim,
+                initializers=family,
+            )
+            self.posterior = self.posterior_choice.build(
+                {name: family.module for name, family in POSTERIORS.items()},
+                latent_dim=self.latent_dim,
+                input_dim=self.encoder.summary_dim,
+                axis_name=self.axis_name,
+                initializers=family,
             )
             self.flow_stack = FlowStack(self.flow, self.num_flow_steps, self.latent_dim)
-        self.decoder = LSTMDecoder(
+        self.decoder = self.decoder_choice.build(
+            DECODERS,
+            embedding_dim=self.embedding_dim,
+            hidden_dim=self.hidden_dim,
+            latent_dim=self.latent_dim,
+            initializers=family,
+        )
+        self.output_layer = OutputLayer(
             self.vocab_size,
-            self.embedding_dim,
-            self.hidden_dim,
-            self.latent_dim,
-            self.z_every_step,
-            self.tied_output,
-            family,
+            *sizes,
+            tied=self.tied_output,
+            block_size=self.cross_entropy_block,
+            dtype=self.dtype,
+            initializers=family,
         )
 
     def __call__(
@@ -132,28 +177,90 @@ class TextAutoencoder(nn.Module):
           where: [B] valid rows: batch normalisation counts no other, and the nll of others is 0.
           train: dropout on, batch statistics used and updated.
         """
-        latent_keys, *dropout_keys = jax.vmap(lambda k: jax.random.split(k, 5))(keys).T
-        inputs = bos_inputs(tokens)
-        rate = self.dropout if train else 0.0
-        embedded = self._embedded(inputs)
-        mean, log_var = self._posterior(
-            example_dropout(dropout_keys[0], embedded, rate=rate), lengths, where, train
-        )
-        noise = example_normal(latent_keys, (self.latent_dim,))
-        z0 = gaussian_sample(mean, log_var, noise)
+        embedded = self._embedded(bos_inputs(tokens)) if self.shared_embedding else None
+        options = {"keys": keys, "where": where, "train": train, "embedded": embedded}
+        posterior = self.infer(tokens, lengths, **options)
+        z0 = posterior.sample(_PassKeys.of(keys).latent)
         points, log_dets = self._trajectory(z0)
-        if train and self.word_dropout:
-            inputs = word_dropout(dropout_keys[1], inputs, rate=self.word_dropout)
-            embedded = self._embedded(inputs)
-        outputs = self.decoder(points[-1], example_dropout(dropout_keys[2], embedded, rate=rate))
-        outputs = example_dropout(dropout_keys[3], outputs, rate=rate)
-        nll = self._sentence_nll(outputs, tokens, lengths, where)
-        return ForwardPass(nll, mean, log_var, z0, points, log_dets)
+        nll = self.score(points[-1], tokens, lengths, **options)
+        return ForwardPass(nll, posterior, z0, points, log_dets)
 
-    def encode(self, tokens: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Args: tokens [B, L]; lengths [B]. Returns mean [B, Z] and log_var [B, Z], no dropout."""
-        embedded = self._embedded(bos_inputs(tokens))
-        return self._posterior(embedded, lengths, jnp.ones(len(tokens), bool), False)
+    def infer(
+        self,
+        tokens: jax.Array,
+        lengths: jax.Array,
+        *,
+        keys: jax.Array | None = None,
+        where: jax.Array | None = None,
+        train: bool = False,
+        embedded: jax.Array | None = None,
+    ) -> Posterior:
+        """The posteriors of sentences: the half of a pass that touches batch statistics.
+
+        Args:
+          tokens: [B, L].
+          lengths: [B].
+          keys: [B], of the dropout; the pass's own. None where `train` is not set.
+          where: [B] valid rows; all if None.
+          train: dropout on, batch statistics used and updated.
+          embedded: [B, T, E], the embedded inputs where they are at hand.
+
+        Returns:
+          Of B sentences; before the flow.
+        """
+        if not self.latent_dim:
+            empty = jnp.zeros((tokens.shape[0], 0))
+            return DiagonalGaussian(empty, empty)
+        if embedded is None:
+            embedded = self.encoder_embedding[bos_inputs(tokens)].astype(self.dtype)
+        if train and self.dropout:
+            drop_keys = _PassKeys.of(keys).encoder_inputs
+            embedded = example_dropout(drop_keys, embedded, rate=self.dropout)
+        where = jnp.ones(tokens.shape[:1], bool) if where is None else where
+        return self.posterior(self.encoder(embedded, lengths + 1), where=where, train=train)
+
+    def score(
+        self,
+        zk: jax.Array,
+        tokens: jax.Array,
+        lengths: jax.Array,
+        *,
+        keys: jax.Array | None = None,
+        where: jax.Array | None = None,
+        train: bool = False,
+        embedded: jax.Array | None = None,
+    ) -> jax.Array:
+        """Scores sentences under given codes.
+
+        Args:
+          zk: [..., B, Z]; leading axes are samples, and share all work that is the words' alone.
+            In training there are none.
+          tokens: [B, L].
+          lengths: [B].
+          keys: [B], of both kinds of dropout; the pass's own. None where `train` is not set.
+          where: [B] valid rows, the nll of others is 0; all if None.
+          train: dropout and word dropout on.
+          embedded: [B, T, E], the embedded inputs where they are at hand.
+
+        Returns:
+          [..., B] NLL of each sentence, nats, `<eos>` counted.
+        """
+        inputs, dropped = bos_inputs(tokens), _PassKeys.of(keys) if train else None
+        if train and self.word_dropout:
+            inputs = word_dropout(dropped.words, inputs, rate=self.word_dropout)
+            embedded = None
+        embedded = self._embedded(inputs) if embedded is None else embedded
+        if train and self.dropout:
+            embedded = example_dropout(dropped.decoder_inputs, embedded, rate=self.dropout)
+        outputs = self.decoder(zk, embedded)
+        if train and self.dropout:
+            outputs = example_dropout(dropped.outputs, outputs, rate=self.dropout)
+        targets = jnp.broadcast_to(eos_targets(tokens, lengths), outputs.shape[:-1])
+        counted = sequence_mask(lengths + 1, outputs.shape[-2])
+        if where is not None:  # all counted tokens then weigh alike: the fast gradient holds
+            counted = counted & where[:, None]
+        counted = jnp.broadcast_to(counted, targets.shape)
+        return self.output_layer.nll(outputs, self.embedding, targets, counted).sum(-1)
 
     def flow_forward(self, z0: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Args: z0 [..., Z]. Returns zk [..., Z] and the summed log-det [...]."""
@@ -166,72 +273,55 @@ class TextAutoencoder(nn.Module):
             return zk, jnp.zeros(zk.shape[:-1], zk.dtype)
         return self.flow_stack.inverse(zk)
 
-    def reconstruction_nll(self, zk: jax.Array, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
-        """Scores sentences under given codes, without dropout.
-
-        Args:
-          zk: [..., B, Z]; leading axes are samples, and share all work that is the words' alone.
-          tokens: [B, L].
-          lengths: [B].
-
-        Returns:
-          [..., B] NLL of each sentence, nats, `<eos>` counted.
-        """
-        outputs = self.decoder(zk, self._embedded(bos_inputs(tokens)))
-        return self._sentence_nll(outputs, tokens, lengths)
-
     def token_logits(self, zk: jax.Array, tokens: jax.Array, positions: jax.Array) -> jax.Array:
         """What is predicted at some positions, teacher-forced, without dropout.
 
         Args: zk [B, Z]; tokens [B, L]; positions [N] of the B·T. Returns logits [N, V].
         """
         outputs = self.decoder(zk, self._embedded(bos_inputs(tokens)))
-        return self._logits(outputs.reshape(-1, outputs.shape[-1])[positions])
+        outputs = outputs.reshape(-1, outputs.shape[-1])[positions]
+        return self.output_layer.logits(outputs, self.embedding)
 
-    def initial_carry(self, zk: jax.Array) -> Carry:
-        """Args: zk [B, Z]. Returns the decoder's carry before `<bos>`."""
-        return self.decoder.initial_carry(zk)
+    def state_features(self, zk: jax.Array) -> jax.Array:
+        """Args: zk [B, Z]. Returns the decoder's initial state [B, F], where it has one."""
+        return self.decoder.state_features(zk)
+
+    def start(self, zk: jax.Array, max_length: int) -> Carry:
+        """Args: zk [B, Z]; the most steps that follow. Returns the carry before `<bos>`."""
+        return self.decoder.start(zk, max_length)
 
     def decode_step(self, carry: Carry, token: jax.Array, zk: jax.Array) -> tuple[Carry, jax.Array]:
         """Args: carry; token [B], the last one; zk [B, Z]. Returns carry and logits [B, V]."""
-        carry = self.decoder.step(carry, self._embedded(token), zk)
-        return carry, self._logits(carry[0])
+        carry, output = self.decoder.step(carry, self._embedded(token), zk)
+        return carry, self.output_layer.logits(output, self.embedding)
 
     def _embedded(self, inputs: jax.Array) -> jax.Array:
         return self.embedding[inputs].astype(self.dtype)
-
-    def _output_layer(self) -> tuple[jax.Array, jax.Array]:
-        kernel, bias = self.decoder.output_layer(self.embedding)
-        return kernel.astype(self.dtype), bias
-
-    def _logits(self, outputs: jax.Array) -> jax.Array:
-        kernel, bias = self._output_layer()
-        logits = jnp.matmul(outputs.astype(self.dtype), kernel, preferred_element_type=bias.dtype)
-        return logits + jnp.broadcast_to(bias, logits.shape)
-
-    def _posterior(self, embedded, lengths, where, train):
-        if not self.latent_dim:
-            empty = jnp.zeros((embedded.shape[0], 0))
-            return empty, empty
-        return self.posterior(self.encoder(embedded, lengths + 1), where=where, train=train)
 
     def _trajectory(self, z0: jax.Array) -> tuple[jax.Array, jax.Array]:
         if not self.latent_dim:
             return z0[None], jnp.zeros((0, *z0.shape[:-1]), z0.dtype)
         return self.flow_stack.trajectory(z0)
 
-    def _sentence_nll(self, outputs, tokens, lengths, where=None):
-        targets = jnp.broadcast_to(eos_targets(tokens, lengths), outputs.shape[:-1])
-        counted = sequence_mask(lengths + 1, outputs.shape[-2])
-        if where is not None:  # all counted tokens then weigh alike: the fast gradient holds
-            counted = counted & where[:, None]
-        kernel, bias = self._output_layer()
-        nll = fused_linear_cross_entropy(
-            outputs,
-            kernel,
-            bias,
-            targets,
-            block_size=self.cross_entropy_block,
-            where=jnp.broadcast_to(counted, targets.shape),
-        )
-        return nll.sum(-1)
+
+# Fields that do not come from the section `model` of a configuration.
+_GIVEN = ("vocab_size", "encoder_choice", "posterior_choice", "decoder_choice", "axis_name")
+CHOICES = ("encoder", "posterior", "decoder")  # sections of a configuration, each of one part
+NOT_CONFIGURED = (*_GIVEN, "parent", "name")
+
+
+def text_autoencoder(
+    config: Mapping[str, Any], *, vocab_size: int, axis_name: str | None = None
+) -> TextAutoencoder:
+    """The model that a configuration describes.
+
+    Args:
+      config: its sections `model`, `encoder`, `posterior` and `decoder`, among others.
+      vocab_size: V.
+      axis_name: mapped axis of the batch, or None.
+
+    Raises:
+      TypeError: it has a key that is none of the model's, or lacks one.
+    """
+    choices = {f"{name}_choice": Choice.of(config[name]) for name in CHOICES}
+    return TextAutoencoder(vocab_size=vocab_size, axis_name=axis_name, **choices, **config["model"])

@@ -4,21 +4,18 @@ Letters: B sentences, L words, T = L + 1 positions, N positions read, V vocabula
 Z latent.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional.pullback import fisher_features
 from wae_rnf_jax.functional.sequences import sequence_mask
+from wae_rnf_jax.models.bound import BoundModel
 
 FEATURES = ("fisher", "state")
 
 
 def code_features(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: BoundModel,
     z: jax.Array,
     tokens: jax.Array,
     lengths: jax.Array,
@@ -33,8 +30,7 @@ def code_features(
     initial state, which costs next to nothing and depends on no sentence.
 
     Args:
-      model: a `TextAutoencoder` with a latent code.
-      variables: its parameters and running statistics.
+      model: with a latent code.
       z: [Z], a code zk.
       tokens: [B, L], the sentences whose words the decoder is forced to.
       lengths: [B], words of each.
@@ -49,12 +45,12 @@ def code_features(
       ValueError: another kind of features.
     """
     if features == "state":
-        return jnp.concatenate(model.apply(variables, z[None], method="initial_carry"), -1)[0]
+        return model.state_features(z[None])[0]
     if features != "fisher":
         raise ValueError(f"features must be one of {FEATURES}, got {features!r}")
     codes = jnp.broadcast_to(z, (tokens.shape[0], *z.shape))
     counted = sequence_mask(lengths + 1, tokens.shape[1] + 1).reshape(-1)
     (positions,) = jnp.nonzero(counted, size=num_positions or counted.size, fill_value=0)
-    logits = model.apply(variables, codes, tokens, positions, method="token_logits")
+    logits = model.token_logits(codes, tokens, positions)
     read = jnp.arange(positions.size) < counted.sum()
     return fisher_features(logits) * read[:, None]

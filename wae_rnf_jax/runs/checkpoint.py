@@ -21,6 +21,7 @@ from wae_rnf_jax.runs.snapshots import (
     read_snapshot,
     write_snapshot,
 )
+from wae_rnf_jax.runs.versions import current_state, fitted, nested
 
 KINDS = ("best", "latest")
 KEPT = 2  # of each kind
@@ -36,6 +37,7 @@ class Progress(NamedTuple):
     best_bound: float | None = None
     best_step: int | None = None
     without_gain: int = 0  # validations since the best
+    validated_step: int | None = None  # the last one that was validated
 
 
 class Checkpoints:
@@ -105,23 +107,24 @@ class Checkpoints:
         number for number.
 
         Args:
-          like: a state of this run, laid out over the devices as the restored one shall be.
+          like: a state of this run, whose structure the restored one has, in arrays of the host.
           rng: a key of this run.
 
         Raises:
           InputError: there are checkpoints, and none is whole, or one is of another run.
         """
-        content = {"state": like, "rng": jax.random.key_data(rng)}
-        found = _first_whole(
-            _newest_first(self.directory), self._run, "going on from {}", like=content
-        )
+        found = _first_whole(_newest_first(self.directory), self._run, "going on from {}")
         if found is None:
             return None
-        (content, progress), _, damaged = found
+        (content, progress), place, damaged = found
+        state = fitted(content["state"], like, place=str(place))
+        key_data = fitted(content["rng"], jax.random.key_data(rng), place=str(place))
         for path in damaged:
             self._remove(path)
-        rng = jax.random.wrap_key_data(content["rng"])
-        return content["state"], rng, self._with_whole_best(Progress(**progress))
+        # Those of earlier versions were saved after the validation that was due, if one was.
+        progress = {"validated_step": int(state.step), **progress}
+        rng = jax.random.wrap_key_data(key_data)
+        return state, rng, self._with_whole_best(Progress(**progress))
 
     def _with_whole_best(self, progress: Progress) -> Progress:
         """Returns the progress, its best step set back to one whose checkpoint is whole."""
@@ -186,9 +189,9 @@ def restored_model(directory: Path, select: str, *, run: str) -> RestoredModel:
     if found is None:
         raise InputError(f"--workdir: {directory} holds no checkpoint yet: train for longer")
     (content, _), path, _ = found
-    state = content["state"]
-    variables = {"params": state["params"], "batch_stats": state["batch_stats"] or {}}
-    centers = state["codebook"]["centers"] if state["codebook"] else None
+    state = current_state(content["state"])
+    variables = {name: nested(state, name) for name in ("params", "batch_stats")}
+    centers = state.get("codebook/centers")
     variables, centers = jax.device_put((variables, centers), jax.local_devices()[0])
     return RestoredModel(variables, int(path.name), centers)
 
@@ -211,7 +214,7 @@ def _newest_first(directory: Path, *kinds: str) -> list[Path]:
 
 
 def _first_whole(
-    paths: list[Path], run: str, consequence: str, *, like: Any = None
+    paths: list[Path], run: str, consequence: str
 ) -> tuple[tuple[Any, dict[str, Any]], Path, list[Path]] | None:
     """Reads the first whole checkpoint: (content, its path, the damaged ones before it).
 
@@ -220,7 +223,7 @@ def _first_whole(
     damaged: dict[Path, Damaged] = {}
     for path in paths:
         try:
-            content = read_snapshot(path, run=run, like=like)
+            content = read_snapshot(path, run=run)
         except Damaged as error:
             damaged[path] = error
             continue

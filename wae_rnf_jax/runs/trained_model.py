@@ -1,4 +1,4 @@
-"""A trained model as a workdir holds it: its configuration, corpus, module and variables."""
+"""A trained model as a workdir holds it: its configuration, corpus and model."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import jax
 
 from wae_rnf_jax.data.corpora import Corpus, load_evaluation_corpus
+from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.models.autoencoder import TextAutoencoder
+from wae_rnf_jax.models.autoencoder import TextAutoencoder, text_autoencoder
+from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.runs.checkpoint import restored_model
 from wae_rnf_jax.runs.workdir import fingerprint, read_config
 
@@ -17,28 +19,37 @@ class TrainedModel(NamedTuple):
 
     config: dict[str, Any]
     corpus: Corpus  # vocabulary, valid, test
-    model: TextAutoencoder
-    variables: dict[str, Any]
+    model: BoundModel
     step: int
     centers: jax.Array | None  # [C, Z] of the codebook, before the flow
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words that the model knows."""
+        return self.corpus.vocabulary
 
 
 def load_trained_model(workdir: Path) -> TrainedModel:
     """Returns the model that the workdir's configuration selects, with its corpus."""
     config = read_config(workdir)
     corpus = load_evaluation_corpus(workdir / "corpus")
-    model = model_of(config, corpus)
+    module = module_of(config, corpus)
     restored = restored_model(
         workdir / "checkpoints", config["train"]["select"], run=fingerprint(config)
     )
-    return TrainedModel(config, corpus, model, *restored)
+    model = BoundModel(module, restored.variables)
+    return TrainedModel(config, corpus, model, restored.step, restored.centers)
 
 
-def model_of(config: dict[str, Any], corpus: Corpus) -> TextAutoencoder:
-    """Returns the model of a workdir's configuration; InputError where it is another version's."""
+def module_of(config: dict[str, Any], corpus: Corpus) -> TextAutoencoder:
+    """Returns the module of a workdir's configuration.
+
+    Raises:
+      InputError: it is another version's.
+    """
     try:
-        return TextAutoencoder(vocab_size=corpus.vocabulary.size, **config["model"])
-    except TypeError as error:
+        return text_autoencoder(config, vocab_size=corpus.vocabulary.size)
+    except (TypeError, KeyError) as error:
         raise InputError(
             f"--workdir: the model in config.json does not fit this version ({error}): use the "
             "version that trained it, or name another workdir"

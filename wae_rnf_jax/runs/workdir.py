@@ -23,6 +23,7 @@ from typing import Any
 
 from wae_rnf_jax.data.corpora import Corpus, save_evaluation_corpus
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.runs.versions import ADDED, MOVED, current_config, identity
 
 # Keys that a run may be resumed with other values of, because no number of it depends on them:
 # where the text and its tokens lie (`data_fingerprint`, which is compared, says what they are), how
@@ -87,29 +88,28 @@ def fingerprint(config: dict[str, Any]) -> str:
       config: the resolved configuration, with the corpus's `data_fingerprint`.
     """
     others = {*HARMLESS, VALIDATION, "train.select", "system"}
-    kept = sorted((key, value) for key, value in _leaves(config) if key not in others)
+    kept = sorted((key, value) for key, value in identity(config).items() if key not in others)
     return hashlib.sha256(json.dumps(kept).encode()).hexdigest()
-
-
-def _leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _differences(present: dict[str, Any], wanted: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """The keys whose values differ, each with both as JSON."""
-    left, right = dict(_leaves(present)), dict(_leaves(wanted))
+    left, right = identity(present), identity(wanted)
     for key in sorted(left.keys() | right.keys()):
-        old, new = (json.dumps(x[key]) if key in x else "absent" for x in (left, right))
+        old, new = (
+            json.dumps(x[key] if key in x else ADDED[key]) if key in x | ADDED else "absent"
+            for x in (left, right)
+        )
         if old != new:
-            yield key, old, new
+            yield MOVED.get(key, key), old, new
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
-    """Returns the configuration a workdir was trained with; InputError where there is none."""
+    """Returns the configuration a workdir was trained with, under this version's keys.
+
+    Raises:
+      InputError: there is none.
+    """
     path = workdir / "config.json"
     try:
         content = json.loads(path.read_text())
@@ -126,7 +126,7 @@ def read_config(workdir: Path) -> dict[str, Any]:
             f"--workdir: {path} is no configuration of a run, which has system, "
             f"{', '.join(sections)}: name another workdir"
         )
-    return content
+    return current_config(content)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -68,8 +68,8 @@ def initial_codebook(
 
 def updated_codebook(
     codebook: Codebook | None,
-    means: jax.Array,
-    log_vars: jax.Array,
+    centers: jax.Array,
+    spreads: jax.Array,
     where: jax.Array,
     step: jax.Array,
     key: jax.Array,
@@ -77,12 +77,12 @@ def updated_codebook(
     settings: CodebookSettings,
     axis_name: str | None,
 ) -> Codebook | None:
-    """Remembers this batch's posterior means and, when due, finds the centres anew.
+    """Remembers this batch's codes without noise and, when due, finds the codebook's centres anew.
 
     Args:
       codebook: the present one.
-      means: [B, Z] posterior means of this device's rows.
-      log_vars: [B, Z] posterior log-variances of them.
+      centers: [B, Z] codes without noise of this device's rows, their posteriors' centres.
+      spreads: [B] their posteriors' spreads, E‖z − centre‖².
       where: [B] valid rows; others are not remembered.
       step: [] the step that is being taken, from 0.
       key: for the seeding of k-means.
@@ -94,7 +94,7 @@ def updated_codebook(
     """
     if codebook is None or codebook.codes is None:
         return codebook
-    seen = jax.lax.stop_gradient((means, jnp.exp(log_vars).sum(-1), where))
+    seen = jax.lax.stop_gradient((centers, spreads, where))
     if axis_name is not None:  # as one array: a gather costs its start more than its bytes
         rows = jnp.column_stack(seen)
         rows = jax.lax.all_gather(rows, axis_name, tiled=True, to="invarying")

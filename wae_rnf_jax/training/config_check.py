@@ -1,7 +1,5 @@
 """What every key of a configuration must be: checked before anything is computed or written."""
 
-import inspect
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -11,158 +9,180 @@ from wae_rnf_jax.data.corpora import SOURCES
 from wae_rnf_jax.data.text import LABELS
 from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS
 from wae_rnf_jax.errors import InputError, did_you_mean
-from wae_rnf_jax.functional.flows import FLOWS
-from wae_rnf_jax.models.features import FEATURES
-from wae_rnf_jax.models.initializers import INITIALIZERS
-from wae_rnf_jax.training.objectives import OBJECTIVES, WITH_CODEBOOK, WITH_FLOW
+from wae_rnf_jax.models.autoencoder import NOT_CONFIGURED, TextAutoencoder
+from wae_rnf_jax.models.decoders import DECODERS
+from wae_rnf_jax.models.encoders import ENCODERS
+from wae_rnf_jax.models.posteriors import POSTERIORS
+from wae_rnf_jax.rules import (
+    FINITE,
+    FROM_0_TO_1,
+    NAME,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SEED,
+    TEXT,
+    Rule,
+    Setting,
+    number,
+    one_of,
+    settings,
+    three,
+    whole,
+)
+from wae_rnf_jax.training.objectives import OBJECTIVES, OF_GAUSSIANS, WITH_CODEBOOK, WITH_FLOW
 from wae_rnf_jax.training.parallel import BACKENDS
-from wae_rnf_jax.training.state import KL_SCHEDULES, centers_from_file
+from wae_rnf_jax.training.procedures import PROCEDURES
+from wae_rnf_jax.training.state import (
+    KL_SCHEDULES,
+    LEARNING_RATES,
+    OPTIMIZERS,
+    centers_from_file,
+)
 
-
-class Rule(NamedTuple):
-    """What a value must be: in words, after "it must be", and as a test."""
-
-    words: str
-    allows: Callable[[Any], bool]
-
-
-def _whole(least: int, most: float = math.inf) -> Rule:
-    words = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
-    return Rule(f"a whole number {words}", lambda v: type(v) is int and least <= v <= most)
-
-
-def _number(words: str, test: Callable[[float], bool]) -> Rule:
-    return Rule(words, lambda v: type(v) in (int, float) and math.isfinite(v) and test(v))
-
-
-def _one_of(*names: str) -> Rule:
-    return Rule(f"one of {', '.join(names)}", lambda v: isinstance(v, str) and v in names)
-
-
-def _three(what: str, item: Rule) -> Rule:
-    """Of the training, validation and test split."""
-    return Rule(
-        f"three {what} (training, validation, test)",
-        lambda v: isinstance(v, tuple | list) and len(v) == 3 and all(map(item.allows, v)),
-    )
-
-
-_SWITCH = Rule("True or False", lambda v: isinstance(v, bool))
-_TEXT = Rule("text", lambda v: isinstance(v, str))
-_NAME = Rule("text, and not empty", lambda v: isinstance(v, str) and bool(v.strip()))
-_SEED = _whole(0, 2**32 - 1)  # of greater ones JAX drops the upper half
-_FINITE = _number("a number", lambda v: True)
-_POSITIVE = _number("above 0", lambda v: v > 0)
-_NOT_NEGATIVE = _number("at least 0", lambda v: v >= 0)
-_SHARE = _number("at least 0 and below 1", lambda v: 0 <= v < 1)
-_FROM_0_TO_1 = _number("from 0 to 1", lambda v: 0 <= v <= 1)
-_INTEGER = Rule("a whole number", lambda v: type(v) is int)
-_ANYTHING = Rule("a value", lambda v: True)
-# An argument without a rule of its own is checked by its annotation.
-_BY_TYPE = {bool: _SWITCH, str: _TEXT, float: _FINITE, int: _INTEGER}
 _SMALLEST_SIZE = len(SPECIAL_WORDS) + 1
+_BELOW_1 = number("above 0 and below 1", lambda v: 0 < v < 1)
 
 _RULES: dict[str, dict[str, Rule]] = {
     "data": {
-        "source": _one_of(*SOURCES),
-        "path": _TEXT,
-        "label": _one_of(*LABELS),
-        "dataset": _TEXT,
-        "text_feature": _NAME,
-        "splits": _three("names", _NAME),
-        "min_count": _whole(1),
+        "source": one_of(*SOURCES),
+        "path": TEXT,
+        "label": one_of(*LABELS),
+        "dataset": TEXT,
+        "text_feature": NAME,
+        "splits": three("names", NAME),
+        "min_count": whole(1),
         "max_size": Rule(
             f"0 (no limit) or a whole number of at least {_SMALLEST_SIZE}, as "
             f"{len(SPECIAL_WORDS)} words are special",
-            lambda v: v == 0 or _whole(_SMALLEST_SIZE).allows(v),
+            lambda v: v == 0 or whole(_SMALLEST_SIZE).allows(v),
         ),
-        "max_words": _whole(0),
-        "vocabulary": _TEXT,
-        "seed": _SEED,
-        "num_sentences": _three("whole numbers of at least 1", _whole(1)),
-        "cache_dir": _NAME,
-        "num_workers": _whole(0),
-        "num_buckets": _whole(1),
+        "max_words": whole(0),
+        "vocabulary": TEXT,
+        "seed": SEED,
+        "num_sentences": three("whole numbers of at least 1", whole(1)),
+        "cache_dir": NAME,
+        "num_workers": whole(0),
+        "num_buckets": whole(1),
     },
     "model": {
-        "embedding_dim": _whole(1),
-        "hidden_dim": _whole(1),
-        "latent_dim": _whole(0),
-        "flow": _one_of(*FLOWS),
-        "num_flow_steps": _whole(0),
-        "batch_norm": _SWITCH,
-        "initial_log_var": _FINITE,
-        "z_every_step": _SWITCH,
-        "tied_output": _SWITCH,
-        "dropout": _SHARE,
-        "word_dropout": _SHARE,
-        "initializer": _one_of(*INITIALIZERS),
-        "cross_entropy_block": _whole(1),
-        "dtype": _one_of("float32", "bfloat16"),
+        name: setting.rule
+        for name, setting in settings(TextAutoencoder, given=NOT_CONFIGURED).items()
     },
     "codebook": {
-        "num_centers": _whole(0),
-        "num_codes": _whole(1),
-        "warm_up": _whole(0),
-        "refresh_every": _whole(0),
-        "num_iterations": _whole(1),
-        "floor": _POSITIVE,
-        "centers_file": _TEXT,
+        "num_centers": whole(0),
+        "num_codes": whole(1),
+        "warm_up": whole(0),
+        "refresh_every": whole(0),
+        "num_iterations": whole(1),
+        "floor": POSITIVE,
+        "centers_file": TEXT,
     },
     "train": {
-        "seed": _SEED,
-        "batch_size": _whole(2),  # the unbiased MMD² compares different sentences
-        "accumulate": _whole(1),
-        "backend": _one_of(*BACKENDS),
-        "num_epochs": _whole(1),
-        "learning_rate": _POSITIVE,
-        "learning_rate_decay": _one_of("none", "linear", "cosine"),
-        "clip_norm": _NOT_NEGATIVE,
-        "eval_every": _whole(0),
-        "checkpoint_every": _whole(0),
-        "log_every": _whole(1),
-        "patience": _whole(0),
-        "select": _one_of("best", "last"),
+        "seed": SEED,
+        "batch_size": whole(2),  # the unbiased MMD² compares different sentences
+        "accumulate": whole(1),
+        "backend": one_of(*BACKENDS),
+        "num_epochs": whole(1),
+        "optimizer": one_of(*OPTIMIZERS),
+        "momentum": number("at least 0 and below 1", lambda v: 0 <= v < 1),
+        "weight_decay": NOT_NEGATIVE,
+        "learning_rate": POSITIVE,
+        "learning_rate_decay": one_of(*LEARNING_RATES),
+        "plateau_factor": _BELOW_1,
+        "plateau_patience": whole(1),
+        "clip_norm": NOT_NEGATIVE,
+        "eval_every": whole(0),
+        "checkpoint_every": whole(0),
+        "log_every": whole(1),
+        "patience": whole(0),
+        "select": one_of("best", "last"),
     },
 }
-# Sections in which one key names a function and the others are its arguments.
+
+
+class _Chosen(NamedTuple):
+    """A section in which one key names a definition and the others are its arguments.
+
+    Attributes:
+      key: that names it.
+      definitions: by their names.
+      given: arguments that come from the run.
+      rules: of arguments whose definition states none, as the pure functions' do.
+    """
+
+    key: str
+    definitions: Mapping[str, Callable]
+    given: tuple[str, ...] = ()
+    rules: Mapping[str, Rule] = {}
+
+    def settings(self, name: str) -> dict[str, Setting]:
+        """The arguments that a definition takes from the configuration."""
+        taken = settings(self.definitions[name], given=self.given)
+        return {k: v._replace(rule=self.rules.get(k, v.rule)) for k, v in taken.items()}
+
+
+_MODULE = ("parent", "name", "embedding_dim", "hidden_dim", "latent_dim", "initializers")
 _CHOICES = {
-    "objective": (
+    "encoder": _Chosen("name", ENCODERS, _MODULE),
+    "posterior": _Chosen(
         "name",
-        OBJECTIVES,
-        {
-            "mmd_weight": _NOT_NEGATIVE,
-            "rnf_weight": _NOT_NEGATIVE,
-            "sharpness": _POSITIVE,
-            "features": _one_of(*FEATURES),
-        },
+        {name: family.module for name, family in POSTERIORS.items()},
+        (*_MODULE, "input_dim", "axis_name"),
     ),
-    "kl_weight": (
+    "decoder": _Chosen("name", DECODERS, _MODULE),
+    "procedure": _Chosen("name", PROCEDURES),
+    "objective": _Chosen("name", OBJECTIVES, ("out", "ctx")),
+    "kl_weight": _Chosen(
         "schedule",
         KL_SCHEDULES,
+        ("steps_per_epoch",),
         {
-            "start": _FINITE,
-            "length": _POSITIVE,
-            "period": _whole(1),
-            "rise": _number("above 0 and at most 1", lambda v: 0 < v <= 1),
-            "maximum": _FROM_0_TO_1,
-            "value": _FROM_0_TO_1,
+            "start": FINITE,
+            "length": POSITIVE,
+            "period": whole(1),
+            "rise": number("above 0 and at most 1", lambda v: 0 < v <= 1),
+            "maximum": FROM_0_TO_1,
+            "value": FROM_0_TO_1,
         },
     ),
 }
-_NOT_CONFIGURED = ("out", "ctx", "steps_per_epoch")  # arguments that come from the run
+
+
+def complete_config(config: ConfigDict) -> None:
+    """Completes the sections that choose a definition, in place.
+
+    Arguments that the definition has defaults for may be left out, and take them. What is left of
+    another definition, where its name was overridden, goes, if it is that one's default.
+
+    Args:
+      config: the whole configuration; what is wrong with it, `check_config` says.
+    """
+    for section, chosen in _CHOICES.items():
+        values = config[section] if section in config else ConfigDict()
+        if values.get(chosen.key) not in chosen.definitions:
+            continue
+        taken = chosen.settings(values[chosen.key])
+        others = [chosen.settings(name) for name in chosen.definitions]
+        with config.unlocked():
+            for key in set(values) - {chosen.key, *taken}:
+                if any(key in other and other[key].default == values[key] for other in others):
+                    del values[key]
+            for key, setting in taken.items():
+                if key not in values and setting.has_default:
+                    values[key] = setting.default
 
 
 def check_config(config: ConfigDict) -> None:
-    """Raises InputError for the first key or value that no run could use, and says what it could.
+    """Completes a configuration and raises InputError for the first key that no run could use.
 
     Args:
-      config: the whole configuration.
+      config: the whole configuration; see `complete_config` for what is added to it.
     """
+    complete_config(config)
     settings = config.to_dict()
     sections = {name: part for name, part in settings.items() if isinstance(part, dict)}
     outside = {name: value for name, value in settings.items() if name not in sections}
-    _check_keys("", outside, {"system": _NAME})
+    _check_keys("", outside, {"system": NAME})
     for name in sections:
         if name not in (*_RULES, *_CHOICES):
             nearest = did_you_mean(name, (*_RULES, *_CHOICES), prefix="--config.")
@@ -172,8 +192,8 @@ def check_config(config: ConfigDict) -> None:
             raise InputError(f"--config.{name} is missing: configs/default.py has every section")
     for name, rules in _RULES.items():
         _check_keys(f"{name}.", sections[name], rules)
-    for name, (choice, choices, rules) in _CHOICES.items():
-        _check_chosen(f"{name}.", sections[name], choice, choices, rules)
+    for name, chosen in _CHOICES.items():
+        _check_chosen(f"{name}.", sections[name], chosen)
     for key, value, rule in _disagreements(**sections):
         raise InputError(f"--config.{key} is {value!r}: {rule}")
     centers_from_file(config)
@@ -194,30 +214,28 @@ def _check_keys(
             raise InputError(f"--config.{prefix}{key} is {value!r}: it must be {rule.words}")
 
 
-def _check_chosen(
-    prefix: str,
-    settings: Mapping[str, Any],
-    choice: str,
-    choices: Mapping[str, Callable],
-    rules: Mapping[str, Rule],
-) -> None:
-    """Checks a section in which one key names a function and the others are its arguments."""
-    which = {choice: _one_of(*choices)}
-    _check_keys(prefix, {k: v for k, v in settings.items() if k == choice}, which)
-    parameters = inspect.signature(choices[settings[choice]]).parameters
-    taken = {
-        name: rules.get(name, _BY_TYPE.get(parameter.annotation, _ANYTHING))
-        for name, parameter in parameters.items()
-        if name not in _NOT_CONFIGURED
-    }
-    takes = f" where {choice} is {settings[choice]} (it takes {', '.join(taken) or 'none'})"
-    _check_keys(prefix, settings, which | taken, takes)
+def _check_chosen(prefix: str, values: Mapping[str, Any], chosen: _Chosen) -> None:
+    """Checks a section in which one key names a definition and the others are its arguments."""
+    key = chosen.key
+    which = {key: one_of(*chosen.definitions)}
+    _check_keys(prefix, {k: v for k, v in values.items() if k == key}, which)
+    taken = {name: setting.rule for name, setting in chosen.settings(values[key]).items()}
+    takes = f" where {key} is {values[key]} (it takes {', '.join(taken) or 'none'})"
+    _check_keys(prefix, values, which | taken, takes)
 
 
-def _disagreements(
-    *, model: dict, objective: dict, kl_weight: dict, codebook: dict, **others: dict
-) -> Iterator[tuple[str, Any, str]]:
-    """Keys whose values do not go together: (key, value, what is wrong)."""
+Disagreement = tuple[str, Any, str]  # key, value, what is wrong
+
+
+def _disagreements(**sections: dict) -> Iterator[Disagreement]:
+    """Keys whose values do not go together."""
+    for part in (_of_latent, _of_posterior, _of_weights, _of_codebook, _of_optimizer):
+        yield from part(**sections)
+
+
+def _of_latent(
+    *, model: dict, objective: dict, codebook: dict, **_: dict
+) -> Iterator[Disagreement]:
     name, latent_dim = objective["name"], model["latent_dim"]
     if (name == "lm") == bool(latent_dim):
         needed = "0" if name == "lm" else "at least 1"
@@ -230,18 +248,48 @@ def _disagreements(
             yield key, value, "objective lm has no latent code and needs 0"
         if not value and name in needing:
             yield key, value, f"objective {name} needs at least 1"
+
+
+def _of_posterior(
+    *, model: dict, posterior: dict, objective: dict, decoder: dict, **_: dict
+) -> Iterator[Disagreement]:
+    family, name = posterior["name"], objective["name"]
+    if family != "gaussian":
+        if model["latent_dim"] < 2:
+            rule = f"posterior {family} lies on the unit sphere and needs at least 2"
+            yield "model.latent_dim", model["latent_dim"], rule
+        if name in OF_GAUSSIANS:
+            rule = f"objective {name} needs posterior gaussian; vae and wae take any"
+            yield "posterior.name", family, rule
+        if model["num_flow_steps"]:
+            rule = "the flow's steps are maps of R^Z, which go with posterior gaussian; "
+            rule += f"posterior {family}, on the unit sphere, needs 0"
+            yield "model.num_flow_steps", model["num_flow_steps"], rule
+    state = hasattr(DECODERS[decoder["name"]], "state_features")
+    if "features" in objective and objective["features"] == "state" and not state:
+        rule = f"decoder {decoder['name']} has no initial state: take fisher, or decoder lstm"
+        yield "objective.features", "state", rule
+
+
+def _of_weights(*, objective: dict, kl_weight: dict, **_: dict) -> Iterator[Disagreement]:
     highest = kl_weight["value" if kl_weight["schedule"] == "constant" else "maximum"]
     if "mmd_weight" in objective and objective["mmd_weight"] < highest:
         rule = f"it must be at least the highest kl_weight, {highest}, which is taken from it"
         yield "objective.mmd_weight", objective["mmd_weight"], rule
-    if codebook["refresh_every"]:
-        if codebook["num_codes"] < codebook["num_centers"]:
-            rule = f"it must be at least num_centers, {codebook['num_centers']}"
-            yield "codebook.num_codes", codebook["num_codes"], rule
-        if codebook["centers_file"]:
-            rule = "it is read for fixed centres alone, so codebook.refresh_every must be 0"
-            yield "codebook.centers_file", codebook["centers_file"], rule
-    dims = model["embedding_dim"], model["hidden_dim"]
-    if model["tied_output"] and dims[0] != dims[1]:
-        rule = "it needs embedding_dim ({}) and hidden_dim ({}) to be equal".format(*dims)
-        yield "model.tied_output", True, rule
+
+
+def _of_codebook(*, codebook: dict, **_: dict) -> Iterator[Disagreement]:
+    if not codebook["refresh_every"]:
+        return
+    if codebook["num_codes"] < codebook["num_centers"]:
+        rule = f"it must be at least num_centers, {codebook['num_centers']}"
+        yield "codebook.num_codes", codebook["num_codes"], rule
+    if codebook["centers_file"]:
+        rule = "it is read for fixed centres alone, so codebook.refresh_every must be 0"
+        yield "codebook.centers_file", codebook["centers_file"], rule
+
+
+def _of_optimizer(*, train: dict, **_: dict) -> Iterator[Disagreement]:
+    for key, reader in (("momentum", "sgd"), ("weight_decay", "adamw")):
+        if train[key] and train["optimizer"] != reader:
+            yield f"train.{key}", train[key], f"it is read where train.optimizer is {reader} alone"

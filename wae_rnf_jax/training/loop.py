@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from wae_rnf_jax.data.batches import num_batches_per_epoch, training_batches
@@ -26,6 +27,7 @@ from wae_rnf_jax.jobs.processes import (
     together,
 )
 from wae_rnf_jax.jobs.signals import SIGNAL, Interrupted, StopSignals
+from wae_rnf_jax.models.autoencoder import text_autoencoder
 from wae_rnf_jax.runs.checkpoint import Checkpoints, NotSaved, Progress, newest_step
 from wae_rnf_jax.runs.lock import sole_use
 from wae_rnf_jax.runs.metrics import MetricsLog
@@ -41,8 +43,8 @@ from wae_rnf_jax.training.parallel import (
     split_rows,
 )
 from wae_rnf_jax.training.profiling import StepTrace, planned_trace
-from wae_rnf_jax.training.state import build_model, build_recipe, initial_state
-from wae_rnf_jax.training.step import Recipe, TrainState
+from wae_rnf_jax.training.state import build_recipe, initial_state
+from wae_rnf_jax.training.step import Recipe, TrainState, after_bound
 from wae_rnf_jax.training.transfer import Transfer, planned_transfer
 from wae_rnf_jax.training.validation import split_metrics
 
@@ -152,7 +154,7 @@ def _opened_run(
     if origin is not None:
         resolved["init_from"] = origin._asdict()
         if newest_step(workdir / "checkpoints") is None:
-            model = build_model(config, corpus.vocabulary.size, axis_name=None)
+            model = text_autoencoder(config.to_dict(), vocab_size=corpus.vocabulary.size)
             transfer = planned_transfer(origin, model, corpus.vocabulary)
     held.enter_context(sole_use(workdir))
     open_workdir(workdir, resolved, corpus)
@@ -183,6 +185,7 @@ class _Trainer:
         )
         self.eval_every = config.train.eval_every or self.steps_per_epoch
         self.save_every = config.train.checkpoint_every or self.eval_every
+        self.highest_kl_weight = _highest(self.recipe.kl_weight, self.num_steps)
         backend = config.train.backend
         make_step = nan_checked_train_step if flags.debug_nans else mapped_train_step
         self.train_step = make_step(self.recipe, backend=backend)
@@ -216,7 +219,8 @@ class _Trainer:
     def run(self) -> None:
         """Steps until the end, the patience or a signal."""
         first = int(self.state.step)
-        if first >= self.num_steps or self._out_of_patience():
+        ended = first >= self.num_steps or self._out_of_patience()
+        if ended and not self._is_due(first):
             if self.own:
                 print(f"{self.workdir}: trained already ({first} steps)")
             return
@@ -240,7 +244,10 @@ class _Trainer:
         )
         try:
             with StopSignals() as signals:
-                self._steps(first, log, trace, signals)
+                if self._is_due(first):  # a signal came before it
+                    self._validate_and_save(first, log, evaluate=True)
+                if not self._out_of_patience():
+                    self._steps(first, log, trace, signals)
         finally:
             trace.close()
             log.close()
@@ -270,8 +277,7 @@ class _Trainer:
             log.add(step, metrics)
             if signum := signals.heard(reduced_signal):
                 self._stop_on_signal(signum, step, log)
-            last = step == self.num_steps
-            evaluate = last or step % self.eval_every == 0
+            last, evaluate = step == self.num_steps, self._is_due(step)
             if evaluate or step % self.save_every == 0:
                 log.flush()
                 self._validate_and_save(step, log, evaluate=evaluate)
@@ -283,12 +289,17 @@ class _Trainer:
         if self.unsaved:
             raise NotSaved(f"{self.unsaved}: make room, and the same command goes on")
 
+    def _is_due(self, step: int) -> bool:
+        """Whether a validation is: of step 0, or one that has been validated, none is."""
+        at_time = step == self.num_steps or step % self.eval_every == 0
+        return at_time and step not in (0, self.progress.validated_step)
+
     def _validate_and_save(self, step: int, log: MetricsLog, *, evaluate: bool) -> None:
         before = self.progress
         best = evaluate and self._validate(step, log)
         self._save(log, best=best)
         if best and self.unsaved:  # on disk, the best is the one before
-            self.progress = before._replace(without_gain=0)
+            self.progress = before._replace(without_gain=0, validated_step=step)
 
     def _save(self, log: MetricsLog, *, best: bool = False) -> None:
         log.wait()  # a resumed run does not write these lines again
@@ -321,22 +332,39 @@ class _Trainer:
     def _validate(self, step: int, log: MetricsLog) -> bool:
         """Measures the bound on the validation split; returns whether it is the best so far.
 
-        Only bounds at λ's maximum are compared: before it, the bound is not what is optimised.
+        Only bounds at λ's maximum are compared, where the procedure allows it: before, the bound is
+        not what is optimised.
         """
         values = self.validation_metrics()
         log.write("valid", step, values)
         log.restart_clock()
-        kl_weight = self.recipe.kl_weight
-        at_maximum = float(kl_weight(step)) >= float(kl_weight(self.num_steps)) - 1e-6
+        procedure = self.recipe.procedure
+        kl_weight = float(self.recipe.kl_weight(procedure.clock(self.state)))
+        comparable = kl_weight >= self.highest_kl_weight - 1e-6 and procedure.selects(self.state)
         bound, best = values["neg_elbo"], self.progress.best_bound
-        is_best = at_maximum and (best is None or bound < best)
+        is_best = comparable and (best is None or bound < best)
         if is_best:
             self.progress = Progress(bound, step, 0)
-        elif at_maximum:
+        elif comparable:
             self.progress = self.progress._replace(without_gain=self.progress.without_gain + 1)
         shown = ", ".join(f"{k} {v:.3f}" for k, v in values.items())
         log.say(f"step {step} (epoch {step / self.steps_per_epoch:.3g}): {shown}")
+        self._after_validation(step, values, comparable=comparable)
         return is_best
+
+    def _after_validation(self, step: int, values: dict[str, float], *, comparable: bool) -> None:
+        """Lowers the learning rate where it is time to, and lets the procedure act."""
+        state, procedure = self.state, self.recipe.procedure
+        if comparable:
+            state = after_bound(state, values["neg_elbo"], recipe=self.recipe)
+        restart = False
+        if procedure.event is not None:
+            state, restart = procedure.event(state, jax.random.fold_in(self.rng, 1), values)
+        if state is not self.state:
+            self.state = replicate(jax.device_get(state))
+        if restart:
+            self.progress = Progress()
+        self.progress = self.progress._replace(validated_step=step)
 
     def validation_metrics(self) -> dict[str, float]:
         """Returns the `split_metrics` of the validation split."""
@@ -348,3 +376,8 @@ class _Trainer:
             batch_size=self.config.train.batch_size,
             num_buckets=self.config.data.num_buckets,
         )
+
+
+def _highest(schedule: Callable, num_steps: int) -> float:
+    """The highest value of a schedule over a run."""
+    return float(jnp.max(jax.vmap(schedule)(jnp.arange(num_steps + 1))))

@@ -9,23 +9,24 @@ list it in `OBJECTIVES`, name it in a config. Its keyword arguments are the conf
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional.gaussian import gaussian_kl, gaussian_log_prob, gaussian_sample
+from wae_rnf_jax.functional.distributions import sampled_kl
 from wae_rnf_jax.functional.kernels import multi_scale_imq_kernel
 from wae_rnf_jax.functional.losses import (
     attract_regularizer,
-    flow_kl,
     match_regularizer,
     repel_regularizer,
 )
 from wae_rnf_jax.functional.mmd import mmd_squared_unbiased
 from wae_rnf_jax.functional.riemannian import rbf_log_magnification
-from wae_rnf_jax.functional.sequences import example_normal
 from wae_rnf_jax.models.autoencoder import ForwardPass
+from wae_rnf_jax.models.features import FEATURES
+from wae_rnf_jax.rules import NotNegative, Positive, one_of
 from wae_rnf_jax.training.codebook import Codebook
 
 # Codes compared at a time: batches up to this size, over all devices, are compared at once.
@@ -53,14 +54,13 @@ class Context(NamedTuple):
             total, count = jax.lax.psum((total, count), self.axis_name)
         return total / jnp.maximum(count, 1)
 
-    def prior_draws(self, dim: int) -> jax.Array:
+    def prior_draws(self, out: ForwardPass) -> jax.Array:
         """Returns draws from the prior, [B, Z]."""
-        return example_normal(_branch(self.keys, 0), (dim,))
+        return out.posterior.prior.sample(_branch(self.keys, 0))
 
     def posterior_draws(self, out: ForwardPass) -> jax.Array:
         """Returns draws from q0(z0|x) other than the one decoded, [B, Z]."""
-        noise = example_normal(_branch(self.keys, 1), (out.mean.shape[-1],))
-        return gaussian_sample(out.mean, out.log_var, noise)
+        return out.posterior.sample(_branch(self.keys, 1))
 
 
 def _branch(keys: jax.Array, purpose: int) -> jax.Array:
@@ -68,17 +68,18 @@ def _branch(keys: jax.Array, purpose: int) -> jax.Array:
 
 
 def kl_divergence(out: ForwardPass) -> jax.Array:
-    """KL(q(zk|x) ‖ N(0, I)), [B]: analytic without a flow, one Monte Carlo draw with one."""
+    """KL(q(zk|x) ‖ prior), [B]: analytic without a flow, one Monte Carlo draw with one."""
     if out.log_dets.shape[0]:
-        return flow_kl(out.z0, out.zk, out.mean, out.log_var, out.log_det)
-    return gaussian_kl(out.mean, out.log_var)
+        return sampled_kl(out.posterior, out.z0, out.zk, out.log_det)
+    return out.posterior.kl()
 
 
-def _mmd_squared(codes: jax.Array, ctx: Context) -> jax.Array:
+def _mmd_squared(codes: jax.Array, out: ForwardPass, ctx: Context) -> jax.Array:
+    scale = out.posterior.prior.mean_squared_distance
     return mmd_squared_unbiased(
         codes,
-        ctx.prior_draws(codes.shape[-1]),
-        kernel=multi_scale_imq_kernel,
+        ctx.prior_draws(out),
+        kernel=partial(multi_scale_imq_kernel, mean_squared_distance=scale),
         where=ctx.where,
         axis_name=ctx.axis_name,
         block_size=_MMD_BLOCK,
@@ -95,16 +96,18 @@ def vae(out: ForwardPass, ctx: Context) -> Terms:
     return {"rec": (1.0, out.nll), "kl": (ctx.kl_weight, kl_divergence(out))}
 
 
-def wae(out: ForwardPass, ctx: Context, *, mmd_weight: float) -> Terms:
+def wae(out: ForwardPass, ctx: Context, *, mmd_weight: NotNegative) -> Terms:
     """Wasserstein autoencoder (Tolstikhin et al. 2018) with the paper's share of KL.
 
     rec + λ·KL + (mmd_weight − λ)·MMD²(zk, prior); with flow steps in the model it is `wae_nf`.
     """
-    mmd = _mmd_squared(out.zk, ctx)
+    mmd = _mmd_squared(out.zk, out, ctx)
     return {**vae(out, ctx), "mmd": (mmd_weight - ctx.kl_weight, mmd)}
 
 
-def wae_rnf(out: ForwardPass, ctx: Context, *, mmd_weight: float, rnf_weight: float) -> Terms:
+def wae_rnf(
+    out: ForwardPass, ctx: Context, *, mmd_weight: NotNegative, rnf_weight: NotNegative
+) -> Terms:
     """`wae` with a flow whose volume change follows the RBF metric of the codes (`match`)."""
     # Before the first refresh there is no metric to match.
     active = ctx.codebook.ready.astype(out.z0.dtype)
@@ -116,7 +119,12 @@ def wae_rnf(out: ForwardPass, ctx: Context, *, mmd_weight: float, rnf_weight: fl
 
 
 def wae_rnf_pullback(
-    out: ForwardPass, ctx: Context, *, mmd_weight: float, rnf_weight: float, features: str
+    out: ForwardPass,
+    ctx: Context,
+    *,
+    mmd_weight: NotNegative,
+    rnf_weight: NotNegative,
+    features: Annotated[str, one_of(*FEATURES)],
 ) -> Terms:
     """`wae` with a flow that evens out the magnification of the whole map from z0 to text.
 
@@ -151,7 +159,12 @@ def _match(out: ForwardPass, ctx: Context, magnification: jax.Array, *, weight) 
 
 
 def wae_rnf_attract(
-    out: ForwardPass, ctx: Context, *, mmd_weight: float, rnf_weight: float, sharpness: float
+    out: ForwardPass,
+    ctx: Context,
+    *,
+    mmd_weight: NotNegative,
+    rnf_weight: NotNegative,
+    sharpness: Positive,
 ) -> Terms:
     """`wae` with a flow whose inputs are drawn to the centres of the codes."""
     rnf = attract_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
@@ -160,7 +173,12 @@ def wae_rnf_attract(
 
 
 def wae_rnf_repel(
-    out: ForwardPass, ctx: Context, *, mmd_weight: float, rnf_weight: float, sharpness: float
+    out: ForwardPass,
+    ctx: Context,
+    *,
+    mmd_weight: NotNegative,
+    rnf_weight: NotNegative,
+    sharpness: Positive,
 ) -> Terms:
     """`wae` with a flow whose inputs are driven from the centres of the codes."""
     rnf = repel_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
@@ -168,25 +186,29 @@ def wae_rnf_repel(
     return {**wae(out, ctx, mmd_weight=mmd_weight), "rnf": (active, rnf)}
 
 
-def wae_paper(out: ForwardPass, ctx: Context, *, mmd_weight: float) -> Terms:
+def wae_paper(out: ForwardPass, ctx: Context, *, mmd_weight: NotNegative) -> Terms:
     """The paper's code without a flow: MMD² on a fresh draw of z0."""
-    mmd = _mmd_squared(ctx.posterior_draws(out), ctx)
+    mmd = _mmd_squared(ctx.posterior_draws(out), out, ctx)
     return {**vae(out, ctx), "mmd": (mmd_weight - ctx.kl_weight, mmd)}
 
 
-def wae_nf_paper(out: ForwardPass, ctx: Context, *, mmd_weight: float) -> Terms:
+def wae_nf_paper(out: ForwardPass, ctx: Context, *, mmd_weight: NotNegative) -> Terms:
     """The paper's code with a flow: the log-det stands outside λ, the MMD² before the flow."""
-    base = gaussian_log_prob(out.z0, out.mean, out.log_var)
-    zeros = jnp.zeros_like(out.zk)
+    posterior = out.posterior
     return {
         **wae_paper(out, ctx, mmd_weight=mmd_weight),
-        "kl": (ctx.kl_weight, base - gaussian_log_prob(out.zk, zeros, zeros)),
+        "kl": (ctx.kl_weight, posterior.log_prob(out.z0) - posterior.prior.log_prob(out.zk)),
         "log_det": (-1.0, out.log_det),
     }
 
 
 def wae_rnf_paper(
-    out: ForwardPass, ctx: Context, *, mmd_weight: float, rnf_weight: float, sharpness: float
+    out: ForwardPass,
+    ctx: Context,
+    *,
+    mmd_weight: NotNegative,
+    rnf_weight: NotNegative,
+    sharpness: Positive,
 ) -> Terms:
     """The paper's code: `repel` from fixed centres, summed over the layers' inputs."""
     rnf = repel_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
@@ -219,3 +241,4 @@ OBJECTIVES: dict[str, Objective] = {
 # Those that mean nothing without flow steps, and without centres of the codes.
 WITH_CODEBOOK = {"wae_rnf", "wae_rnf_attract", "wae_rnf_repel", "wae_rnf_paper"}
 WITH_FLOW = WITH_CODEBOOK | {"wae_rnf_pullback", "wae_nf_paper"}
+OF_GAUSSIANS = WITH_FLOW | {"wae_paper"}  # and those that mean nothing on a sphere

@@ -11,16 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from ml_collections import ConfigDict
+from optax.contrib import reduce_on_plateau
 
+from wae_rnf_jax.choices import Choice
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.functional.schedules import (
     cyclical_annealing,
     linear_annealing,
     paper_annealing,
 )
-from wae_rnf_jax.models.autoencoder import TextAutoencoder
+from wae_rnf_jax.models.autoencoder import TextAutoencoder, text_autoencoder
 from wae_rnf_jax.training.codebook import CodebookSettings, initial_codebook
 from wae_rnf_jax.training.objectives import OBJECTIVES
+from wae_rnf_jax.training.procedures import PROCEDURES
 from wae_rnf_jax.training.step import Recipe, TrainState
 
 KL_SCHEDULES = {
@@ -31,15 +34,26 @@ KL_SCHEDULES = {
 }
 
 
-def build_model(config: ConfigDict, vocab_size: int, *, axis_name: str | None) -> TextAutoencoder:
-    """Returns the model; the arguments are those of `build_recipe`."""
-    return TextAutoencoder(vocab_size=vocab_size, axis_name=axis_name, **config.model.to_dict())
+# Directions in which an optimiser steps; the learning rate is multiplied to them.
+OPTIMIZERS = {
+    "adam": lambda train: optax.scale_by_adam(),
+    "adamw": lambda train: optax.chain(
+        optax.scale_by_adam(), optax.add_decayed_weights(train.weight_decay)
+    ),
+    "sgd": lambda train: optax.trace(train.momentum) if train.momentum else optax.identity(),
+}
+LEARNING_RATES = {  # peak, steps of the run -> schedule
+    "none": lambda rate, num_steps: optax.constant_schedule(rate),
+    "plateau": lambda rate, num_steps: optax.constant_schedule(rate),
+    "linear": lambda rate, num_steps: optax.linear_schedule(rate, 0.0, num_steps),
+    "cosine": optax.cosine_decay_schedule,
+}
 
 
 def build_recipe(
     config: ConfigDict, vocab_size: int, *, steps_per_epoch: int, axis_name: str | None
 ) -> Recipe:
-    """Returns model, objective, schedules and optimiser of a run.
+    """Returns model, objective, schedules, optimiser and procedure of a run.
 
     Args:
       config: the whole configuration, checked.
@@ -47,15 +61,18 @@ def build_recipe(
       steps_per_epoch: batches in one pass over the training split.
       axis_name: mapped axis of the batch, or None.
     """
-    objective_arguments = config.objective.to_dict()
-    objective = OBJECTIVES[objective_arguments.pop("name")]
+    train, objective = config.train, Choice.of(config.objective)
+    rate = LEARNING_RATES[train.learning_rate_decay]
     return Recipe(
-        model=build_model(config, vocab_size, axis_name=axis_name),
-        objective=partial(objective, **objective_arguments),
+        model=text_autoencoder(config.to_dict(), vocab_size=vocab_size, axis_name=axis_name),
+        objective=partial(OBJECTIVES[objective.name], **dict(objective.arguments)),
         kl_weight=_kl_schedule(config, steps_per_epoch),
-        optimizer=_optimizer(config, config.train.num_epochs * steps_per_epoch),
+        optimizer=_optimizer(config),
+        learning_rate=rate(train.learning_rate, train.num_epochs * steps_per_epoch),
+        plateau=_plateau(config),
+        procedure=Choice.of(config.procedure).build(PROCEDURES),
         codebook=_codebook_settings(config),
-        accumulate=config.train.accumulate,
+        accumulate=train.accumulate,
     )
 
 
@@ -75,6 +92,8 @@ def initial_state(config: ConfigDict, recipe: Recipe, rng: jax.Array) -> TrainSt
         params=variables["params"],
         batch_stats=variables.get("batch_stats", {}),
         opt_state=recipe.optimizer.init(variables["params"]),
+        plateau=recipe.plateau.init(variables["params"]) if recipe.plateau else optax.EmptyState(),
+        procedure=recipe.procedure.init(variables["params"]),
         codebook=initial_codebook(recipe.codebook, dim, _fixed_centers(config, rng)),
     )
 
@@ -87,16 +106,17 @@ def _kl_schedule(config: ConfigDict, steps_per_epoch: int):
     return KL_SCHEDULES[name](**arguments)
 
 
-def _optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
-    rate, decay = config.train.learning_rate, config.train.learning_rate_decay
-    schedules = {
-        "none": optax.constant_schedule(rate),
-        "linear": optax.linear_schedule(rate, 0.0, num_steps),
-        "cosine": optax.cosine_decay_schedule(rate, num_steps),
-    }
+def _optimizer(config: ConfigDict) -> optax.GradientTransformation:
     clip = config.train.clip_norm
     clipping = optax.clip_by_global_norm(clip) if clip else optax.identity()
-    return optax.chain(clipping, optax.adam(schedules[decay]))
+    return optax.chain(clipping, OPTIMIZERS[config.train.optimizer](config.train))
+
+
+def _plateau(config: ConfigDict) -> optax.GradientTransformationExtraArgs | None:
+    train = config.train
+    if train.learning_rate_decay != "plateau":
+        return None
+    return reduce_on_plateau(factor=train.plateau_factor, patience=train.plateau_patience)
 
 
 def _codebook_settings(config: ConfigDict) -> CodebookSettings:

@@ -1,15 +1,17 @@
-"""The pure training and evaluation steps.
+"""What a training step is made of, and the evaluation step: pure functions.
 
 Letters: B rows of a batch on this device, D devices, Z latent.
 
-Both are functions of (state, batch, rng) and a static `Recipe`; with `axis_name` they are one
-device's share of a mapped step. Means are the local sum times D over the global count, so that the
-mean over devices is the mean over sentences, whatever rows a device holds.
+A procedure (`procedures/`) composes its step of what stands here: the differentiated objective of a
+batch, an update of all parameters or of some, and the state that follows. All are functions of
+(state, batch, rng) and a static `Recipe`; with `axis_name` they are one device's share of a mapped
+step. Means are the local sum times D over the global count, so that the mean over devices is the
+mean over sentences, whatever rows a device holds.
 """
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -17,10 +19,11 @@ import jax.numpy as jnp
 import optax
 
 from wae_rnf_jax.functional._arrays import match_varying
-from wae_rnf_jax.functional.gaussian import gaussian_kl
+from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior
 from wae_rnf_jax.functional.pullback import pullback_log_magnification
 from wae_rnf_jax.functional.sequences import example_keys
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
+from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.models.features import code_features
 from wae_rnf_jax.training.codebook import Codebook, CodebookSettings, updated_codebook
 from wae_rnf_jax.training.objectives import (
@@ -42,6 +45,28 @@ class TrainState:
     batch_stats: dict
     opt_state: optax.OptState
     codebook: Codebook | None
+    plateau: optax.OptState = optax.EmptyState()  # what the learning rate's lowering remembers
+    procedure: Any = None  # what the procedure keeps, a pytree
+
+
+class Procedure(NamedTuple):
+    """A way of training: what becomes of a batch, and of a validation.
+
+    Attributes:
+      init: params -> what the procedure keeps in `TrainState.procedure`, a pytree of arrays.
+      step: (state, batch, rng, *, recipe, axis_name) -> (state, metrics): one batch of the plan,
+        after which `state.step` is one higher, whatever was updated.
+      clock: state -> the number of steps, [], that λ and the learning rate count.
+      selects: state -> whether a validation may find the best model, or cost patience.
+      event: (state, key, metrics) -> (state, restart), on the host, after a validation. The best
+        model and the patience so far are forgotten where `restart` is true. None: nothing happens.
+    """
+
+    init: Callable[[dict], Any]
+    step: Callable[..., tuple[TrainState, Metrics]]
+    clock: Callable[[TrainState], jax.Array]
+    selects: Callable[[TrainState], bool]
+    event: Callable[..., tuple[TrainState, bool]] | None
 
 
 class Recipe(NamedTuple):
@@ -49,8 +74,11 @@ class Recipe(NamedTuple):
 
     model: TextAutoencoder
     objective: Objective
-    kl_weight: Callable[[jax.Array], jax.Array]  # optax schedule of λ
-    optimizer: optax.GradientTransformation
+    kl_weight: Callable[[jax.Array], jax.Array]  # optax schedule of λ, over the procedure's clock
+    optimizer: optax.GradientTransformation  # to a direction; the rate is multiplied to it
+    learning_rate: Callable[[jax.Array], jax.Array]  # optax schedule, over the procedure's clock
+    plateau: optax.GradientTransformationExtraArgs | None  # lowers the rate when bounds stall
+    procedure: Procedure
     codebook: CodebookSettings
     accumulate: int  # micro-batches that a step takes its batch in
 
@@ -89,15 +117,13 @@ def _log_magnification(
 ) -> jax.Array:
     """½ log|G| at codes [B, Z], each teacher-forced on its own sentence; no gradient: [B]."""
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    model = model.clone(dtype="float32")  # rounded derivatives would blur the metric
+    # In float32: rounded derivatives would blur the metric.
+    bound = BoundModel(model.clone(dtype="float32"), variables)
 
     def of_example(example: tuple[jax.Array, ...]) -> jax.Array:
         z, tokens, length = example
         return pullback_log_magnification(
-            lambda z: code_features(
-                model, variables, z, tokens[None], length[None], features=features
-            ),
-            z,
+            lambda z: code_features(bound, z, tokens[None], length[None], features=features), z
         )
 
     # One at a time: the Jacobian of a sentence's features holds T·V·Z numbers.
@@ -110,7 +136,7 @@ class _RowsOutcome(NamedTuple):
 
     sums: tuple[jax.Array, Metrics, dict]  # of loss, metrics and gradient, weighed for the batch
     batch_stats: dict
-    codes: tuple[jax.Array, jax.Array]  # mean and log_var [rows, Z]
+    codes: tuple[jax.Array, jax.Array]  # the posteriors' centres [rows, Z] and spreads [rows]
 
 
 def _over_micro_batches(
@@ -141,26 +167,65 @@ def _over_micro_batches(
     return _RowsOutcome(sums, batch_stats, codes)
 
 
+class Gradient(NamedTuple):
+    """The differentiated objective of a batch, over all devices.
+
+    Attributes:
+      loss: [].
+      metrics: its terms, and what else is reported of a batch; means over the global batch.
+      grads: of all parameters.
+      batch_stats: as the batch left them.
+      codes: this device's posteriors' centres [B, Z] and spreads [B].
+    """
+
+    loss: jax.Array
+    metrics: Metrics
+    grads: dict
+    batch_stats: dict
+    codes: tuple[jax.Array, jax.Array]
+
+
 def train_step(
     state: TrainState, batch: Batch, rng: jax.Array, *, recipe: Recipe, axis_name: str | None = None
 ) -> tuple[TrainState, Metrics]:
-    """One step of gradient descent on the objective.
+    """One step of the recipe's procedure.
 
     Args:
       state: the present state, the same on every device.
       batch: tokens [B, L], lengths [B], index [B], where [B]: this device's rows.
       rng: the run's key; the step and each row's index are folded in.
-      recipe: model, objective, schedules and optimiser; `accumulate` divides B.
+      recipe: model, objective, schedules, optimiser, procedure; `accumulate` divides B.
       axis_name: mapped axis of the batch, or None.
 
     Returns:
       The next state and the metrics, means over the global batch.
     """
+    return recipe.procedure.step(state, batch, rng, recipe=recipe, axis_name=axis_name)
+
+
+def step_keys(state: TrainState, rng: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the keys of a step's examples and of its codebook."""
+    example_root, codebook_key = jax.random.split(jax.random.fold_in(rng, state.step))
+    return example_root, codebook_key
+
+
+def objective_gradient(
+    state: TrainState, batch: Batch, rng: jax.Array, *, recipe: Recipe, axis_name: str | None
+) -> Gradient:
+    """Differentiates the objective of a batch by all parameters.
+
+    Args:
+      state: the present state, the same on every device.
+      batch: this device's rows, as for `train_step`.
+      rng: the run's key.
+      recipe: `accumulate` divides B.
+      axis_name: mapped axis of the batch, or None.
+    """
     axis = _Axis(axis_name)
     where = batch["where"]
     num_sentences = axis.sum(where.sum())
-    example_root, codebook_key = jax.random.split(jax.random.fold_in(rng, state.step))
-    kl_weight = jnp.asarray(recipe.kl_weight(state.step), jnp.float32)
+    example_root, _ = step_keys(state, rng)
+    kl_weight = jnp.asarray(recipe.kl_weight(recipe.procedure.clock(state)), jnp.float32)
     # Each device differentiates by a copy of its own, and its gradient is that of the sum of all
     # devices' losses, in every kind of mapping: one mean over devices follows. By the replicated
     # parameters, shard_map would reduce the gradient at every use of a parameter.
@@ -184,16 +249,6 @@ def train_step(
 
     whole = _over_micro_batches(outcome, state.batch_stats, batch, recipe.accumulate)
     loss, values, grads = axis.mean(whole.sums)
-    updates, opt_state = recipe.optimizer.update(grads, state.opt_state, state.params)
-    codebook = updated_codebook(
-        state.codebook,
-        *whole.codes,
-        where,
-        state.step,
-        codebook_key,
-        settings=recipe.codebook,
-        axis_name=axis_name,
-    )
     metrics = {
         "loss": loss,
         **values,
@@ -202,14 +257,57 @@ def train_step(
         "num_sentences": num_sentences,
         "num_tokens": axis.sum(jnp.where(where, batch["lengths"] + 1, 0).sum()),
     }
-    next_state = state.replace(
-        step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
-        batch_stats=whole.batch_stats,
-        opt_state=opt_state,
-        codebook=codebook,
+    return Gradient(loss, metrics, grads, whole.batch_stats, whole.codes)
+
+
+def updated_params(
+    state: TrainState, grads: dict, *, recipe: Recipe
+) -> tuple[dict, optax.OptState]:
+    """Takes the optimiser's step from a gradient.
+
+    Args:
+      state: the present state.
+      grads: of all parameters.
+      recipe: the optimiser gives the direction, the schedule the rate.
+
+    Returns:
+      All parameters and the optimiser's state after it.
+    """
+    updates, opt_state = recipe.optimizer.update(grads, state.opt_state, state.params)
+    rate = -recipe.learning_rate(recipe.procedure.clock(state))
+    if recipe.plateau is not None:
+        rate = rate * state.plateau.scale
+    updates = jax.tree.map(lambda update: jnp.asarray(rate, update.dtype) * update, updates)
+    return optax.apply_updates(state.params, updates), opt_state
+
+
+def after_bound(state: TrainState, bound: float, *, recipe: Recipe) -> TrainState:
+    """Returns the state after a validation bound that others may be compared with."""
+    if recipe.plateau is None:
+        return state
+    return state.replace(plateau=recipe.plateau.update({}, state.plateau, value=bound)[1])
+
+
+def next_codebook(
+    state: TrainState,
+    codes: tuple[jax.Array, jax.Array],
+    batch: Batch,
+    rng: jax.Array,
+    *,
+    recipe: Recipe,
+    axis_name: str | None,
+) -> Codebook | None:
+    """Returns the codebook after a step whose posteriors had these centres and spreads."""
+    _, codebook_key = step_keys(state, rng)
+    return updated_codebook(
+        state.codebook,
+        *codes,
+        batch["where"],
+        state.step,
+        codebook_key,
+        settings=recipe.codebook,
+        axis_name=axis_name,
     )
-    return next_state, metrics
 
 
 def _loss(
@@ -248,12 +346,13 @@ def _loss(
             value = match_varying(share * value, where)
         values[name] = value
         loss = loss + weight * value
-    return loss, (values, updates.get("batch_stats", {}), (out.mean, out.log_var))
+    codes = out.posterior.center, out.posterior.spread
+    return loss, (values, updates.get("batch_stats", {}), codes)
 
 
 def eval_step(
     state: TrainState, batch: Batch, rng: jax.Array, *, recipe: Recipe, axis_name: str | None = None
-) -> tuple[Metrics, dict[str, jax.Array]]:
+) -> tuple[Metrics, tuple[jax.Array, Posterior]]:
     """The bound of a batch, dropout off, one draw of the code a sentence.
 
     Args:
@@ -264,8 +363,9 @@ def eval_step(
       axis_name: mapped axis of the batch, or None.
 
     Returns:
-      Sums over the valid rows of the global batch: neg_elbo, rec, kl, kl_base (nats), with their
-      denominators num_sentences and num_tokens; and this device's z0, mean, log_var [B, Z].
+      Sums over the valid rows of the global batch: neg_elbo, rec, kl (nats) and, of a Gaussian,
+      kl_base, with their denominators num_sentences and num_tokens; and of this device's rows, z0
+      [B, Z] and the posterior.
     """
     axis = _Axis(axis_name)
     keys = example_keys(rng, batch["index"])
@@ -275,10 +375,11 @@ def eval_step(
         "neg_elbo": out.nll + kl,
         "rec": out.nll,
         "kl": kl,
-        "kl_base": gaussian_kl(out.mean, out.log_var),
         "num_sentences": jnp.ones_like(out.nll),
         "num_tokens": batch["lengths"] + 1,
     }
+    if isinstance(out.posterior, DiagonalGaussian):
+        per_row["kl_base"] = out.posterior.kl()
     where = batch["where"]
     sums = {name: axis.sum(jnp.where(where, v, 0).sum()) for name, v in per_row.items()}
-    return sums, {"z0": out.z0, "mean": out.mean, "log_var": out.log_var}
+    return sums, (out.z0, out.posterior)

@@ -26,11 +26,20 @@ from wae_rnf_jax.training.state import initial_variables
 from wae_rnf_jax.training.step import TrainState
 
 # The axis of V in what has one entry a word.
-VOCABULARY_AXES = {"embedding": 0, "decoder/output_kernel": 1, "decoder/output_bias": 0}
+VOCABULARY_AXES = {
+    "embedding": 0,
+    "encoder_embedding": 0,
+    "output_layer/kernel": 1,
+    "output_layer/bias": 0,
+}
 # Settings of the model that shapes are made of.
-SIZES = ("embedding_dim", "hidden_dim", "latent_dim", "num_flow_steps")
+SIZES = ("model.embedding_dim", "model.hidden_dim", "model.latent_dim", "model.num_flow_steps")
 # Settings under which the same numbers of a module mean something else.
-MEANINGS = {"flow_stack": "flow", "posterior": "initial_log_var"}
+MEANINGS = {
+    "flow_stack": "model.flow",
+    "posterior": "posterior.initial_log_var",
+    "decoder": "decoder.dilations",
+}
 
 
 class Transfer(NamedTuple):
@@ -110,7 +119,7 @@ def planned_transfer(origin: Origin, model: TextAutoencoder, vocabulary: Vocabul
         source = load_trained_model(local_workdir(origin.workdir))
     except InputError as error:
         raise InputError(str(error).replace("--workdir:", "--init_from:", 1)) from error
-    there = flatten_dict(source.variables, sep="/")
+    there = flatten_dict(source.model.variables, sep="/")
     shapes = jax.eval_shape(partial(initial_variables, model), jax.random.key(0))
     here = flatten_dict(shapes, sep="/")
     common = [name for name in here if name in there]
@@ -127,7 +136,7 @@ def planned_transfer(origin: Origin, model: TextAutoencoder, vocabulary: Vocabul
         if not origin.parts or any(_within(name, part) for part in origin.parts)
     ]
     for name in taken:
-        _check_fit(name, origin, there[name].shape, here[name].shape, source.model, model)
+        _check_fit(name, origin, there[name].shape, here[name].shape, source.model.module, model)
     ids = {word: number for number, word in enumerate(source.corpus.vocabulary.words)}
     return Transfer(
         workdir=origin.workdir,
@@ -163,13 +172,13 @@ def _check_fit(
         if axis != VOCABULARY_AXES.get(path)
     ]
     differing = [
-        (key, getattr(old, key), getattr(new, key))
+        (key, _setting(old, key), _setting(new, key))
         for key in (*SIZES, MEANINGS.get(path.partition("/")[0]))
-        if key and getattr(old, key) != getattr(new, key)
+        if key and _setting(old, key) != _setting(new, key)
     ]
     # A kernel's axis is a multiple of the size it comes from, the same one in both models.
     reasons = [
-        f"model.{key} is {a!r} there and {b!r} here"
+        f"{key} is {a!r} there and {b!r} here"
         for key, a, b in differing
         if key not in SIZES or any(m != n and m * b == n * a for m, n in pairs)
     ]
@@ -180,6 +189,14 @@ def _check_fit(
             f"--init_from: {path} of {origin.workdir} does not fit ({'; '.join(reasons)}): give "
             "the new model the same values, or name other parts with --init_parts"
         )
+
+
+def _setting(model: TextAutoencoder, key: str) -> Any:
+    """The value of a configuration's key that the model was built with, None where it has none."""
+    section, _, name = key.partition(".")
+    if section == "model":
+        return getattr(model, name)
+    return dict(getattr(model, f"{section}_choice").arguments).get(name)
 
 
 def _in_short(paths: Sequence[str], others: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The bound on a split, while a run trains."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,12 @@ import numpy as np
 
 from wae_rnf_jax.data.batches import split_batches
 from wae_rnf_jax.data.tokens import TokenSplit
-from wae_rnf_jax.functional.estimators import active_units, gaussian_mutual_information
+from wae_rnf_jax.functional.distributions import Posterior
+from wae_rnf_jax.functional.estimators import (
+    active_threshold,
+    active_units,
+    mutual_information,
+)
 from wae_rnf_jax.jobs.processes import gathered_rows
 from wae_rnf_jax.training.parallel import split_rows
 from wae_rnf_jax.training.step import TrainState
@@ -34,7 +40,7 @@ def split_metrics(
       num_buckets: lengths to pad to at most.
     """
     sums: dict[str, float] = {}
-    codes: list[dict[str, np.ndarray]] = []
+    codes: list[Any] = []
     for batch in split_batches(
         split,
         batch_size=batch_size,
@@ -45,25 +51,33 @@ def split_metrics(
         totals, of_rows = jax.device_get(eval_step(state, split_rows(batch), rng))
         for name, value in totals.items():
             sums[name] = sums.get(name, 0.0) + float(value)
-        where = batch["where"]  # by its length, as codes may have no dimension
-        rows = {k: v.reshape(len(where), v.shape[-1]) for k, v in of_rows.items()}
-        codes.append({**rows, "where": where})
+        codes.append((_flat_rows(of_rows, len(batch["where"])), batch["where"]))
     sentences, tokens = sums.pop("num_sentences"), sums.pop("num_tokens")
     values = {name: total / sentences for name, total in sums.items()}
     values["ppl"] = float(np.exp(sums["neg_elbo"] / tokens))
-    if codes[0]["z0"].shape[-1]:
-        z0, mean, log_var = _all_codes(codes)
-        mi = gaussian_mutual_information(z0, mean, log_var, block_size=256)
-        values["mi"], values["au"] = float(mi), float(active_units(mean))
+    (z0, _), _ = codes[0]
+    if z0.shape[-1]:
+        z0, posterior = _all_codes(codes)
+        values["mi"] = float(mutual_information(z0, posterior, block_size=256))
+        values["au"] = float(active_units(posterior.center, active_threshold(posterior.prior)))
     return values
 
 
-def _all_codes(batches: list[dict[str, np.ndarray]]) -> tuple[jax.Array, ...]:
-    """z0, mean and log_var [N, Z] of all sentences, in one order on any number of processes.
+def _flat_rows(of_rows: Any, num_rows: int) -> Any:
+    """Undoes the split over devices of z0 [.., Z] and a posterior, whose leaves end like it.
+
+    Rows by their number, as codes may have no dimension.
+    """
+    z0, posterior = of_rows
+    lead = z0.ndim - 1  # [B] or [D, B/D]
+    return jax.tree.map(lambda x: x.reshape(num_rows, *x.shape[lead:]), (z0, posterior))
+
+
+def _all_codes(batches: list[Any]) -> tuple[jax.Array, Posterior]:
+    """z0 [N, Z] and the posteriors of all sentences, in one order on any number of processes.
 
     Args:
-      batches: of each, the codes of this process's rows, [B, Z], and `where` [B].
+      batches: of each, z0 and posterior of this process's rows, and `where` [B].
     """
-    names = ("z0", "mean", "log_var")
-    rows = gathered_rows({k: np.stack([b[k] for b in batches]) for k in (*names, "where")})
-    return tuple(jnp.asarray(rows[name][rows["where"]]) for name in names)
+    rows, where = gathered_rows(jax.tree.map(lambda *leaves: np.stack(leaves), *batches))
+    return jax.tree.map(lambda x: jnp.asarray(x[where]), rows)

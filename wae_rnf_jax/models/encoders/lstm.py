@@ -18,6 +18,11 @@ class LSTMEncoder(nn.Module):
     hidden_dim: int
     initializers: Initializers = DEFAULT
 
+    @property
+    def summary_dim(self) -> int:
+        """Size of the summary, 2·H."""
+        return 2 * self.hidden_dim
+
     @nn.compact
     def __call__(self, embedded: jax.Array, lengths: jax.Array) -> jax.Array:
         """Args: embedded [B, T, E]; lengths [B] of valid steps, at least 1. Returns [B, 2H]."""

@@ -1,13 +1,24 @@
-"""The Gaussian posterior's two heads and the optional batch normalisation of their outputs.
+"""Posteriors by name: the heads that make them of a sentence's summary.
 
 Letters: B batch, F features, Z latent.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional.distributions import (
+    DiagonalGaussian,
+    Prior,
+    StandardNormal,
+    UniformSphere,
+    VonMisesFisher,
+)
 from wae_rnf_jax.models.initializers import DEFAULT, Initializers
+from wae_rnf_jax.rules import Finite, Positive, Switch
 
 
 class MaskedBatchNorm(nn.Module):
@@ -68,36 +79,77 @@ class GaussianPosterior(nn.Module):
     Attributes:
       latent_dim: Z.
       input_dim: F, the size of the encoder's summary.
+      axis_name: mapped axis of the batch, or None.
+      initializers: the family of initialisers.
       batch_norm: normalise both heads over the batch; itself a device against collapse.
       initial_log_var: where log_var starts. Well below 0, the codes start apart and informative;
         at 0, they start as noise that the decoder learns to ignore.
-      axis_name: mapped axis of the batch, or None.
-      initializers: the family of initialisers.
     """
 
     latent_dim: int
     input_dim: int
-    batch_norm: bool = False
-    initial_log_var: float = 0.0
     axis_name: str | None = None
     initializers: Initializers = DEFAULT
+    batch_norm: Switch = False
+    initial_log_var: Finite = 0.0
 
     @nn.compact
-    def __call__(
-        self, summary: jax.Array, *, where: jax.Array, train: bool
-    ) -> tuple[jax.Array, jax.Array]:
-        """Args: summary [B, F]; where [B]. Returns mean [B, Z] and log_var [B, Z]."""
+    def __call__(self, summary: jax.Array, *, where: jax.Array, train: bool) -> DiagonalGaussian:
+        """Args: summary [B, F]; where [B]. Returns the posteriors of B sentences."""
         outputs = []
         for name in ("mean", "log_var"):
-            head = nn.Dense(
-                self.latent_dim,
-                kernel_init=self.initializers.dense_kernel(self.input_dim),
-                bias_init=self.initializers.dense_bias(self.input_dim),
-                name=name,
-            )(summary)
+            head = _dense(self, name)(summary)
             if self.batch_norm:
                 norm = MaskedBatchNorm(axis_name=self.axis_name, name=f"{name}_norm")
                 head = norm(head, where=where, train=train)
             outputs.append(head)
         mean, log_var = outputs
-        return mean, log_var + self.initial_log_var
+        return DiagonalGaussian(mean, log_var + self.initial_log_var)
+
+
+class VonMisesFisherPosterior(nn.Module):
+    """A head for the mean direction of q(z|x) on the unit sphere (Xu & Durrett 2018).
+
+    Attributes:
+      latent_dim: Z, at least 2.
+      input_dim: F, the size of the encoder's summary.
+      axis_name: mapped axis of the batch, which this head does not look at.
+      initializers: the family of initialisers.
+      concentration: κ, the same for every sentence: the KL is a constant of Z and κ.
+    """
+
+    latent_dim: int
+    input_dim: int
+    axis_name: str | None = None
+    initializers: Initializers = DEFAULT
+    concentration: Positive = 25.0
+
+    @nn.compact
+    def __call__(self, summary: jax.Array, *, where: jax.Array, train: bool) -> VonMisesFisher:
+        """Args: summary [B, F]; where [B] and train are not read. Returns B posteriors."""
+        del where, train
+        head = _dense(self, "mean_direction")(summary)
+        direction = UniformSphere(self.latent_dim).projected(head)
+        return VonMisesFisher(direction, jnp.full_like(direction[:, 0], self.concentration))
+
+
+def _dense(module: GaussianPosterior | VonMisesFisherPosterior, name: str) -> nn.Dense:
+    return nn.Dense(
+        module.latent_dim,
+        kernel_init=module.initializers.dense_kernel(module.input_dim),
+        bias_init=module.initializers.dense_bias(module.input_dim),
+        name=name,
+    )
+
+
+class PosteriorFamily(NamedTuple):
+    """A kind of posterior: the module with its heads, and the prior of a number of dimensions."""
+
+    module: type[nn.Module]
+    prior: Callable[[int], Prior]
+
+
+POSTERIORS = {
+    "gaussian": PosteriorFamily(GaussianPosterior, StandardNormal),
+    "vmf": PosteriorFamily(VonMisesFisherPosterior, UniformSphere),
+}
