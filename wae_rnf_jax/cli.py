@@ -1,6 +1,5 @@
 """The `wae-rnf` command: parses the command line, checks it, runs one of the subcommands."""
 
-import itertools
 import os
 import re
 import runpy
@@ -16,7 +15,7 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from wae_rnf_jax.commands import COMMANDS, Command
-from wae_rnf_jax.commands.options import prepare_process
+from wae_rnf_jax.commands.options import added_argument, prepare_process
 from wae_rnf_jax.errors import InputError, did_you_mean, warn
 from wae_rnf_jax.jobs.interruption import Terminated, interrupting_signals
 
@@ -102,9 +101,10 @@ def parsed_flags(name: str, arguments: list[str]) -> flags.FlagValues:
             is, a value that cannot be read, or an argument too many.
     """
     command, hint = COMMANDS[name], f" (see `wae-rnf {name} --help`)"
-    values = _defined_flags(command, arguments)
+    config = None
     if command.takes_config:
-        _check_config(arguments)
+        config, arguments = _config_and_rest(arguments)
+    values = _defined_flags(command, arguments, config)
     try:
         left = values([f"wae-rnf {name}", *arguments])[1:]
     except flags.UnrecognizedFlagError as error:
@@ -121,34 +121,45 @@ def parsed_flags(name: str, arguments: list[str]) -> flags.FlagValues:
     return values
 
 
-def _defined_flags(command: Command, arguments: list[str]) -> flags.FlagValues:
+def _defined_flags(command: Command, arguments: list[str], config: Any = None) -> flags.FlagValues:
     values = flags.FlagValues()
     command.define_flags(values)
-    if command.takes_config:
-        # The overrides among the arguments become flags of their own, --config.KEY.
-        config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=["", *arguments])
+    # The overrides among the arguments become flags of their own, --config.KEY.
+    given = {"flag_values": values, "sys_argv": ["", *arguments]}
+    if config is not None:
+        config_flags.DEFINE_config_dict("config", config, **given)
+    elif command.takes_config:
+        config_flags.DEFINE_config_file("config", **given)
     return values
 
 
-def _check_config(arguments: list[str]) -> None:
-    """Checks that the configuration's file can be loaded and has the keys to be overridden."""
-    file = None
-    for argument, following in itertools.pairwise([*arguments, ""]):
-        if re.fullmatch(r"--?config(=.*)?", argument):
-            file = argument.partition("=")[2] or following
-            if not file:
-                raise InputError(_NO_CONFIG)
-    matches = [re.match(r"--?(?:no)?config\.([^=\[]+)", argument) for argument in arguments]
+def _config_and_rest(arguments: list[str]) -> tuple[Any, list[str]]:
+    """Loads the configuration that the arguments name, with every key that they override.
+
+    Returns:
+      The configuration, None where none is named, and the arguments without its file.
+    """
+    file, rest = None, []
+    following = iter(arguments)
+    for argument in following:
+        if not re.fullmatch(r"--?config(=.*)?", argument):
+            rest.append(argument)
+            continue
+        file = argument.partition("=")[2] or next(following, "")
+        if not file:
+            raise InputError(_NO_CONFIG)
+    matches = [re.match(r"--?(?:no)?config\.([^=\[]+)", argument) for argument in rest]
     overrides = [match[1] for match in matches if match]
     if file is None:
         if overrides:
             raise InputError(_NO_CONFIG)
-        return
-    keys = list(_dotted_keys(_loaded_config(file).to_dict()))
+        return None, rest
+    config = _loaded_config(file)
     for key in overrides:
-        if key not in keys:
-            nearest = did_you_mean(key, keys, prefix="--config.")
+        if key not in _dotted_keys(config.to_dict()) and not added_argument(config, key):
+            nearest = did_you_mean(key, _dotted_keys(config.to_dict()), prefix="--config.")
             raise InputError(f"--config.{key}: {file} has no such key{nearest}")
+    return config, rest
 
 
 def _loaded_config(file: str) -> Any:
