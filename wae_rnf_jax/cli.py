@@ -17,7 +17,7 @@ from ml_collections import config_flags
 
 from wae_rnf_jax.commands import COMMANDS, Command
 from wae_rnf_jax.commands.options import prepare_process
-from wae_rnf_jax.errors import InputError, did_you_mean, warn
+from wae_rnf_jax.errors import InputError, did_you_mean, first_line, warn
 from wae_rnf_jax.jobs.interruption import Terminated, interrupting_signals
 
 USAGE_ERROR = 2
@@ -111,7 +111,7 @@ def parsed_flags(name: str, arguments: list[str]) -> flags.FlagValues:
         nearest = did_you_mean(error.flagname, values, prefix="--")
         raise InputError(f"unknown flag --{error.flagname}{nearest}{hint}") from error
     except (flags.Error, AttributeError, LookupError, TypeError, ValueError, OSError) as error:
-        raise InputError(f"{_plain(str(error))}{hint}") from error
+        raise InputError(f"{_plain(first_line(error))}{hint}") from error
     if command.takes_config and values["config"].value is None:
         raise InputError(_NO_CONFIG)
     if command.arguments:
@@ -163,7 +163,7 @@ def _loaded_config(file: str) -> Any:
         names = runpy.run_path(str(path))
         config = names["get_config"]() if "get_config" in names else None
     except Exception as error:  # a configuration is a program: anything may go wrong in it
-        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        message = f"{type(error).__name__}: {first_line(error)}"
         raise InputError(f"--config: {path} cannot be loaded: {message}") from error
     if config is None:
         raise InputError(f"--config: {path} must define get_config(), which returns the settings")
@@ -180,7 +180,6 @@ def _dotted_keys(section: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _plain(message: str) -> str:
     """The parser's message about a flag as a sentence about flag, value and what would be right."""
-    message = message.strip().splitlines()[0]
     found = re.match(r"flag --(.*?)=(.*?): (.*)", message)
     if not found:
         return message

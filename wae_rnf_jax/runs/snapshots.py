@@ -19,7 +19,7 @@ from typing import Any
 import jax
 
 from wae_rnf_jax.data.manifest import file_digests
-from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.errors import InputError, first_line
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -156,8 +156,7 @@ def _reason(error: Exception) -> str:
     code = getattr(error, "errno", None) or re.search(r"os_error_code='(\d+)'", str(error))
     if code:
         return os.strerror(code if isinstance(code, int) else int(code[1]))
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
+    return first_line(error)[:200]
 
 
 @contextmanager
