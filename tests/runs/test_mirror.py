@@ -1,7 +1,10 @@
 """What is published of a workdir and fetched again, of checkpoints that nothing trained."""
 
 import json
+import os
 import shutil
+import threading
+import time
 
 import pytest
 from bucket import install_bucket
@@ -221,6 +224,22 @@ def test_results_go_to_the_remote_workdir_and_come_from_it(bucket, remote, elsew
     assert publish_file(URL, there / "results.json") == f"{URL}/results.json"
     assert (local_workdir(URL) / "results.json").read_text() == "figures"
     assert steps(local_workdir(URL)) == [10]
+
+
+def test_a_second_reader_waits_and_says_for_whom(bucket, remote, capsys):
+    remote.mkdir(parents=True)
+    (remote / "config.json").write_text("{}")
+    first, found = Mirror(URL), []
+    reader = threading.Thread(target=lambda: found.append(local_workdir(URL)))
+    with first.alone():
+        reader.start()
+        while not (said := capsys.readouterr().err):
+            time.sleep(0.01)
+        assert found == []
+    reader.join()
+    assert found == [first.path]
+    assert f"process {os.getpid()} on host" in said
+    assert f"is fetching {URL}: waiting until it is done" in said
 
 
 def test_an_absent_run_and_a_store_that_fails_are_bad_input(bucket, monkeypatch):

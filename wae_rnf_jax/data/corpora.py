@@ -2,7 +2,7 @@
 
 A source is tokenised once, into a cache directory named after the source's content and the
 settings. What is there is whole, and of several processes that want the same corpus one prepares it
-(see `cache`).
+(see `new_directory`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 
 from absl import logging
 
-from wae_rnf_jax.data.cache import new_directory
 from wae_rnf_jax.data.manifest import MANIFEST, VOCABULARY, read_manifest, write_manifest
 from wae_rnf_jax.data.preparation import prepare_corpus
 from wae_rnf_jax.data.remote_files import (
@@ -32,6 +31,7 @@ from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.data.workers import num_cores
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.storage.files import new_directory
 
 __all__ = [
     "SOURCES",

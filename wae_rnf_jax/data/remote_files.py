@@ -15,9 +15,9 @@ from pathlib import Path
 import fsspec
 from etils import epath
 
-from wae_rnf_jax.data.cache import new_directory
 from wae_rnf_jax.data.manifest import MANIFEST, restore_stamps
 from wae_rnf_jax.errors import InputError, warn
+from wae_rnf_jax.storage.files import new_directory
 
 __all__ = [
     "fetch_corpus",
