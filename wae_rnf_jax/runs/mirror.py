@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from wae_rnf_jax.errors import warn
-from wae_rnf_jax.runs.remote_files import RemoteError, RemoteFolder
 from wae_rnf_jax.runs.snapshots import MANIFEST
 from wae_rnf_jax.runs.workdir import write_json
 from wae_rnf_jax.storage.files import new_file
 from wae_rnf_jax.storage.locks import lock
+from wae_rnf_jax.storage.object_store import RemoteError, RemoteFolder
 
 DIRECTORY = "~/.cache/wae_rnf_jax/workdirs"
 TOKEN = "published.json"
