@@ -39,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     absl_logging.set_verbosity(absl_logging.WARNING)
     try:
+        _check_encoding(arguments)
         with interrupting_signals():
             code = _run(arguments)
             if sys.stdout is not None:
@@ -69,6 +70,16 @@ def _settle_output() -> None:
     except OSError:
         with suppress(OSError, ValueError):  # ValueError: it is no file of the system
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _check_encoding(arguments: list[str]) -> None:
+    """Refuses what is not UTF-8: results could not name it, and libraries not open it."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            shown = os.fsencode(argument).decode(errors="backslashreplace")
+            raise InputError(f"{shown} is not UTF-8: give names and text in UTF-8") from error
 
 
 def _run(arguments: list[str]) -> int:
@@ -156,6 +167,10 @@ def _loaded_config(file: str) -> Any:
     path = Path(file).resolve()
     if not path.is_file():
         raise InputError(f"--config: there is no file {path}")
+    if ":" in file:  # after which the parser looks for an argument of get_config()
+        raise InputError(
+            f"--config: {file} has a colon in its name: rename it, or move it elsewhere"
+        )
     # Config files import each other as `configs.…`, so the folder above goes on the module path.
     roots = [parent.parent for parent in path.parents if parent.name == "configs"]
     sys.path[:0] = [str(root) for root in roots[-1:] if str(root) not in sys.path]

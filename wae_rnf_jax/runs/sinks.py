@@ -125,7 +125,7 @@ class TensorBoard:
     """
 
     def __init__(self, directory: Path, *, first_step: int) -> None:
-        self._directory = directory
+        self._directory = directory.absolute()  # of s3:a/b the writer would make a bucket's name
         self._first_step = first_step
         self._writer: RecordWriter | None = None
         self._begun = False
