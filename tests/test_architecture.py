@@ -24,15 +24,17 @@ PACKAGE = "wae_rnf_jax"
 ALLOWED_IMPORTS = {
     "": {"functional"},  # the package's __init__
     "errors": set(),
+    "storage": {"errors", "storage"},
     "functional": {"functional"},
-    "data": {"functional", "errors", "data"},
+    "data": {"functional", "errors", "storage", "data"},
     "models": {"functional", "errors", "models"},
     "jobs": {"errors", "data", "jobs"},
-    "runs": {"functional", "errors", "models", "data", "jobs", "runs"},
-    "training": {"functional", "errors", "models", "data", "jobs", "runs", "training"},
+    "runs": {"functional", "errors", "storage", "models", "data", "jobs", "runs"},
+    "training": {"functional", "errors", "storage", "models", "data", "jobs", "runs", "training"},
     "evaluation": {
         "functional",
         "errors",
+        "storage",
         "models",
         "data",
         "jobs",
@@ -40,7 +42,16 @@ ALLOWED_IMPORTS = {
         "training",
         "evaluation",
     },
-    "commands": {"errors", "data", "jobs", "runs", "training", "evaluation", "commands"},
+    "commands": {
+        "errors",
+        "storage",
+        "data",
+        "jobs",
+        "runs",
+        "training",
+        "evaluation",
+        "commands",
+    },
     "cli": {"errors", "jobs", "commands"},
     "__main__": {"cli"},
 }
@@ -207,6 +218,7 @@ RULES = [
 PLANTED = [
     (import_order, "functional/mmd.py", "from wae_rnf_jax.errors import InputError", 1),
     (import_order, "functional/mmd.py", "from ..models import encoder", 1),
+    (import_order, "storage/files.py", "from wae_rnf_jax.data import text", 1),
     (import_order, "data/corpora.py", "import wae_rnf_jax.models.encoder", 1),
     (import_order, "models/encoder.py", "def f():\n    from wae_rnf_jax.training import step", 2),
     (import_order, "training/step.py", "from wae_rnf_jax import evaluation", 1),
