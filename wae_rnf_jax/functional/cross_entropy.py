@@ -12,7 +12,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import match_varying
+from wae_rnf_jax.functional._arrays import match_varying, widened_integers
 
 Sums = TypeVar("Sums")
 
@@ -74,6 +74,7 @@ def fused_linear_cross_entropy(
     [1.3863, 1.3863]
     """
     _check_inputs(hidden, kernel, bias, targets, block_size, where)
+    targets = widened_integers(targets)
     # Marked alike outside the custom gradient, so that JAX itself sums a replicated kernel's
     # gradient over the devices of a shard_map.
     inputs = (hidden, kernel, bias, targets) + (() if where is None else (where,))

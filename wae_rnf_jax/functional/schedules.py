@@ -5,6 +5,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional._arrays import widened_integers
+
 Schedule = Callable[[int | jax.Array], jax.Array]
 
 
@@ -102,8 +104,8 @@ def paper_annealing(
     counted = linear_annealing(start=start, length=length, maximum=maximum)
 
     def schedule(step: int | jax.Array) -> jax.Array:
-        epoch, position = jnp.divmod(jnp.asarray(step), steps_per_epoch)
-        return counted(2_000 * epoch + position)
+        epoch, position = jnp.divmod(widened_integers(jnp.asarray(step)), steps_per_epoch)
+        return counted(2_000.0 * _as_float(epoch) + _as_float(position))
 
     return schedule
 
