@@ -38,7 +38,7 @@ def rbf_precision(
     chex.assert_rank(centers, 2)
     chex.assert_axis_dimension(z, -1, centers.shape[-1])
     for name, value in (("bandwidth", bandwidth), ("floor", floor)):
-        if isinstance(value, int | float) and value <= 0:
+        if isinstance(value, int | float) and not value > 0:
             raise ValueError(f"{name} must be positive, got {value}")
     scaled = squared_distances(z, centers) / (2.0 * jnp.square(bandwidth))
     return floor + jnp.sum(jnp.exp(-scaled), axis=-1)
