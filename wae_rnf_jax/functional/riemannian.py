@@ -86,8 +86,8 @@ def rbf_bandwidth(
       axis_name: mapped axis over which points and where are parts of one global set.
 
     Returns:
-      [] bandwidth, a positive length; if all points lie at their centres, the least whose square
-      does not underflow.
+      [] bandwidth, a positive length; if all points lie at their centres, or none is valid, the
+      least whose square does not underflow.
 
     Raises:
       AssertionError: wrong ranks, shapes or dtypes.
@@ -101,6 +101,7 @@ def rbf_bandwidth(
     where = jnp.ones(points.shape[0], bool) if where is None else where
     chex.assert_shape(where, (points.shape[0],))
     chex.assert_type(where, bool)
+    points = jnp.where(where[:, None], points, 0.0)  # a padded row may hold anything
     own = jnp.where(where, jnp.min(squared_distances(points, centers), axis=-1), 0.0)
     total, count = jnp.sum(own), jnp.sum(where)
     if axis_name is not None:
