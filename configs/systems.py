@@ -22,6 +22,28 @@ def vae(config: ConfigDict) -> ConfigDict:
     return _without_flow(config, "vae")
 
 
+def dilated_cnn(config: ConfigDict) -> ConfigDict:
+    """`vae` whose decoder is a dilated causal CNN, which sees 15 words back (Yang et al. 2017)."""
+    config.decoder = ConfigDict({"name": "dilated_cnn", "dilations": (1, 2, 4), "internal_dim": 0})
+    vae(config)
+    config.system = "dilated_cnn"
+    return config
+
+
+def vmf(config: ConfigDict) -> ConfigDict:
+    """`vae` on the unit sphere: von Mises–Fisher posteriors, whose KL is a constant (Xu 2018)."""
+    config.objective = ConfigDict({"name": "vae"})
+    config.kl_weight = ConfigDict({"schedule": "constant", "value": 1.0})  # of a constant
+    return _without_flow(_on_sphere(config), "vmf")
+
+
+def wae_vmf(config: ConfigDict) -> ConfigDict:
+    """Wasserstein autoencoder on the unit sphere: MMD to its uniform distribution, no KL term."""
+    config.objective = ConfigDict({"name": "wae", "mmd_weight": 10.0})
+    config.kl_weight = ConfigDict({"schedule": "constant", "value": 0.0})
+    return _without_flow(_on_sphere(config), "wae_vmf")
+
+
 def wae(config: ConfigDict) -> ConfigDict:
     """Wasserstein autoencoder with a capped KL term, no flow."""
     config.objective = ConfigDict({"name": "wae", "mmd_weight": 10.0})
@@ -110,6 +132,12 @@ def _without_flow(config: ConfigDict, system: str) -> ConfigDict:
 def _without_codebook(config: ConfigDict, system: str) -> ConfigDict:
     config.system = system
     config.codebook.num_centers = 0
+    return config
+
+
+def _on_sphere(config: ConfigDict) -> ConfigDict:
+    config.posterior = ConfigDict({"name": "vmf", "concentration": 25.0})
+    config.decoder = ConfigDict({"name": "lstm", "z_every_step": True})
     return config
 
 

@@ -1,6 +1,7 @@
 """The `wae-rnf` command line: what it says to bad input, and its help."""
 
 import importlib
+import os
 
 import pytest
 from command_runs import ROOT
@@ -103,6 +104,25 @@ def test_a_broken_config_file_is_refused(text, message, tmp_path, capsys):
     (tmp_path / "broken.py").write_text(text)
     error = refused(["prepare", "--config={tmp}/broken.py"], tmp_path, capsys).err
     assert f"--config: {tmp_path}/broken.py {message}" in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_not_utf_8_is_refused(command, tmp_path, capsys):
+    name = f"{tmp_path}/a\udcffb"
+    error = refused([command, f"--workdir={name}"], tmp_path, capsys).err
+    assert (
+        error
+        == f"wae-rnf: --workdir={tmp_path}/a\\xffb is not UTF-8: give names and text in UTF-8\n"
+    )
+    assert not os.path.exists(name)
+
+
+def test_a_config_file_whose_name_the_parser_would_cut_is_refused(tmp_path, capsys):
+    path = tmp_path / "a:b.py"
+    path.write_text((ROOT / "configs/grammar/vae.py").read_text())
+    error = refused(["prepare", f"--config={path}"], tmp_path, capsys).err
+    assert f"--config: {path} has a colon in its name: rename it, or move it elsewhere" in error
     assert len(error.splitlines()) == 1
 
 

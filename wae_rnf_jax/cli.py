@@ -1,6 +1,5 @@
 """The `wae-rnf` command: parses the command line, checks it, runs one of the subcommands."""
 
-import itertools
 import os
 import re
 import runpy
@@ -16,8 +15,8 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from wae_rnf_jax.commands import COMMANDS, Command
-from wae_rnf_jax.commands.options import prepare_process
-from wae_rnf_jax.errors import InputError, did_you_mean, warn
+from wae_rnf_jax.commands.options import added_argument, prepare_process
+from wae_rnf_jax.errors import InputError, did_you_mean, first_line, warn
 from wae_rnf_jax.jobs.interruption import Terminated, interrupting_signals
 
 USAGE_ERROR = 2
@@ -39,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     absl_logging.set_verbosity(absl_logging.WARNING)
     try:
+        _check_encoding(arguments)
         with interrupting_signals():
             code = _run(arguments)
             if sys.stdout is not None:
@@ -69,6 +69,16 @@ def _settle_output() -> None:
     except OSError:
         with suppress(OSError, ValueError):  # ValueError: it is no file of the system
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _check_encoding(arguments: list[str]) -> None:
+    """Refuses what is not UTF-8: results could not name it, and libraries not open it."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            shown = os.fsencode(argument).decode(errors="backslashreplace")
+            raise InputError(f"{shown} is not UTF-8: give names and text in UTF-8") from error
 
 
 def _run(arguments: list[str]) -> int:
@@ -102,16 +112,17 @@ def parsed_flags(name: str, arguments: list[str]) -> flags.FlagValues:
             is, a value that cannot be read, or an argument too many.
     """
     command, hint = COMMANDS[name], f" (see `wae-rnf {name} --help`)"
-    values = _defined_flags(command, arguments)
+    config = None
     if command.takes_config:
-        _check_config(arguments)
+        config, arguments = _config_and_rest(arguments)
+    values = _defined_flags(command, arguments, config)
     try:
         left = values([f"wae-rnf {name}", *arguments])[1:]
     except flags.UnrecognizedFlagError as error:
         nearest = did_you_mean(error.flagname, values, prefix="--")
         raise InputError(f"unknown flag --{error.flagname}{nearest}{hint}") from error
     except (flags.Error, AttributeError, LookupError, TypeError, ValueError, OSError) as error:
-        raise InputError(f"{_plain(str(error))}{hint}") from error
+        raise InputError(f"{_plain(first_line(error))}{hint}") from error
     if command.takes_config and values["config"].value is None:
         raise InputError(_NO_CONFIG)
     if command.arguments:
@@ -121,34 +132,45 @@ def parsed_flags(name: str, arguments: list[str]) -> flags.FlagValues:
     return values
 
 
-def _defined_flags(command: Command, arguments: list[str]) -> flags.FlagValues:
+def _defined_flags(command: Command, arguments: list[str], config: Any = None) -> flags.FlagValues:
     values = flags.FlagValues()
     command.define_flags(values)
-    if command.takes_config:
-        # The overrides among the arguments become flags of their own, --config.KEY.
-        config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=["", *arguments])
+    # The overrides among the arguments become flags of their own, --config.KEY.
+    given = {"flag_values": values, "sys_argv": ["", *arguments]}
+    if config is not None:
+        config_flags.DEFINE_config_dict("config", config, **given)
+    elif command.takes_config:
+        config_flags.DEFINE_config_file("config", **given)
     return values
 
 
-def _check_config(arguments: list[str]) -> None:
-    """Checks that the configuration's file can be loaded and has the keys to be overridden."""
-    file = None
-    for argument, following in itertools.pairwise([*arguments, ""]):
-        if re.fullmatch(r"--?config(=.*)?", argument):
-            file = argument.partition("=")[2] or following
-            if not file:
-                raise InputError(_NO_CONFIG)
-    matches = [re.match(r"--?(?:no)?config\.([^=\[]+)", argument) for argument in arguments]
+def _config_and_rest(arguments: list[str]) -> tuple[Any, list[str]]:
+    """Loads the configuration that the arguments name, with every key that they override.
+
+    Returns:
+      The configuration, None where none is named, and the arguments without its file.
+    """
+    file, rest = None, []
+    following = iter(arguments)
+    for argument in following:
+        if not re.fullmatch(r"--?config(=.*)?", argument):
+            rest.append(argument)
+            continue
+        file = argument.partition("=")[2] or next(following, "")
+        if not file:
+            raise InputError(_NO_CONFIG)
+    matches = [re.match(r"--?(?:no)?config\.([^=\[]+)", argument) for argument in rest]
     overrides = [match[1] for match in matches if match]
     if file is None:
         if overrides:
             raise InputError(_NO_CONFIG)
-        return
-    keys = list(_dotted_keys(_loaded_config(file).to_dict()))
+        return None, rest
+    config = _loaded_config(file)
     for key in overrides:
-        if key not in keys:
-            nearest = did_you_mean(key, keys, prefix="--config.")
+        if key not in _dotted_keys(config.to_dict()) and not added_argument(config, key):
+            nearest = did_you_mean(key, _dotted_keys(config.to_dict()), prefix="--config.")
             raise InputError(f"--config.{key}: {file} has no such key{nearest}")
+    return config, rest
 
 
 def _loaded_config(file: str) -> Any:
@@ -156,6 +178,10 @@ def _loaded_config(file: str) -> Any:
     path = Path(file).resolve()
     if not path.is_file():
         raise InputError(f"--config: there is no file {path}")
+    if ":" in file:  # after which the parser looks for an argument of get_config()
+        raise InputError(
+            f"--config: {file} has a colon in its name: rename it, or move it elsewhere"
+        )
     # Config files import each other as `configs.…`, so the folder above goes on the module path.
     roots = [parent.parent for parent in path.parents if parent.name == "configs"]
     sys.path[:0] = [str(root) for root in roots[-1:] if str(root) not in sys.path]
@@ -163,7 +189,7 @@ def _loaded_config(file: str) -> Any:
         names = runpy.run_path(str(path))
         config = names["get_config"]() if "get_config" in names else None
     except Exception as error:  # a configuration is a program: anything may go wrong in it
-        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        message = f"{type(error).__name__}: {first_line(error)}"
         raise InputError(f"--config: {path} cannot be loaded: {message}") from error
     if config is None:
         raise InputError(f"--config: {path} must define get_config(), which returns the settings")
@@ -180,7 +206,6 @@ def _dotted_keys(section: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _plain(message: str) -> str:
     """The parser's message about a flag as a sentence about flag, value and what would be right."""
-    message = message.strip().splitlines()[0]
     found = re.match(r"flag --(.*?)=(.*?): (.*)", message)
     if not found:
         return message

@@ -7,7 +7,14 @@ from contextlib import suppress
 
 from tqdm import tqdm
 
-__all__ = ["InputError", "TrainingFailed", "did_you_mean", "standard_error", "warn"]
+__all__ = [
+    "InputError",
+    "TrainingFailed",
+    "did_you_mean",
+    "first_line",
+    "standard_error",
+    "warn",
+]
 
 
 class InputError(ValueError):
@@ -47,6 +54,11 @@ standard_error = _StandardError()  # of progress bars and warnings
 def warn(message: str) -> None:
     """Prints one sentence on standard error, above a progress bar; work goes on after it."""
     tqdm.write(f"wae-rnf: {message}", file=standard_error)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, without its full stop; its kind where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].removesuffix(".")
 
 
 def did_you_mean(name: str, names: Iterable[str], *, prefix: str = "") -> str:

@@ -286,6 +286,26 @@ def test_bfloat16_is_accumulated_in_float32(inputs, weights, where, masked):
         assert_close(np.asarray(actual, np.float64), gradient, atol=2**-7 * scale)
 
 
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8, jnp.int16])
+@pytest.mark.parametrize("masked", [False, True])
+def test_targets_of_any_integer_dtype_have_one_class_each(masked, dtype):
+    """Among 600 classes, of which eight bits have names for 256 alone."""
+    rng = np.random.default_rng(0)
+    arrays = rng.normal(size=(2, HIDDEN)), rng.normal(size=(HIDDEN, 600)), rng.normal(size=600)
+    arrays = [jnp.asarray(array, jnp.float32) for array in arrays]
+    actual, wanted = (
+        value_and_gradients(
+            wae.fused_linear_cross_entropy,
+            (*arrays, jnp.array([5, 120], dtype)),
+            1.0,
+            block_size=2,
+            where=jnp.ones(2, bool) if masked else None,
+        )
+        for dtype in (dtype, jnp.int32)
+    )
+    assert_close(actual, wanted, rtol=0)
+
+
 GOOD = {
     "hidden": np.ones((2, 3)),
     "kernel": np.ones((3, 4)),

@@ -34,6 +34,20 @@ def test_unsigned_counters_do_not_wrap():
     assert schedule(jnp.uint32(5)) == 0
 
 
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8, jnp.int16, jnp.int32, jnp.uint32])
+def test_counters_of_any_integer_dtype_do_not_overflow(dtype):
+    """Step 120 is in epoch 40, the 80,000th counted step; and an epoch may be longer than int8."""
+    short = wae.paper_annealing(steps_per_epoch=3, start=0, length=100_000, maximum=1.0)
+    long = wae.paper_annealing(steps_per_epoch=1_315, start=0, length=100_000, maximum=1.0)
+    step = jnp.array(120, dtype)
+    np.testing.assert_allclose([short(step), long(step)], [0.8, 0.0012], rtol=1e-6)
+
+
+def test_counted_steps_above_32_bits_do_not_overflow():
+    schedule = wae.paper_annealing(steps_per_epoch=1, start=0, length=1e10, maximum=1.0)
+    np.testing.assert_allclose(schedule(jnp.int32(2 * 10**6)), 0.4, rtol=1e-6)
+
+
 def test_optax_takes_them_as_schedules():
     """A learning rate of 0 and then more: the first update is nothing, the third is not."""
     schedule = wae.linear_annealing(start=0, length=4, maximum=1.0)

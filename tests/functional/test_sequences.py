@@ -68,6 +68,17 @@ def test_sum_takes_sample_axes_in_front():
     np.testing.assert_array_equal(together, apart)
 
 
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8, jnp.int16, jnp.uint32])
+def test_lengths_of_any_integer_dtype_count_more_positions_than_it_has_numbers(dtype):
+    """Of 300 positions int8 knows 128; the last sentence ends where int8 does."""
+    lengths = jnp.array([0, 1, 100, 127], dtype)
+    values, tokens = jnp.ones((4, 300)), jnp.full((4, 299), NUM_SPECIAL)
+    assert wae.sequence_mask(lengths, 300).sum(-1).tolist() == [0, 1, 100, 127]
+    assert wae.sum_over_tokens(values, lengths).tolist() == [0, 1, 100, 127]
+    ends = wae.eos_targets(tokens, lengths) == EOS_ID
+    assert jnp.argwhere(ends).tolist() == [[0, 0], [1, 1], [2, 100], [3, 127]]
+
+
 def test_word_dropout_spares_bos_and_padding(keys, inputs):
     dropped = wae.word_dropout(keys, inputs, rate=1.0)
     words = (inputs != BOS_ID) & (inputs != PAD_ID)
@@ -121,6 +132,18 @@ def test_keys_depend_on_the_global_index_alone(key):
     parts = (jnp.array([3, 4, 5]), jnp.array([0, 1, 2]))
     devices = [jax.random.key_data(wae.example_keys(key, part)) for part in parts]
     np.testing.assert_array_equal(np.concatenate(devices[::-1]), keys)
+
+
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8, jnp.uint32, np.int64])
+def test_keys_depend_on_the_number_and_not_on_its_dtype(key, dtype):
+    numbers = [0, 3, 127]
+    expected = wae.example_keys(key, jnp.array(numbers))
+    assert (wae.example_keys(key, np.array(numbers, dtype)) == expected).all()
+
+
+def test_numbers_that_differ_above_32_bits_have_different_keys(key):
+    keys = wae.example_keys(key, np.array([3, 2**32 + 3, 2**33 + 3, 2**40]))
+    assert len(np.unique(jax.random.key_data(keys), axis=0)) == 4
 
 
 def test_normal_draws_are_standard(keys):

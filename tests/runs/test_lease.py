@@ -8,7 +8,7 @@ from bucket import install_bucket
 
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.runs.lease import Lease
-from wae_rnf_jax.runs.remote_files import RemoteFolder
+from wae_rnf_jax.storage.object_store import RemoteFolder
 
 
 @pytest.fixture

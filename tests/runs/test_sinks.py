@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from tensorboardX.record_writer import RecordWriter
@@ -129,6 +130,13 @@ def test_a_writer_that_dies_is_replaced(tmp_path, monkeypatch, capsys):
     assert len(files) == 2
     assert all(b"train/loss" in file.read_bytes() for file in files)
     assert not any(b"train/kl" in file.read_bytes() for file in files)
+
+
+def test_a_folder_of_this_machine_is_not_taken_for_a_bucket(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    TensorBoard(Path("s3:a/b"), first_step=0)(Line("train", 1, {"loss": 1.0}))
+    (events,) = (tmp_path / "s3:a" / "b").iterdir()
+    assert events.stat().st_size > 0
 
 
 def test_lines_reach_the_file_in_order_and_a_wait_means_written(tmp_path):

@@ -99,6 +99,7 @@ def test_what_a_killed_start_left_is_removed(tmp_path, corpus):
     left = tmp_path / ".preparing-abc"
     left.mkdir()
     (left / "vocabulary.txt").touch()
+    (tmp_path / ".config.json.0123abcd.unfinished").touch()
     open_workdir(tmp_path, resolved(corpus), corpus)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "corpus"]
 

@@ -19,8 +19,8 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues) -> None:
     import numpy as np
 
-    from wae_rnf_jax.evaluation.files import new_file
     from wae_rnf_jax.evaluation.latent_space import encode_sentences
+    from wae_rnf_jax.storage.files import new_file
 
     output = _output_path(values)
     run = options.trained_run(values)

@@ -170,6 +170,13 @@ def checked_config(values: flags.FlagValues):
     return config
 
 
+def added_argument(config, key: str) -> bool:
+    """Adds the key of an argument that a section's definitions take; returns whether one does."""
+    from wae_rnf_jax.training.config_check import add_argument
+
+    return add_argument(config, key)
+
+
 def given_sentence(values: flags.FlagValues, name: str) -> str:
     """The sentence that a flag holds, checked."""
     from wae_rnf_jax.data.vocabulary import first_reserved_word

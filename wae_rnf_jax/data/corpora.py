@@ -2,7 +2,7 @@
 
 A source is tokenised once, into a cache directory named after the source's content and the
 settings. What is there is whole, and of several processes that want the same corpus one prepares it
-(see `cache`).
+(see `new_directory`).
 """
 
 from __future__ import annotations
@@ -16,22 +16,17 @@ from pathlib import Path
 
 from absl import logging
 
-from wae_rnf_jax.data.cache import new_directory
 from wae_rnf_jax.data.manifest import MANIFEST, VOCABULARY, read_manifest, write_manifest
 from wae_rnf_jax.data.preparation import prepare_corpus
-from wae_rnf_jax.data.remote_files import (
-    fetch_corpus,
-    is_remote,
-    local_cache,
-    local_copy,
-    publish_corpus,
-)
+from wae_rnf_jax.data.remote_corpora import fetch_corpus, local_cache, publish_corpus
 from wae_rnf_jax.data.sources import grammar_source, text_source, tfds_source
 from wae_rnf_jax.data.text import SPLITS
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.data.workers import num_cores
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.storage.files import new_directory
+from wae_rnf_jax.storage.object_store import RemoteFolder, is_remote
 
 __all__ = [
     "SOURCES",
@@ -168,7 +163,7 @@ def _given_vocabulary(path: str, min_count: int, max_size: int, cache: Path) -> 
         )
     if is_remote(path):
         folder, _, name = path.rpartition("/")
-        path = str(local_copy(folder, [name], cache) / name)
+        path = str(RemoteFolder(folder).cached([name], cache) / name)
     return Vocabulary.load(path)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.storage.files import new_file
 
 __all__ = ["DIGESTS", "file_digest", "large_file_stamp"]
 
@@ -56,7 +56,10 @@ def file_digest(path: Path, *, memory: Path | None = None) -> str:
     digest = _digest(path)
     if large_file_stamp(path) == stamp and time.time() > stamp[1] / 1e9 + _SETTLED_SECONDS:
         with suppress(OSError):
-            _write(note, {"file": os.fspath(path), "stamp": stamp, "sha256": digest})
+            memory.mkdir(parents=True, exist_ok=True)
+            content = {"file": os.fspath(path), "stamp": stamp, "sha256": digest}
+            with new_file(note) as file:
+                file.write(json.dumps(content).encode())
     return digest
 
 
@@ -66,15 +69,3 @@ def _digest(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _write(note: Path, content: dict[str, object]) -> None:
-    note.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=note.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file)
-        os.replace(temporary, note)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -16,10 +16,10 @@ from typing import NamedTuple
 from wae_rnf_jax.data.datasets import dataset_digest, dataset_shards, open_dataset
 from wae_rnf_jax.data.digests import DIGESTS
 from wae_rnf_jax.data.grammar import grammar_fingerprint, grammar_sentences
-from wae_rnf_jax.data.remote_files import is_remote, local_copy, remote_names
 from wae_rnf_jax.data.shards import RecordShard, Shard, text_shards
 from wae_rnf_jax.data.text import LABELS, SPLITS, Record, text_digest, text_files
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.storage.object_store import RemoteFolder, is_remote
 
 __all__ = ["Source", "grammar_source", "text_source", "tfds_source"]
 
@@ -88,7 +88,8 @@ def text_source(path: str, *, label: str, cache: Path) -> Source:
         raise InputError(f"label must be one of {', '.join(LABELS)}, not {label!r}")
 
     if is_remote(path):
-        path = os.fspath(local_copy(path, [f"{split}.txt" for split in SPLITS], cache))
+        names = [f"{split}.txt" for split in SPLITS]
+        path = os.fspath(RemoteFolder(path).cached(names, cache))
     shards = {split: text_shards(file, label=label) for split, file in text_files(path).items()}
     return Source({"content": text_digest(path, memory=cache / DIGESTS), "label": label}, shards)
 
@@ -115,8 +116,11 @@ def tfds_source(
         raise InputError(f"splits must name three (training, validation, test), not {splits!r}")
     if is_remote(data_dir):
         folder = dataset.partition(":")[0].partition("/")[0]
-        names = [f"{folder}/{name}" for name in remote_names(f"{data_dir}/{folder}")]
-        data_dir = os.fspath(local_copy(data_dir, names, cache))
+        remote = RemoteFolder(data_dir)
+        names = remote.names(folder)
+        if not names:
+            raise InputError(f"{remote.url} holds no dataset {folder!r}")
+        data_dir = os.fspath(remote.cached(names, cache))
     builder = open_dataset(dataset, data_dir=data_dir, splits=splits, text_feature=text_feature)
     shards = {
         split: dataset_shards(builder, part, text_feature=text_feature)

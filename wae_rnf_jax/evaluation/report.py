@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wae_rnf_jax.evaluation.files import new_file
+from wae_rnf_jax.storage.files import new_file
 
 Figures = Mapping[str, float | int]
 

@@ -24,6 +24,14 @@ def match_varying(value: jax.Array, *references: jax.Array) -> jax.Array:
     return value
 
 
+def widened_integers(x: jax.Array) -> jax.Array:
+    """Integers in a dtype of at least 32 bits, in which positions can be counted and compared.
+
+    Narrower ones are good for storage: of int8, 127 + 1 is -128, and so is position 128.
+    """
+    return x if x.dtype.itemsize >= 4 else x.astype(jnp.int32)
+
+
 def along_last(vector: jax.Array, like: jax.Array) -> jax.Array:
     """Reshapes a vector [Z] to broadcast along the last axis of ``like`` [..., Z]."""
     return jnp.reshape(vector, (1,) * (like.ndim - 1) + vector.shape)

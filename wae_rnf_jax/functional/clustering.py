@@ -35,7 +35,8 @@ def kmeans(
       axis_name: mapped axis over which points and where are parts of one global set.
 
     Returns:
-      The centres [C, Z], equal on all devices, and the nearest centre of each of the N points.
+      The centres [C, Z], equal on all devices, and the nearest centre of each of the N points. All
+      centres are NaN where a valid point is not finite.
 
     Raises:
       AssertionError: wrong ranks, shapes or dtypes.
@@ -65,6 +66,8 @@ def kmeans(
 
     seeds = _seeds(key, all_points, all_where, num_clusters)
     centers = _lloyd(seeds, all_points, all_where, num_iterations)
+    # Such a point may be neither a seed nor near to one, and is not to be passed over.
+    centers = jnp.where(jnp.all(jnp.isfinite(all_points)), centers, jnp.nan)
     if axis_name is not None:
         # Equal already; the mean says so to shard_map, which sees gathered values as varying.
         centers = jax.lax.pmean(centers, axis_name)

@@ -12,7 +12,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import match_varying
+from wae_rnf_jax.functional._arrays import match_varying, widened_integers
 
 Sums = TypeVar("Sums")
 
@@ -58,7 +58,8 @@ def fused_linear_cross_entropy(
       bias: floating [V].
       targets: integer [...], ids in [0, V).
       block_size: most rows whose logits are held at a time.
-      where: bool [...], tokens that count; the others get an nll of 0 and no gradient.
+      where: bool [...], tokens that count; the others get an nll of 0 and no gradient, and give
+        none, whatever they hold.
 
     Returns:
       [...], negative log-likelihood of each target in nats; float64 for float64 inputs, else
@@ -74,6 +75,7 @@ def fused_linear_cross_entropy(
     [1.3863, 1.3863]
     """
     _check_inputs(hidden, kernel, bias, targets, block_size, where)
+    targets = widened_integers(targets)
     # Marked alike outside the custom gradient, so that JAX itself sums a replicated kernel's
     # gradient over the devices of a shard_map.
     inputs = (hidden, kernel, bias, targets) + (() if where is None else (where,))
@@ -175,6 +177,8 @@ def _masked_nll(
 
 def _masked_nll_forward(hidden, kernel, bias, targets, where):
     """Also the gradients of the sum of the result."""
+    # What a row that does not count holds would reach the kernel's gradient, as 0·NaN is NaN.
+    hidden = jnp.where(where[..., None], hidden, 0.0)
 
     def add_rows(i, sums, *, rows):
         gradients, nll, log_normalizer, hidden_gradient = sums

@@ -33,7 +33,8 @@ class Geodesic(NamedTuple):
       energy: [] of its image; at least length²/2, and equal to it at constant speed.
       length_error: [] change of the length when it is measured twice as finely.
       num_iterations: [] integer, of the optimiser.
-      converged: [] bool, whether the energy's gradient fell below the tolerance.
+      converged: [] bool, whether the energy's gradient fell below the tolerance; False where the
+        energy is not finite, NaN included.
     """
 
     curve: jax.Array
@@ -95,9 +96,9 @@ def curve_length(
     6.0000
     """
     squared = _squared_segments(decode, curve, refinement, metric)
-    # A piece of no length adds none; the square root has no gradient there.
-    moves = squared > 0
-    return jnp.sum(jnp.where(moves, jnp.sqrt(jnp.where(moves, squared, 1.0)), 0.0))
+    # A piece of no length adds none; the square root has no gradient there. NaN is no such piece.
+    stays = squared <= 0
+    return jnp.sum(jnp.where(stays, 0.0, jnp.sqrt(jnp.where(stays, 1.0, squared))))
 
 
 def curve_energy(
@@ -215,11 +216,12 @@ def _minimum(function, start: jax.Array, *, num_steps: int, tolerance: float):
         return _Iterate(point, *jax.value_and_grad(function)(point))
 
     def is_flat(iterate: _Iterate) -> jax.Array:
-        return jnp.linalg.norm(iterate.gradient) <= tolerance * jnp.abs(iterate.value)
+        least = tolerance * jnp.abs(iterate.value)
+        return jnp.isfinite(iterate.value) & (jnp.linalg.norm(iterate.gradient) <= least)
 
     def goes_on(carry) -> jax.Array:
         iterate, _, iteration = carry
-        return (iteration < num_steps) & ~is_flat(iterate)
+        return (iteration < num_steps) & jnp.isfinite(iterate.value) & ~is_flat(iterate)
 
     def step(carry):
         iterate, state, iteration = carry

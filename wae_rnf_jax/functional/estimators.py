@@ -138,7 +138,8 @@ def active_units(
     """Number of latent dimensions whose posterior mean varies over the data.
 
     A dimension is active if the (population) variance of its posterior means over the split is
-    above the threshold (Burda et al. 2016).
+    above the threshold (Burda et al. 2016). An integer cannot be NaN: where it would have to be, as
+    no row counts or a mean that does is not finite, it is -1.
 
     Args:
       means: floating [N, Z].
@@ -146,7 +147,7 @@ def active_units(
       where: bool [N], rows that count; all if None.
 
     Returns:
-      [], integer.
+      [], integer; -1 where there is no such number.
 
     Raises:
       TypeError, AssertionError: wrong dtypes, ranks or sizes.
@@ -161,7 +162,9 @@ def active_units(
     means = _zero_unless(where, means)
     count = where.sum().astype(means.dtype)
     centered = _zero_unless(where, means - (means.sum(axis=0) / count)[None, :])
-    return (jnp.square(centered).sum(axis=0) / count > threshold).sum()
+    variance = jnp.square(centered).sum(axis=0) / count
+    unknown = jnp.isnan(variance).any() | jnp.isnan(threshold)
+    return jnp.where(unknown, -1, (variance > threshold).sum())
 
 
 def active_threshold(prior: Prior) -> float:

@@ -169,5 +169,5 @@ def _nearest_squared_distance(points: jax.Array, centers: jax.Array) -> jax.Arra
 
 
 def _check_sharpness(sharpness: float) -> None:
-    if sharpness < 0.0:
+    if not sharpness >= 0.0:
         raise ValueError(f"sharpness must not be negative, got {sharpness}.")

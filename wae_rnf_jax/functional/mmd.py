@@ -35,7 +35,7 @@ def mmd_squared_unbiased(
     Args:
       x: [N, Z] sample.
       y: [M, Z] sample to compare with, all of it valid.
-      kernel: (x [n, Z], y [m, Z]) -> [n, m], symmetric.
+      kernel: (x [n, Z], y [m, Z]) -> [n, m], symmetric; its gradient finite at equal points.
       where: [N] bool, the valid rows of x; all if None. With fewer than two valid rows, which
         cannot be told while tracing, the first mean is 0 and the result finite.
       axis_name: mapped axis over which x, y and where are parts of one global sample.
@@ -71,7 +71,7 @@ def mmd_squared_biased(
     Args:
       x: [N, Z] sample.
       y: [M, Z] sample to compare with, all of it valid.
-      kernel: (x [n, Z], y [m, Z]) -> [n, m], symmetric.
+      kernel: (x [n, Z], y [m, Z]) -> [n, m], symmetric; its gradient finite at equal points.
       where: [N] bool, the valid rows of x; all if None.
       axis_name: mapped axis over which x, y and where are parts of one global sample.
       block_size: most rows that a device compares its own with at a time; all if None.
@@ -116,7 +116,8 @@ def _mmd_squared(
         if rows < minimum:
             raise ValueError(f"MMD² needs at least {minimum} rows of {name} in all, got {rows}")
 
-    x = jnp.where(where[:, None], x, 0.0)  # a padded row may hold anything, NaN included
+    # A padded row may hold anything, NaN included; of a row of y the kernel surely has a value.
+    x = jnp.where(where[:, None], x, y[:1])
     rows_x, rows_y = (x, where.astype(x.dtype)), (y, jnp.ones(y.shape[0], y.dtype))
     all_x, all_y = _gathered((rows_x, rows_y), axis_name)
     device = 0 if axis_name is None else jax.lax.axis_index(axis_name)
@@ -169,13 +170,29 @@ def _pairs_total(
     columns = (*columns, jnp.arange(num_columns))
     if block_size is None or num_columns <= block_size:
         return block_total(*columns)
-    num_blocks = -(-num_columns // block_size)
-    size = -(-num_columns // num_blocks)  # equal blocks leave fewer rows of padding
-
-    def in_blocks(array: jax.Array) -> jax.Array:  # padding has no weight
-        padding = [(0, num_blocks * size - num_columns)] + [(0, 0)] * (array.ndim - 1)
-        return jnp.pad(array, padding).reshape(num_blocks, size, *array.shape[1:])
-
     # The kernel's values are formed again in the backward pass: kept, they would be all of them.
     again = jax.checkpoint(lambda block: block_total(*block))
-    return jax.lax.map(again, jax.tree.map(in_blocks, columns)).sum()
+    return jax.lax.map(again, _in_blocks(*columns, block_size=block_size)).sum()
+
+
+def _in_blocks(
+    points: jax.Array, weights: jax.Array, places: jax.Array, *, block_size: int
+) -> tuple[jax.Array, ...]:
+    """Blocks [blocks, rows, ...] of at most block_size rows, as equal as can be, of each array.
+
+    Padding has no weight, but the kernel must have a value there: it is the last point again.
+    """
+    num_blocks = -(-points.shape[0] // block_size)
+    size = -(-points.shape[0] // num_blocks)  # equal blocks leave fewer rows of padding
+    padding = num_blocks * size - points.shape[0]
+
+    def split(array: jax.Array, filling: jax.Array) -> jax.Array:
+        if padding:
+            array = jnp.concatenate([array, jnp.repeat(filling, padding, axis=0)])
+        return array.reshape(num_blocks, size, *array.shape[1:])
+
+    return (
+        split(points, points[-1:]),
+        split(weights, jnp.zeros_like(weights[-1:])),
+        split(places, places[-1:]),
+    )

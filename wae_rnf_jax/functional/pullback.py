@@ -174,8 +174,8 @@ def pullback_log_magnification_estimate(
         nodes, vectors = jnp.linalg.eigh(_lanczos(product, probe, num_iterations))
         # What an early exhausted Krylov space leaves over has no weight.
         weights = jnp.square(vectors[0])
-        used = weights > jnp.finfo(z.dtype).eps
-        return jnp.sum(jnp.where(used, weights * jnp.log(jnp.where(used, nodes, 1.0)), 0.0))
+        unused = weights <= jnp.finfo(z.dtype).eps
+        return jnp.sum(jnp.where(unused, 0.0, weights * jnp.log(jnp.where(unused, 1.0, nodes))))
 
     return 0.5 * z.shape[0] * jax.lax.map(quadrature, probes).mean()
 

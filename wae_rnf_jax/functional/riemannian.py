@@ -38,7 +38,7 @@ def rbf_precision(
     chex.assert_rank(centers, 2)
     chex.assert_axis_dimension(z, -1, centers.shape[-1])
     for name, value in (("bandwidth", bandwidth), ("floor", floor)):
-        if isinstance(value, int | float) and value <= 0:
+        if isinstance(value, int | float) and not value > 0:
             raise ValueError(f"{name} must be positive, got {value}")
     scaled = squared_distances(z, centers) / (2.0 * jnp.square(bandwidth))
     return floor + jnp.sum(jnp.exp(-scaled), axis=-1)
@@ -86,8 +86,8 @@ def rbf_bandwidth(
       axis_name: mapped axis over which points and where are parts of one global set.
 
     Returns:
-      [] bandwidth, a positive length; if all points lie at their centres, the least whose square
-      does not underflow.
+      [] bandwidth, a positive length; if all points lie at their centres, or none is valid, the
+      least whose square does not underflow.
 
     Raises:
       AssertionError: wrong ranks, shapes or dtypes.
@@ -101,6 +101,7 @@ def rbf_bandwidth(
     where = jnp.ones(points.shape[0], bool) if where is None else where
     chex.assert_shape(where, (points.shape[0],))
     chex.assert_type(where, bool)
+    points = jnp.where(where[:, None], points, 0.0)  # a padded row may hold anything
     own = jnp.where(where, jnp.min(squared_distances(points, centers), axis=-1), 0.0)
     total, count = jnp.sum(own), jnp.sum(where)
     if axis_name is not None:

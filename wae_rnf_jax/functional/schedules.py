@@ -5,6 +5,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional._arrays import widened_integers
+
 Schedule = Callable[[int | jax.Array], jax.Array]
 
 
@@ -29,7 +31,7 @@ def linear_annealing(*, start: float, length: float, maximum: float) -> Schedule
     >>> [round(float(schedule(step)), 2) for step in (0, 6_000, 26_000, 38_000, 90_000)]
     [0.0, 0.0, 0.5, 0.8, 0.8]
     """
-    if length <= 0:
+    if not length > 0:
         raise ValueError(f"length must be positive, got {length}")
     _check_maximum(maximum)
 
@@ -60,7 +62,7 @@ def cyclical_annealing(*, period: int, rise: float, maximum: float) -> Schedule:
     >>> [float(schedule(step)) for step in (0, 25, 50, 99, 100)]
     [0.0, 0.5, 1.0, 1.0, 0.0]
     """
-    if period <= 0:
+    if not period > 0:
         raise ValueError(f"period must be positive, got {period}")
     if not 0 < rise <= 1:
         raise ValueError(f"rise must be in (0, 1], got {rise}")
@@ -97,13 +99,13 @@ def paper_annealing(
     >>> [round(float(schedule(1_315 * epoch)), 2) for epoch in (0, 3, 4, 18, 19)]
     [0.0, 0.0, 0.05, 0.75, 0.8]
     """
-    if steps_per_epoch <= 0:
+    if not steps_per_epoch > 0:
         raise ValueError(f"steps_per_epoch must be positive, got {steps_per_epoch}")
     counted = linear_annealing(start=start, length=length, maximum=maximum)
 
     def schedule(step: int | jax.Array) -> jax.Array:
-        epoch, position = jnp.divmod(jnp.asarray(step), steps_per_epoch)
-        return counted(2_000 * epoch + position)
+        epoch, position = jnp.divmod(widened_integers(jnp.asarray(step)), steps_per_epoch)
+        return counted(2_000.0 * _as_float(epoch) + _as_float(position))
 
     return schedule
 
@@ -114,5 +116,5 @@ def _as_float(step: int | jax.Array) -> jax.Array:
 
 
 def _check_maximum(maximum: float) -> None:
-    if maximum < 0:
+    if not maximum >= 0:
         raise ValueError(f"maximum must not be negative, got {maximum}")

@@ -15,6 +15,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional._arrays import widened_integers
+
 # Here is where most of the package looks for all of them.
 from wae_rnf_jax.functional.special_ids import (
     BOS_ID,
@@ -41,6 +43,7 @@ def sequence_mask(lengths: jax.Array, max_length: int) -> jax.Array:
     [[True, True, False], [False, False, False]]
     """
     _check_integer(lengths, "lengths")
+    lengths = widened_integers(lengths)
     positions = jax.lax.broadcasted_iota(lengths.dtype, (*lengths.shape, max_length), lengths.ndim)
     return positions < lengths[..., None]
 
@@ -87,7 +90,7 @@ def eos_targets(tokens: jax.Array, lengths: jax.Array) -> jax.Array:
     last = jnp.full_like(tokens, PAD_ID, shape=(*tokens.shape[:-1], 1))
     padded = jnp.concatenate([tokens, last], axis=-1)
     words = sequence_mask(lengths, padded.shape[-1])
-    words_and_end = sequence_mask(lengths + 1, padded.shape[-1])
+    words_and_end = sequence_mask(widened_integers(lengths) + 1, padded.shape[-1])
     return jnp.where(words, padded, jnp.where(words_and_end, EOS_ID, PAD_ID).astype(padded.dtype))
 
 
@@ -120,7 +123,8 @@ def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
 
     Args:
       key: a typed key (`jax.random.key`).
-      index: integer [B], a number that belongs to the example and not to its place on a device.
+      index: integer [B], a number that belongs to the example and not to its place on a device;
+        not negative.
 
     Returns:
       typed keys [B].
@@ -134,7 +138,11 @@ def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
     _check_keys(key, ())
     _check_integer(index, "index")
     chex.assert_rank(index, 1)
-    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)
+    if index.dtype.itemsize <= 4:
+        return keys
+    above = index >> 32  # fold_in reads 32 bits, so that examples 0 and 2³² would share a key
+    return jnp.where(above > 0, jax.vmap(jax.random.fold_in)(keys, above), keys)
 
 
 def word_dropout(keys: jax.Array, inputs: jax.Array, *, rate: float) -> jax.Array:

@@ -25,7 +25,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from wae_rnf_jax.errors import InputError, TrainingFailed, warn
+from wae_rnf_jax.errors import InputError, TrainingFailed, first_line, warn
 from wae_rnf_jax.jobs.signals import Interrupted
 
 _KINDS = {"input": InputError, "training": TrainingFailed, "signal": Interrupted}
@@ -77,7 +77,7 @@ def member_of(job: Job | None) -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:  # a process that died is seen as a lost connection
         warn(
             f"process {jax.process_index()} of {jax.process_count()} cannot go on: "
-            f"{_first_line(error)}; the same command, on all processes, resumes from the last "
+            f"{first_line(error)}; the same command, on all processes, resumes from the last "
             "checkpoint"
         )
         _leave(1)
@@ -144,11 +144,11 @@ def _initialized(job: Job) -> Counter[int]:
     except ValueError as error:  # address, number or id is unknown
         raise InputError(
             "--distributed: the environment tells of no other processes, as those of Cloud TPU, "
-            f"GKE, SLURM and Open MPI do (JAX: {_first_line(error)}): give --coordinator_address, "
+            f"GKE, SLURM and Open MPI do (JAX: {first_line(error)}): give --coordinator_address, "
             "--num_processes and --process_id"
         ) from error
     except (RuntimeError, OSError) as error:
-        raise InputError(f"the processes did not come together: {_first_line(error)}") from error
+        raise InputError(f"the processes did not come together: {first_line(error)}") from error
 
 
 def _check_port(address: str) -> None:
@@ -253,12 +253,8 @@ def _in_our_terms(error: BaseException) -> Exception:
     if isinstance(error, OSError):
         return InputError(f"{error.filename or 'a file'}: {error.strerror or error}")
     traceback.print_exc()
-    return TrainingFailed(f"{type(error).__name__}: {_first_line(error)}")
+    return TrainingFailed(f"{type(error).__name__}: {first_line(error)}")
 
 
 def _signum(error: KeyboardInterrupt) -> int:
     return getattr(error, "signum", signal.SIGINT)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].removesuffix(".")

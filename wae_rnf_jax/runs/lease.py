@@ -19,7 +19,7 @@ import time
 from typing import Any
 
 from wae_rnf_jax.errors import InputError, warn
-from wae_rnf_jax.runs.remote_files import RemoteError, RemoteFolder
+from wae_rnf_jax.storage.object_store import RemoteError, RemoteFolder
 
 NAME = "lease.json"
 BEAT = 20.0  # seconds between renewals
@@ -105,7 +105,7 @@ class Lease:
                 if not self.still_held():
                     return
                 self._write()
-            except (RemoteError, InputError):  # what training publishes will say so
+            except InputError:  # what training publishes will say so
                 continue
 
     def _read(self) -> dict[str, Any] | None:

@@ -1,7 +1,6 @@
 """Where a run's numbers go: `metrics.jsonl`, TensorBoard and the progress bar."""
 
 import json
-import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from wae_rnf_jax.errors import TrainingFailed, standard_error, warn
 from wae_rnf_jax.runs.sinks import JsonLines, Line, Sink, TensorBoard
+from wae_rnf_jax.storage.files import new_file
 
 SHOWN = ("loss", "rec", "kl", "mmd", "rnf", "kl_weight", "sd_m")
 COUNTS = ("num_sentences", "num_tokens")
@@ -121,21 +121,18 @@ def _sinks(workdir: Path, first_step: int) -> tuple[Sink, ...]:
 
 def keep_lines_to(path: Path, step: int) -> None:
     """Drops the lines of steps after `step`, which a resumed run writes again, and half lines."""
-    temporary = path.with_name(f".{path.name}.unfinished")
     kept = []
     try:
         for line in path.read_text(errors="replace").splitlines():
             with suppress(ValueError, KeyError, TypeError):  # cut short by a kill or a full disk
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
-        temporary.write_text("".join(line + "\n" for line in kept))
-        os.replace(temporary, path)
+        with new_file(path) as file:
+            file.write("".join(line + "\n" for line in kept).encode())
     except FileNotFoundError:
         return
     except OSError as error:
         warn(f"{path} still holds lines of steps after {step} ({error.strerror})")
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _weighted_means(rows: list[dict[str, np.ndarray]]) -> dict[str, float]:

@@ -14,7 +14,6 @@ Files are published before the manifests of checkpoints, manifests before the to
 goes last. A checkpoint without a manifest is one that was cut short, and is not fetched.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from wae_rnf_jax.errors import warn
-from wae_rnf_jax.runs.remote_files import RemoteError, RemoteFolder
 from wae_rnf_jax.runs.snapshots import MANIFEST
 from wae_rnf_jax.runs.workdir import write_json
+from wae_rnf_jax.storage.files import new_file
+from wae_rnf_jax.storage.locks import lock
+from wae_rnf_jax.storage.object_store import RemoteError, RemoteFolder
 
 DIRECTORY = "~/.cache/wae_rnf_jax/workdirs"
 TOKEN = "published.json"
@@ -56,8 +57,11 @@ class Mirror:
     def alone(self) -> Iterator[None]:
         """Waits until no other process brings the mirror up, and keeps them from it."""
         self.base.mkdir(parents=True, exist_ok=True)
-        with (self.base / "reading").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+
+        def waiting(holder: str) -> None:
+            warn(f"{holder} is fetching {self.url}: waiting until it is done")
+
+        with lock(self.base / "reading", waiting=waiting):
             yield
 
     def identity(self) -> str:
@@ -102,7 +106,8 @@ class Mirror:
     def _fetch_results(self) -> None:
         content = self.remote.read(RESULTS)
         if content is not None:
-            (self.path / RESULTS).write_bytes(content)
+            with new_file(self.path / RESULTS) as file:
+                file.write(content)
 
     def _fetched(self) -> Path | None:
         """Fetches the remote workdir beside the mirror; None where there is none."""

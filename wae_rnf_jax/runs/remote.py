@@ -12,7 +12,9 @@ from wae_rnf_jax.errors import InputError, TrainingFailed, warn
 from wae_rnf_jax.runs.lease import Lease
 from wae_rnf_jax.runs.lock import is_held, sole_use
 from wae_rnf_jax.runs.mirror import Mirror
-from wae_rnf_jax.runs.remote_files import RemoteError, RemoteFolder, checked_url, is_remote
+from wae_rnf_jax.storage.object_store import RemoteError, RemoteFolder, checked_url, is_remote
+
+SCHEMES = ("gs", "s3", "az")  # of stores that take one file after another; tests cover the first
 
 
 def local_workdir(name: str, flag: str = "workdir") -> Path:
@@ -27,7 +29,7 @@ def local_workdir(name: str, flag: str = "workdir") -> Path:
     """
     if not is_remote(name):
         return Path(os.path.expanduser(name))
-    mirror = Mirror(checked_url(name, flag))
+    mirror = Mirror(_url(name, flag))
     try:
         with mirror.alone():
             if not is_held(mirror.base):  # else a run is at work in it, and nothing is newer
@@ -57,7 +59,7 @@ def publish_file(name: str, path: Path) -> str:
     """
     if not is_remote(name):
         return str(path)
-    url = checked_url(name, "workdir")
+    url = _url(name)
     try:
         RemoteFolder(url).upload(path, path.name)
     except RemoteError as error:
@@ -69,7 +71,14 @@ def training_workdir(name: str) -> Path:
     """Returns the folder that a run trains in; for a remote workdir, its mirror, as it is."""
     if not is_remote(name):
         return Path(os.path.expanduser(name))
-    return Mirror(checked_url(name, "workdir")).path
+    return Mirror(_url(name)).path
+
+
+def _url(name: str, flag: str = "workdir") -> str:
+    try:
+        return checked_url(name, SCHEMES)
+    except InputError as error:
+        raise InputError(f"--{flag}: {error}") from error
 
 
 @contextmanager
@@ -90,16 +99,17 @@ def published_run(name: str) -> Iterator[Callable[[], None]]:
     if not is_remote(name):
         yield lambda: None
         return
-    mirror = Mirror(checked_url(name, "workdir"))
+    mirror = Mirror(_url(name))
     try:
         with ExitStack() as held:
-            with mirror.alone():
-                held.enter_context(sole_use(mirror.base))
-                lease = held.enter_context(Lease(mirror.remote, mirror.identity()))
-                mirror.bring_up()
+            try:
+                with mirror.alone():
+                    held.enter_context(sole_use(mirror.base))
+                    lease = held.enter_context(Lease(mirror.remote, mirror.identity()))
+                    mirror.bring_up()
+            except RemoteError as error:
+                raise InputError(f"--workdir: {error}") from error
             yield from _publishing(mirror, lease)
-    except RemoteError as error:
-        raise InputError(f"--workdir: {error}") from error
     except InputError as error:
         text = str(error).replace(str(mirror.path), mirror.url)
         raise InputError(text.replace(str(mirror.base), mirror.url)) from error

@@ -21,7 +21,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import RecordWriter
 
-from wae_rnf_jax.errors import warn
+from wae_rnf_jax.errors import first_line, warn
 
 CAPACITY = 1000  # lines that wait for a slow place before further ones are dropped
 PATIENCE = 10.0  # seconds that training waits for a slow place, once
@@ -80,7 +80,7 @@ class Sink:
             try:
                 self._write(line)
             except Exception as error:  # no error of any kind may end the thread
-                self._say(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+                self._say(getattr(error, "strerror", None) or first_line(error))
 
     def _say(self, what: str) -> None:
         if not self._said:
@@ -125,7 +125,7 @@ class TensorBoard:
     """
 
     def __init__(self, directory: Path, *, first_step: int) -> None:
-        self._directory = directory
+        self._directory = directory.absolute()  # of s3:a/b the writer would make a bucket's name
         self._first_step = first_step
         self._writer: RecordWriter | None = None
         self._begun = False

@@ -5,21 +5,16 @@ what a disk damaged, or another run left, is known before it is read. Checkpoint
 versions have no manifest; they are whole if Orbax can read them.
 """
 
-import gc
 import json
-import logging
-import os
-import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import jax
+import numpy as np
 
 from wae_rnf_jax.data.manifest import file_digests
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.runs import orbax
+from wae_rnf_jax.runs.versions import named_arrays
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -30,7 +25,7 @@ class Damaged(Exception):
 
 
 def write_snapshot(directory: Path, state: Any, progress: dict[str, Any], *, run: str) -> None:
-    """Writes a checkpoint.
+    """Writes a checkpoint, and reads it back.
 
     Args:
       directory: folder to make, absolute.
@@ -41,12 +36,7 @@ def write_snapshot(directory: Path, state: Any, progress: dict[str, Any], *, run
     Raises:
       OSError: what there is of it is not whole.
     """
-    import orbax.checkpoint as ocp
-
-    args = ocp.args.Composite(
-        state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress)
-    )
-    _with_orbax(lambda checkpointer: checkpointer.save(directory, args=args))
+    orbax.save(directory, state, progress)
     names = sorted(
         path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()
     )
@@ -55,6 +45,12 @@ def write_snapshot(directory: Path, state: Any, progress: dict[str, Any], *, run
     except InputError as error:
         raise OSError(str(error)) from error
     (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    try:
+        found = orbax.restored(directory)
+    except OSError as error:
+        raise OSError(f"it cannot be read back: {error}") from error
+    if not _equal(found, (state, progress)):
+        raise OSError("it is read back as another one")
 
 
 def check_snapshot(directory: Path, *, run: str) -> bool:
@@ -95,84 +91,42 @@ def check_snapshot(directory: Path, *, run: str) -> bool:
     return True
 
 
-def read_snapshot(directory: Path, *, run: str, like: Any = None) -> tuple[Any, dict[str, Any]]:
+def read_snapshot(directory: Path, *, run: str) -> tuple[Any, dict[str, Any]]:
     """Returns (state, progress) of a checkpoint, checked.
+
+    The state is nested dicts and lists of NumPy arrays; `versions.fitted` gives it its structure.
 
     Args:
       directory: folder of the checkpoint, absolute.
       run: fingerprint of the configuration that it must be of.
-      like: pytree of arrays whose structure, shapes and devices the state takes; if None, the
-        structure is that of nested dicts and lists, and the devices are Orbax's choice.
 
     Raises:
       Damaged: the checkpoint is not whole.
-      InputError: it is whole, and of another run, or of another version of this program.
+      InputError: it is whole, and of another run, or cannot be read by this version of Orbax.
     """
-    import orbax.checkpoint as ocp
-
     with_manifest = check_snapshot(directory, run=run)
-    args = ocp.args.Composite(state=ocp.args.StandardRestore(like), progress=ocp.args.JsonRestore())
     try:
-        restored = _with_orbax(lambda checkpointer: checkpointer.restore(directory, args=args))
+        state, progress = orbax.restored(directory)
     except OSError as error:
         if not with_manifest:
             raise Damaged(f"{directory} cannot be read ({error})") from error
         raise InputError(
-            f"--workdir: {directory} is whole and does not fit this version's model ({error}): "
-            "use the version that trained it, or name another workdir"
+            f"--workdir: {directory} is as it was written, and cannot be read ({error}): use the "
+            "versions of this program and of Orbax that wrote it, or name another workdir"
         ) from error
-    return restored["state"], restored["progress"]
+    return state, progress
 
 
-def _with_orbax(call: Callable[[Any], Any]) -> Any:
-    """Calls with a checkpointer; whatever goes wrong comes as an OSError of one sentence.
-
-    Orbax and TensorStore raise errors of any kind, print their tracebacks from several threads, and
-    leave tasks behind whose tracebacks asyncio prints when they are collected. So all that is done
-    here, in silence.
-    """
-    import orbax.checkpoint as ocp
-
-    # Of several processes, one writes and reads: it must not wait for the others.
-    only = jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=only, active_processes={only}, barrier_sync_key_prefix="wae_rnf"
+def _equal(found: Any, wanted: Any) -> bool:
+    """Whether two pytrees hold the same arrays, bit for bit."""
+    found, wanted = (
+        {k: np.asarray(v) for k, v in named_arrays(tree).items()} for tree in (found, wanted)
     )
-    handler = ocp.CompositeCheckpointHandler(
-        composite_options=ocp.CompositeOptions(multiprocessing_options=alone)
+    return found.keys() == wanted.keys() and all(
+        _form(array) == _form(wanted[name]) and array.tobytes() == wanted[name].tobytes()
+        for name, array in found.items()
     )
-    with _silence():
-        try:
-            with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
-                return call(checkpointer)
-        except Exception as error:
-            failure = _reason(error)
-        gc.collect()
-    raise OSError(failure)
 
 
-def _reason(error: Exception) -> str:
-    """Returns an error in a few words: the operating system's where it stands behind it."""
-    code = getattr(error, "errno", None) or re.search(r"os_error_code='(\d+)'", str(error))
-    if code:
-        return os.strerror(code if isinstance(code, int) else int(code[1]))
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
-    if loggers[0].isEnabledFor(logging.INFO):  # somebody wants to see all of it
-        yield
-        return
-    before, hook = [logger.level for logger in loggers], sys.unraisablehook
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    sys.unraisablehook = id  # takes it and does nothing, with no frame in a thread that is ending
-    try:
-        yield
-    finally:
-        sys.unraisablehook = hook
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+def _form(array: Any) -> str:
+    return f"{array.dtype}{list(array.shape)}"

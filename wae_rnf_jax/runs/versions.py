@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
 from wae_rnf_jax.errors import InputError
 
@@ -90,7 +89,7 @@ def config_leaves(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def current_state(state: Any) -> dict[str, Any]:
     """Returns the arrays of a training state, read as dicts and lists, by this version's paths."""
-    leaves = _by_path(state)
+    leaves = named_arrays(state)
     if _BEFORE_OUTPUT_LAYER not in leaves:
         return leaves
     moved: dict[str, Any] = {}
@@ -116,7 +115,7 @@ def fitted(state: Any, like: Any, *, place: str) -> Any:
     found = current_state(state)
     paths, structure = jax.tree_util.tree_flatten_with_path(like)
     wanted = {_name(path): leaf for path, leaf in paths}
-    for path in wanted | found:
+    for path in sorted(wanted | found):
         there, here = (
             f"{x[path].dtype}{list(x[path].shape)}" if path in x else "absent"
             for x in (found, wanted)
@@ -128,6 +127,11 @@ def fitted(state: Any, like: Any, *, place: str) -> Any:
                 "workdir"
             )
     return jax.tree.unflatten(structure, [found[path] for path in wanted])
+
+
+def named_arrays(tree: Any) -> dict[str, Any]:
+    """Returns the leaves of a pytree by their paths, which tuples, lists and dicts have alike."""
+    return {_name(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 
 def nested(leaves: Mapping[str, Any], root: str) -> dict[str, Any]:
@@ -142,10 +146,6 @@ def nested(leaves: Mapping[str, Any], root: str) -> dict[str, Any]:
             node = node.setdefault(folder, {})
         node[name] = value
     return tree
-
-
-def _by_path(tree: Any) -> dict[str, np.ndarray]:
-    return {_name(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 
 def _name(path: Any) -> str:

@@ -14,16 +14,15 @@ workdir/lock                 held while a run trains; see `lock`
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from wae_rnf_jax.data.corpora import Corpus, save_evaluation_corpus
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.runs.versions import ADDED, MOVED, current_config, identity
+from wae_rnf_jax.storage.files import new_file, remove_unfinished
 
 # Keys that a run may be resumed with other values of, because no number of it depends on them:
 # where the text and its tokens lie (`data_fingerprint`, which is compared, says what they are), how
@@ -45,6 +44,8 @@ HARMLESS = {
 # is the best and when patience ends. Where neither is used, its interval is harmless too.
 VALIDATION = "train.eval_every"
 
+WRITTEN_BY_TRAINING = ("config.json", "init_from.json", "metrics.jsonl")  # alone, and in one move
+
 
 def open_workdir(workdir: Path, config: dict[str, Any], corpus: Corpus) -> None:
     """Fills a new workdir, or checks that the run in it has this configuration.
@@ -61,6 +62,7 @@ def open_workdir(workdir: Path, config: dict[str, Any], corpus: Corpus) -> None:
     """
     for left in workdir.glob(".preparing-*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
+    remove_unfinished(workdir, WRITTEN_BY_TRAINING)
     if not (workdir / "config.json").exists():
         save_evaluation_corpus(corpus, workdir / "corpus")
         write_json(workdir / "config.json", config)
@@ -135,12 +137,8 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
       InputError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.unfinished")
     try:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-        os.replace(temporary, path)
+        with new_file(path) as file:
+            file.write(f"{json.dumps(content, indent=2)}\n".encode())
     except OSError as error:
         raise InputError(f"--workdir: {path} cannot be written ({error.strerror})") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)

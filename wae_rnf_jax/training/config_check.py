@@ -174,6 +174,32 @@ def complete_config(config: ConfigDict) -> None:
                     values[key] = setting.default
 
 
+def add_argument(config: ConfigDict, key: str) -> bool:
+    """Gives a key that some definition of its section takes its default, in place.
+
+    So an argument can be set together with the name of its definition, which a configuration of
+    another one does not have.
+
+    Args:
+      config: the whole configuration.
+      key: with its section, as `decoder.dilations`.
+
+    Returns:
+      Whether there is such an argument, with a default.
+    """
+    section, _, name = key.partition(".")
+    if section not in _CHOICES or section not in config:
+        return False
+    chosen = _CHOICES[section]
+    for definition in chosen.definitions:
+        setting = chosen.settings(definition).get(name)
+        if setting is not None and setting.has_default:
+            with config.unlocked():
+                config[section][name] = setting.default
+            return True
+    return False
+
+
 def check_config(config: ConfigDict) -> None:
     """Completes a configuration and raises InputError for the first key that no run could use.
 

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from wae_rnf_jax.data.batches import num_batches_per_epoch, training_batches
 from wae_rnf_jax.data.corpora import Corpus, load_corpus
-from wae_rnf_jax.errors import InputError, TrainingFailed, warn
+from wae_rnf_jax.errors import InputError, TrainingFailed, first_line, warn
 from wae_rnf_jax.jobs.agreement import (
     check_agreement,
     config_facts,
@@ -33,7 +33,7 @@ from wae_rnf_jax.runs.lock import sole_use
 from wae_rnf_jax.runs.metrics import MetricsLog
 from wae_rnf_jax.runs.workdir import fingerprint, open_workdir, write_json
 from wae_rnf_jax.training.flags import NO_FLAGS, Origin, StartFlags
-from wae_rnf_jax.training.nans import NotANumber, first_line, nan_checked_train_step
+from wae_rnf_jax.training.nans import NotANumber, nan_checked_train_step
 from wae_rnf_jax.training.parallel import (
     axis_name,
     check_batch_size,

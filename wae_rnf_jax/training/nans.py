@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.errors import TrainingFailed
+from wae_rnf_jax.errors import TrainingFailed, first_line
 from wae_rnf_jax.training.parallel import joined_rows, mapped_train_step
 from wae_rnf_jax.training.step import Batch, Metrics, Recipe, TrainState, train_step
 
@@ -68,11 +68,6 @@ def nan_origin(state: TrainState, batch: Batch, rng: jax.Array, *, recipe: Recip
     except FloatingPointError as error:
         return f"{first_line(error)}{_place(error)}"
     return "a NaN that does not come up when the step is taken one operation at a time"
-
-
-def first_line(error: Exception) -> str:
-    """Returns the first line of an error's message, without the full stop."""
-    return str(error).strip().splitlines()[0].removesuffix(".")
 
 
 def _place(error: Exception) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from wae_rnf_jax.data.batches import TrainingBatches, num_batches_per_epoch
 from wae_rnf_jax.data.tokens import TokenSplit
-from wae_rnf_jax.errors import warn
+from wae_rnf_jax.errors import first_line, warn
 
 
 def steps_before_trace(lengths: np.ndarray, *, num_left: int, num_traced: int) -> int:
@@ -108,7 +108,6 @@ class StepTrace:
         try:
             call()
         except (RuntimeError, OSError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            warn(f"{self._directory} takes no trace ({reason}); training goes on")
+            warn(f"{self._directory} takes no trace ({first_line(error)}); training goes on")
             return False
         return True

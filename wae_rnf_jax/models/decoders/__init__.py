@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 import jax
 
+from wae_rnf_jax.models.decoders.dilated_cnn import DilatedCNN
 from wae_rnf_jax.models.decoders.lstm import LSTMDecoder
 
 Carry = Any  # a pytree whose leaves are all [B, ...]
@@ -35,4 +36,4 @@ class Decoder(Protocol):
         """
 
 
-DECODERS = {"lstm": LSTMDecoder}
+DECODERS = {"lstm": LSTMDecoder, "dilated_cnn": DilatedCNN}

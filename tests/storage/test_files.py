@@ -1,7 +1,8 @@
-"""Folders made whole by one process at a time: waiting, kills, leftovers."""
+"""Files made whole; folders made whole by one process at a time: waiting, kills, leftovers."""
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -9,17 +10,51 @@ import time
 
 import pytest
 
-from wae_rnf_jax.data.cache import new_directory
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.storage.files import new_directory, new_file, remove_unfinished
 
 MAKER = """
 import pathlib, sys
-from wae_rnf_jax.data.cache import new_directory
+from wae_rnf_jax.storage.files import new_directory
 with new_directory(pathlib.Path(sys.argv[1])) as folder:
     (folder / "file").write_text("of the maker")
     print("making", flush=True)
     sys.stdin.read()
 """
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path):
+    path = tmp_path / "a.bin"
+    with new_file(path) as file:
+        file.write(b"1234")
+        assert not path.exists()
+    assert path.read_bytes() == b"1234"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def interrupted():
+        with new_file(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_what_killed_writers_left_is_removed_by_name(tmp_path):
+    gone = [".a[1].json.0123abcd.unfinished", ".a[1].json.unfinished"]
+    kept = ["a[1].json", ".a1.json.0123abcd.unfinished", ".b.json.0123abcd.unfinished"]
+    for name in (*gone, *kept):
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path, ["a[1].json", "c.json"])
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
 
 
 @pytest.fixture

@@ -1,0 +1,18 @@
+"""What an error is called in a message."""
+
+import pytest
+
+from wae_rnf_jax.errors import first_line
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (ValueError("\nno such axis.\nTraceback: …"), "no such axis"),
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (AssertionError(), "AssertionError"),
+        (RuntimeError(" \n"), "RuntimeError"),
+    ],
+)
+def test_the_first_line_of_an_error_is_never_empty(error, said):
+    assert first_line(error) == said

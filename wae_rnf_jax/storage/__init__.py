@@ -1,0 +1,1 @@
+"""Where bytes are kept: files and folders made whole, locks, object stores."""
