@@ -10,9 +10,7 @@ one draw more, the mean.
 """
 
 import sys
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,30 +21,28 @@ from wae_rnf_jax.commands.memory import keep_freed_memory
 from wae_rnf_jax.data.batches import split_batches
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.evaluation.likelihood import per_sentence_likelihood
+from wae_rnf_jax.functional.distributions import Posterior, sampled_kl
 from wae_rnf_jax.functional.estimators import importance_weighted_nll
-from wae_rnf_jax.functional.gaussian import gaussian_sample
-from wae_rnf_jax.functional.losses import flow_kl
-from wae_rnf_jax.functional.sequences import example_keys, example_normal
+from wae_rnf_jax.functional.sequences import example_keys
+from wae_rnf_jax.models.bound import BoundModel
 
 
-@partial(jax.jit, static_argnames="model")
-def _posterior(model: Any, variables: Mapping[str, Any], tokens: jax.Array, lengths: jax.Array):
-    return model.apply(variables, tokens, lengths, method="encode")
+@jax.jit
+def _posterior(model: BoundModel, tokens: jax.Array, lengths: jax.Array) -> Posterior:
+    return model.infer(tokens, lengths)
 
 
-@partial(jax.jit, static_argnames="model")
-def _log_weight(model, variables, tokens, lengths, mean, log_var, keys, number) -> jax.Array:
+@jax.jit
+def _log_weight(model: BoundModel, tokens, lengths, posterior, keys, number) -> jax.Array:
     """The log-weight of one draw of each sentence's code, [B]."""
-    draw_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
-    z0 = gaussian_sample(mean, log_var, example_normal(draw_keys, mean.shape[1:]))
-    zk, log_det = model.apply(variables, z0, method="flow_forward")
-    rec = model.apply(variables, zk, tokens, lengths, method="reconstruction_nll")
-    return -(rec + flow_kl(z0, zk, mean, log_var, log_det))
+    z0 = posterior.sample(jax.vmap(jax.random.fold_in, (0, None))(keys, number))
+    zk, log_det = model.flow_forward(z0)
+    rec = model.score(zk, tokens, lengths)
+    return -(rec + sampled_kl(posterior, z0, zk, log_det))
 
 
 def loop_over_samples(
-    model: Any,
-    variables: Mapping[str, Any],
+    model: BoundModel,
     split: TokenSplit,
     *,
     num_samples: int,
@@ -56,11 +52,9 @@ def loop_over_samples(
     """The importance-weighted NLL of each sentence, [N], one draw after the other."""
     nll = np.full(len(split), np.nan)
     for batch in split_batches(split, batch_size=batch_size, num_buckets=num_buckets):
-        mean, log_var = _posterior(model, variables, batch["tokens"], batch["lengths"])
+        posterior = _posterior(model, batch["tokens"], batch["lengths"])
         keys = example_keys(jax.random.key(0), jnp.asarray(batch["index"]))
-        draw = partial(
-            _log_weight, model, variables, batch["tokens"], batch["lengths"], mean, log_var, keys
-        )
+        draw = partial(_log_weight, model, batch["tokens"], batch["lengths"], posterior, keys)
         log_weights = [draw(number) for number in range(num_samples)]
         values = importance_weighted_nll(jnp.stack(log_weights), axis=0)
         nll[batch["index"][batch["where"]]] = np.asarray(values)[batch["where"]]
@@ -89,16 +83,16 @@ def main(argv: list[str] | None = None) -> int:
     size = workload.sizes(arguments.smoke)
     split, origin = workload.drawn_split(size)
     split = typical_sentences(split, arguments.num_sentences, size.vocab_size)
-    model, variables = workload.untrained_model(arguments.system, size)
+    model = workload.untrained_model(arguments.system, size)
     common = {
         "num_samples": arguments.num_samples,
         "batch_size": arguments.batch_size,
         "num_buckets": arguments.num_buckets,
     }
-    candidates = {"loop": partial(loop_over_samples, model, variables, split, **common)}
+    candidates = {"loop": partial(loop_over_samples, model, split, **common)}
     for limit in arguments.memory_limit_rows or [256]:
         candidates[f"program, {limit} rows"] = partial(
-            per_sentence_likelihood, model, variables, split, memory_limit_rows=limit, **common
+            per_sentence_likelihood, model, split, memory_limit_rows=limit, **common
         )
     loop, *programs = (candidate() for candidate in candidates.values())
     for figures in programs:

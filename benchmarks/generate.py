@@ -10,9 +10,7 @@ finds the same sentences, which is checked.
 
 import dataclasses
 import sys
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,45 +19,46 @@ import numpy as np
 from benchmarks import measurement, workload
 from benchmarks.evaluate import typical_sentences
 from wae_rnf_jax.commands.memory import keep_freed_memory
+from wae_rnf_jax.data.corpora import Corpus
 from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS, Vocabulary
 from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
 from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, example_keys
+from wae_rnf_jax.models.bound import BoundModel
+from wae_rnf_jax.runs.trained_model import TrainedModel
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=("model",), meta_fields=())
 @dataclasses.dataclass(frozen=True)
 class GivenLengths:
-    """A decoder that ends a sentence after as many words as its code's first number says."""
+    """A model that ends a sentence after as many words as its code's first number says."""
 
-    model: Any
+    model: BoundModel
 
     @property
     def vocab_size(self) -> int:
         """V."""
         return self.model.vocab_size
 
-    def apply(self, variables: Mapping[str, Any], *arguments: Any, method: str) -> Any:
-        """Calls the method, as a Flax module does."""
-        return getattr(self, f"_{method}")(variables, *arguments)
+    def start(self, zk: jax.Array, max_length: int) -> tuple:
+        """The model's own carry, and how many words are left."""
+        return self.model.start(zk, max_length), jnp.round(zk[:, 0]).astype(jnp.int32)
 
-    def _initial_carry(self, variables: Mapping[str, Any], zk: jax.Array) -> tuple:
-        carry = self.model.apply(variables, zk, method="initial_carry")
-        return carry, jnp.round(zk[:, 0]).astype(jnp.int32)
-
-    def _decode_step(self, variables: Mapping[str, Any], carry: tuple, token, zk: jax.Array):
+    def decode_step(self, carry: tuple, token: jax.Array, zk: jax.Array) -> tuple:
+        """The model's own step, but for the logit of the end."""
         carry, left = carry
-        carry, logits = self.model.apply(variables, carry, token, zk, method="decode_step")
+        carry, logits = self.model.decode_step(carry, token, zk)
         end = jnp.where(left <= 0, 1e4, -1e4).astype(logits.dtype)
         return (carry, left - 1), logits.at[:, EOS_ID].set(end)
 
 
-@partial(jax.jit, static_argnames="model")
-def _start(model: Any, variables: Mapping[str, Any], zk: jax.Array):
-    return model.apply(variables, zk, method="initial_carry")
+@partial(jax.jit, static_argnames="max_length")
+def _start(model: GivenLengths, zk: jax.Array, max_length: int):
+    return model.start(zk, max_length)
 
 
-@partial(jax.jit, static_argnames=("model", "random"))
-def _step(model, variables, carry, words, zk, keys, number, *, random: bool):
-    carry, logits = model.apply(variables, carry, words, zk, method="decode_step")
+@partial(jax.jit, static_argnames="random")
+def _step(model: GivenLengths, carry, words, zk, keys, number, *, random: bool):
+    carry, logits = model.decode_step(carry, words, zk)
     scores = jax.nn.log_softmax(logits).at[:, jnp.array([PAD_ID, BOS_ID])].set(-jnp.inf)
     if random:
         step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
@@ -68,25 +67,24 @@ def _step(model, variables, carry, words, zk, keys, number, *, random: bool):
 
 
 def loop_over_steps(
-    model: Any,
-    variables: Mapping[str, Any],
-    vocabulary: Vocabulary,
+    trained: TrainedModel,
     zk: jax.Array,
     *,
     decoding: Decoding,
     batch_size: int,
 ) -> tuple[str, ...]:
     """The sentences of the codes, [N] of them, one step of one batch after the other."""
-    texts = []
+    model, texts = trained.model, []
     for first in range(0, len(zk), batch_size):
         codes = zk[first : first + batch_size]
         keys = example_keys(jax.random.key(decoding.seed), first + jnp.arange(len(codes)))
-        carry, words = _start(model, variables, codes), jnp.full(len(codes), BOS_ID)
+        carry = _start(model, codes, decoding.max_length)
+        words = jnp.full(len(codes), BOS_ID)
         sentences = [[] for _ in codes]
         ended = np.zeros(len(codes), bool)
         for number in range(decoding.max_length):
             carry, words = _step(
-                *(model, variables, carry, words, codes, keys, number),
+                *(model, carry, words, codes, keys, number),
                 random=decoding.strategy == "sample",
             )
             found = np.asarray(words)
@@ -95,7 +93,7 @@ def loop_over_steps(
                 sentences[row].append(int(found[row]))
             if ended.all():
                 break
-        texts.extend(map(vocabulary.decode, sentences))
+        texts.extend(map(trained.vocabulary.decode, sentences))
     return tuple(texts)
 
 
@@ -119,10 +117,10 @@ def main(argv: list[str] | None = None) -> int:
     size = workload.sizes(arguments.smoke)
     split, origin = workload.drawn_split(size)
     split = typical_sentences(split, arguments.num_sentences, size.vocab_size)
-    model, variables = workload.untrained_model("wae_rnf", size)
-    model = GivenLengths(model)
+    model = GivenLengths(workload.untrained_model("wae_rnf", size))
     names = (f"w{i}" for i in range(size.vocab_size - len(SPECIAL_WORDS)))
-    vocabulary = Vocabulary((*SPECIAL_WORDS, *names))
+    corpus = Corpus(Vocabulary((*SPECIAL_WORDS, *names)), None, split, split, "")
+    trained = TrainedModel({}, corpus, model, 0, None)
     longest = arguments.max_length - 1
     zk = codes_with_lengths(split.lengths, size.latent_dim, longest=longest)
     rows = []
@@ -130,8 +128,8 @@ def main(argv: list[str] | None = None) -> int:
         decoding = Decoding(strategy, max_length=arguments.max_length)
         common = {"decoding": decoding, "batch_size": arguments.batch_size}
         candidates = {
-            "loop": partial(loop_over_steps, model, variables, vocabulary, zk, **common),
-            "program": partial(decoded_sentences, model, variables, vocabulary, zk, **common),
+            "loop": partial(loop_over_steps, trained, zk, **common),
+            "program": partial(decoded_sentences, trained, zk, **common),
         }
         loop, program = (candidate() for candidate in candidates.values())
         if loop != program:

@@ -89,8 +89,7 @@ def recipe_and_state(system: str, layout: Layout) -> tuple[Recipe, TrainState]:
     config.train.accumulate = layout.accumulate
     axis_name = layout.backend and AXIS
     recipe = build_recipe(config, VOCABULARY, steps_per_epoch=10, axis_name=axis_name)
-    recipe = recipe._replace(optimizer=gradient_descent(0.002))
-    return recipe, first_state(system)
+    return descending(recipe, rate=0.002), first_state(system)
 
 
 @cache
@@ -98,16 +97,16 @@ def first_state(system: str) -> TrainState:
     """A system's first state, in the host's memory: steps may take over what they are given."""
     config = tiny_config(system)
     recipe = build_recipe(config, VOCABULARY, steps_per_epoch=10, axis_name=None)
-    recipe = recipe._replace(optimizer=gradient_descent(0.0))
+    recipe = descending(recipe, rate=0.0)
     return jax.device_get(initial_state(config, recipe, jax.random.key(3)))
 
 
-def gradient_descent(rate: float) -> optax.GradientTransformation:
+def descending(recipe: Recipe, *, rate: float) -> Recipe:
     """Plain descent, which hides no wrong scale as Adam does; its state is the last gradient."""
-    return optax.GradientTransformation(
-        init=partial(jax.tree.map, jnp.zeros_like),
-        update=lambda grads, _, params: (jax.tree.map(lambda g: -rate * g, grads), grads),
+    optimizer = optax.GradientTransformation(
+        init=partial(jax.tree.map, jnp.zeros_like), update=lambda grads, _, params: (grads, grads)
     )
+    return recipe._replace(optimizer=optimizer, learning_rate=optax.constant_schedule(rate))
 
 
 def batches() -> Iterator[dict[str, np.ndarray]]:
@@ -133,15 +132,16 @@ def outcome(system: str, layout: Layout) -> Outcome:
     return Outcome(np.array(losses), gradient, jax.device_get(state))
 
 
-def evaluation(system: str, layout: Layout) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Sums over the valid rows of all batches, and the codes of all rows."""
+def evaluation(system: str, layout: Layout) -> tuple[dict[str, float], tuple]:
+    """Sums over the valid rows of all batches, and z0 and posteriors of all rows."""
     step, state = mapped(system, layout, train=False)
     sums: dict[str, float] = {}
     codes = []
     for batch in batches():
         totals, of_rows = jax.device_get(step(state, batch, jax.random.key(8)))
         sums = {name: sums.get(name, 0.0) + float(total) for name, total in totals.items()}
-        codes.append(jax.tree.map(lambda x: x.reshape(ROWS, x.shape[-1]), of_rows))
+        lead = of_rows[0].ndim - 1  # [B] or [D, B/D]
+        codes.append(jax.tree.map(lambda x, n=lead: x.reshape(ROWS, *x.shape[n:]), of_rows))
     return sums, jax.tree.map(lambda *x: np.concatenate(x), *codes)
 
 

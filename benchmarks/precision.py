@@ -15,7 +15,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from benchmarks.layouts import gradient_descent
+from benchmarks.layouts import descending
 from configs.ptb import wae_rnf
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import train_step
@@ -37,7 +37,7 @@ def loss_and_gradient(dtype: str) -> tuple[float, dict]:
     config = wae_rnf.get_config()
     config.model.dtype = dtype
     recipe = build_recipe(config, VOCABULARY, steps_per_epoch=1_000, axis_name=None)
-    recipe = recipe._replace(optimizer=gradient_descent(0.0))
+    recipe = descending(recipe, rate=0.0)
     state = initial_state(config, recipe, jax.random.key(0))
     step = jax.jit(partial(train_step, recipe=recipe))
     state, metrics = step(state, random_batch(config.train.batch_size), jax.random.key(1))

@@ -15,7 +15,7 @@ from configs import default, systems
 from wae_rnf_jax.data.batches import Batch, TrainingBatches, num_batches_per_epoch
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.functional.special_ids import NUM_SPECIAL
-from wae_rnf_jax.models.autoencoder import TextAutoencoder
+from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.training.parallel import axis_name, replicate
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import Recipe, TrainState
@@ -93,11 +93,12 @@ class Run(NamedTuple):
     rng: jax.Array
 
 
-def untrained_model(system: str, size: Sizes) -> tuple[TextAutoencoder, dict]:
-    """A model and its first variables, on one device, as a trained run gives them."""
+def untrained_model(system: str, size: Sizes) -> BoundModel:
+    """A model with its first variables, on one device, as a trained run gives it."""
     run = started_run(config_of(system, size, batch_size=32), size)
     variables = {"params": run.state.params, "batch_stats": run.state.batch_stats}
-    return run.recipe.model.clone(axis_name=None), jax.device_put(variables, jax.local_devices()[0])
+    variables = jax.device_put(variables, jax.local_devices()[0])
+    return BoundModel(run.recipe.model.clone(axis_name=None), variables)
 
 
 def started_run(config: ConfigDict, size: Sizes) -> Run:

@@ -2,7 +2,8 @@
 
 A key is read by itself, as in `config.train.seed`, or `settings.seed` after `settings =
 config.train`; or its whole section is handed to a function, and the function reads its parameter
-of that name. What only checks the configuration does not count.
+of that name. The name of a `Choice` is read where the section is made one. What only checks the
+configuration does not count.
 """
 
 import ast
@@ -16,7 +17,8 @@ import pytest
 from configs import default
 from wae_rnf_jax.data import corpora
 from wae_rnf_jax.functional import schedules
-from wae_rnf_jax.models import autoencoder
+from wae_rnf_jax.models import autoencoder, posteriors
+from wae_rnf_jax.models.decoders import lstm
 from wae_rnf_jax.training import objectives
 
 PACKAGE = Path(__file__).parent.parent / "wae_rnf_jax"
@@ -24,6 +26,8 @@ PACKAGE = Path(__file__).parent.parent / "wae_rnf_jax"
 RECEIVERS = {
     "data": corpora.load_corpus,
     "model": autoencoder.TextAutoencoder,
+    "posterior": posteriors.GaussianPosterior,
+    "decoder": lstm.LSTMDecoder,
     "objective": objectives.wae_rnf,
     "kl_weight": schedules.linear_annealing,
 }
@@ -41,6 +45,8 @@ def _chain(node: ast.AST, aliases: dict[str, str]) -> str | None:
         owner = _chain(node.func.value, aliases)
         if node.func.attr == "to_dict":
             return owner
+        if ast.unparse(node.func) == "Choice.of" and (section := _chain(node.args[0], aliases)):
+            return f"{section}.name"
         if node.func.attr == "pop" and node.args and isinstance(node.args[0], ast.Constant):
             name = node.args[0].value
         else:
@@ -69,7 +75,9 @@ def _aliases(function: ast.AST) -> dict[str, str]:
 def chains(tree: ast.AST) -> Iterator[str]:
     """Every key that the functions of a file read by itself, without what stands before it."""
     for function in ast.walk(tree):
-        if not isinstance(function, ast.FunctionDef) or function.name == "check_config":
+        if not isinstance(function, ast.FunctionDef | ast.Lambda):
+            continue
+        if getattr(function, "name", "") == "check_config":
             continue
         aliases = _aliases(function)
         unused = {node.value for node in ast.walk(function) if isinstance(node, ast.Expr)}
@@ -102,6 +110,9 @@ def read() -> set[str]:
     keys = {
         chain for file in PACKAGE.rglob("*.py") for chain in chains(ast.parse(file.read_text()))
     }
+    source = inspect.getsource(autoencoder.text_autoencoder)
+    assert "Choice.of(config[name]) for name in CHOICES" in source
+    keys |= {f"{section}.name" for section in autoencoder.CHOICES}
     for section, receiver in RECEIVERS.items():
         keys |= {f"{section}.{name}" for name in parameters_read(receiver)}
     return keys
@@ -138,6 +149,7 @@ def test_the_defaults_were_found():
         ("RULES = {'train.seed': 1}", None),
         ("def f(config):\n    d = config.train.to_dict()\n    return d.pop('seed')", "train.seed"),
         ("def f(config):\n    d = config.train.to_dict()\n    d.pop('seed')", None),
+        ("f = lambda config: config.train.seed", "train.seed"),
         ("def check_config(config):\n    return config.train.seed", None),
         ("def f(other):\n    return other.seed", None),
     ],
@@ -145,6 +157,11 @@ def test_the_defaults_were_found():
 def test_reading_is_told_from_naming(code, expected):
     found = {chain for chain in chains(ast.parse(code)) if chain.endswith("seed")}
     assert found == ({expected} if expected else set())
+
+
+def test_the_name_of_a_choice_is_read_where_it_is_made():
+    tree = ast.parse("def f(config):\n    return Choice.of(config.procedure)")
+    assert "procedure.name" in set(chains(tree))
 
 
 def test_a_parameter_that_is_not_read_is_found():

@@ -64,6 +64,10 @@ def with_kernel(estimate):
 
 
 CASES = {
+    "active_threshold": Case(
+        lambda means: wae.active_units(means, wae.active_threshold(wae.UniformSphere(DIM))),
+        (ROWS,),
+    ),
     "active_units": Case(wae.active_units, (ROWS,)),
     "attract_regularizer": Case(
         partial(wae.attract_regularizer, sharpness=0.5),
@@ -152,6 +156,12 @@ CASES = {
         with_kernel(wae.mmd_squared_unbiased), (floats(6, DIM), ROWS, mask(6))
     ),
     "multi_scale_imq_kernel": Case(wae.multi_scale_imq_kernel, (ROWS, floats(CENTERS, DIM))),
+    "mutual_information": Case(
+        lambda z, x, y, where: wae.mutual_information(
+            unit(z), wae.VonMisesFisher(unit(x), jnp.exp(y)), block_size=2, where=where
+        ),
+        (ROWS, ROWS, floats(BATCH), mask(BATCH)),
+    ),
     "nll_paper": Case(wae.nll_paper, (floats(BATCH), ROWS, ROWS, floats(BATCH))),
     "paper_annealing": Case(
         wae.paper_annealing(steps_per_epoch=9, start=2_000, length=9_000, maximum=0.8),
@@ -200,6 +210,12 @@ CASES = {
         (floats(STEPS, BATCH, DIM), floats(CENTERS, DIM)),
     ),
     "resampled_curve": Case(partial(wae.resampled_curve, num_points=5), (ROWS,)),
+    "sampled_kl": Case(
+        lambda z0, mean, log_var, zk, log_det: wae.sampled_kl(
+            wae.DiagonalGaussian(mean, log_var), z0, zk, log_det
+        ),
+        (*POSTERIOR, ROWS, floats(BATCH)),
+    ),
     "sequence_mask": Case(
         lambda lengths: wae.sequence_mask(lengths, TIME), (integers(TIME + 1, BATCH),)
     ),
@@ -222,8 +238,8 @@ CASES = {
 }
 # Integer arguments or results, parameters drawn by a key, or no use for a derivative.
 NOT_DIFFERENTIABLE = {
-    *("active_units", "bos_inputs", "eos_targets", "example_keys", "example_normal", "geodesic"),
-    "kmeans",
+    *("active_threshold", "active_units", "bos_inputs", "eos_targets", "example_keys"),
+    *("example_normal", "geodesic", "kmeans"),
     *("linear_annealing", "cyclical_annealing", "paper_annealing"),
     *("planar_identity_params", "planar_paper_params", "radial_identity_params"),
     *("sequence_mask", "word_dropout"),

@@ -4,7 +4,8 @@ The first use of one of them loads jax and chex, and no library of models, data 
 
 Shapes: ``...`` any batch dimensions, B sentences of a batch, L words of the longest of them,
 T = L + 1 time steps, V vocabulary, H hidden units, Z latent dimensions, K flow steps, C centres,
-S samples, N and M points (M also features of a decoder), P points of a curve.
+S samples, N and M points (M also features of a decoder), P points of a curve, R codes under N
+posteriors.
 """
 
 from etils import epy

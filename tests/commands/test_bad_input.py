@@ -59,8 +59,8 @@ CONFIGURATIONS = {
     ),
     "no truth value": (
         VAE,
-        "model.batch_norm=maybe",
-        "--config.model.batch_norm is 'maybe': it must be true or false",
+        "posterior.batch_norm=maybe",
+        "--config.posterior.batch_norm is 'maybe': it must be true or false",
     ),
     "no value": (VAE, "train.seed=", "--config.train.seed is '': it must be a whole number"),
     "not a number": (VAE, "train.learning_rate=nan", "learning_rate is nan: it must be above 0"),

@@ -19,12 +19,12 @@ def test_codes_are_written_with_their_sentences(workdir, tmp_path, stdin, capsys
     with np.load(output) as arrays:
         assert sorted(arrays) == ["codes", "log_var", "mean", "sentences"]
         assert arrays["sentences"].tolist() == ["the cat sat", "a zebra ran"]
-        expected = encode_sentences(
-            run.model, run.variables, run.corpus.vocabulary, arrays["sentences"].tolist()
-        )
-        for name in ("codes", "mean", "log_var"):
+        encoded = encode_sentences(run, arrays["sentences"].tolist())
+        posterior = encoded.posterior
+        expected = {"codes": encoded.codes, "mean": posterior.mean, "log_var": posterior.log_var}
+        for name, values in expected.items():
             assert arrays[name].shape == (2, 2)
-            np.testing.assert_array_equal(arrays[name], getattr(expected, name))
+            np.testing.assert_array_equal(arrays[name], values)
     assert os.listdir(tmp_path) == ["codes.npz"]
 
 

@@ -39,8 +39,9 @@ def test_info_tells_what_the_run_is(workdir, tmp_path, capsys):
 
 def test_parameters_are_those_of_the_checkpoint(workdir):
     counts = workdir_summary(workdir).parameters
-    params = load_trained_model(workdir).variables["params"]
-    assert set(counts) == set(params) == {"embedding", "encoder", "posterior", "decoder"}
+    params = load_trained_model(workdir).model.variables["params"]
+    parts = {"embedding", "encoder", "posterior", "decoder", "output_layer"}
+    assert set(counts) == set(params) == parts
     for name, module in params.items():
         assert counts[name] == sum(np.size(leaf) for leaf in jax.tree.leaves(module))
 

@@ -48,7 +48,7 @@ def test_a_whole_split_scores_as_in_the_evaluation(system, runs, tmp_path, capsy
     (tmp_path / "in.txt").write_text("\n".join(texts))
     arguments = (f"--workdir={runs / system}", f"--input={tmp_path}/in.txt", "--num_samples=3")
     lines, errors = scored(capsys, *arguments, "--format=tsv")
-    expected = per_sentence_likelihood(run.model, run.variables, split, num_samples=3)["nll_iw"]
+    expected = per_sentence_likelihood(run.model, split, num_samples=3)["nll_iw"]
     rows = [line.split("\t") for line in lines[1:]]
     assert [row[3] for row in rows] == texts
     np.testing.assert_allclose([float(row[0]) for row in rows], expected, rtol=1e-4)

@@ -44,7 +44,7 @@ def test_a_run_begun_from_another_never_needs_it_again(
 ):
     other = shutil.copytree(lm_workdir, tmp_path / "lm")
     arguments = train_arguments(text_folder, tmp_path / "run", "vae")
-    begun = [*arguments, f"--init_from={other}/", "--init_parts=embedding,decoder"]
+    begun = [*arguments, f"--init_from={other}/", "--init_parts=embedding,decoder,output_layer"]
     assert cli.main([*begun, "--log_level=info"]) == 0
     captured = capsys.readouterr()
     assert f"begun from   {other}, step 10" in captured.out
@@ -53,7 +53,7 @@ def test_a_run_begun_from_another_never_needs_it_again(
     record = json.loads((tmp_path / "run" / "init_from.json").read_text())
     assert "decoder/lstm" in record["taken"]
     assert set(record["fresh"]) == {"decoder/initial_state", "encoder", "posterior"}
-    parts = {"workdir": str(other), "parts": ["decoder", "embedding"]}
+    parts = {"workdir": str(other), "parts": ["decoder", "embedding", "output_layer"]}
     assert read_config(tmp_path / "run")["init_from"] == parts
     shutil.rmtree(other)
     assert cli.main(begun) == 0
@@ -115,13 +115,13 @@ def test_a_trace_is_of_steps_that_compile_nothing_and_is_all_that_is_said(
 @pytest.mark.slow
 def test_a_nan_is_traced_to_its_operation(text_folder, tmp_path, capsys):
     # The code becomes ±inf, and the decoder's first layer adds inf to −inf.
-    changes = {"model.initial_log_var": 200.0}
+    changes = {"posterior.initial_log_var": 200.0}
     arguments = train_arguments(text_folder, tmp_path / "run", "vae", **changes)
     assert cli.main([*arguments, "--debug_nans"]) == 1
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert re.fullmatch(
         r"wae-rnf: step 1: invalid value \(nan\) encountered in dot_general, asked for in "
-        r"wae_rnf_jax/models/decoder\.py:\d+ \(initial_carry\); last good checkpoint: none",
+        r"wae_rnf_jax/models/decoders/lstm\.py:\d+ \(start\); last good checkpoint: none",
         said,
     )
     assert not jax.config.jax_debug_nans

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from wae_rnf_jax.evaluation.beam_search import beam_search
 from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
 from wae_rnf_jax.evaluation.generation import _nucleus, ancestral_samples, greedy_search
 from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, UNK_ID
+from wae_rnf_jax.models.bound import BoundModel
 
 LENGTH = 4
 ALLOWED = (UNK_ID, 4, 5, 6, 7)
@@ -19,7 +21,12 @@ ALLOWED = (UNK_ID, 4, 5, 6, 7)
 @pytest.fixture(scope="module")
 def tiny(make_tiny_model):
     """Weights under which the best sentences are neither all empty nor all cut."""
-    return make_tiny_model(latent_dim=3, num_flow_steps=2, seed=3, spread=1.6)
+    return make_tiny_model(latent_dim=3, num_flow_steps=2, seed=2, spread=1.6)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, trained_of):
+    return trained_of(tiny)
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +37,8 @@ def codes():
 @pytest.fixture(scope="module")
 def tree(tiny, codes):
     """Log-probabilities [B, V] of the next word after each prefix of allowed words."""
-    model, variables = tiny
-    step = jax.jit(lambda *args: model.apply(variables, *args, method="decode_step"))
-    carry = jax.jit(lambda z: model.apply(variables, z, method="initial_carry"))(codes)
+    step = jax.jit(tiny.decode_step)
+    carry = jax.jit(lambda z: tiny.start(z, LENGTH))(codes)
     nodes = {}
 
     def grow(prefix, carry, word):
@@ -74,7 +80,7 @@ def assert_well_formed(generation, tree):
 
 @pytest.mark.parametrize("allow_unknown", [True, False])
 def test_greedy_takes_the_best_word_at_each_step(tiny, codes, tree, allow_unknown):
-    generation = greedy_search(*tiny, codes, max_length=LENGTH, allow_unknown=allow_unknown)
+    generation = greedy_search(tiny, codes, max_length=LENGTH, allow_unknown=allow_unknown)
     assert_well_formed(generation, tree)
     words_and_end = [w for w in (*ALLOWED, EOS_ID) if allow_unknown or w != UNK_ID]
     for row, found in enumerate(rows_of(generation)):
@@ -88,10 +94,8 @@ def test_greedy_takes_the_best_word_at_each_step(tiny, codes, tree, allow_unknow
 
 
 def test_greedy_agrees_with_the_teacher_forced_likelihood(tiny, codes):
-    model, variables = tiny
-    generation = greedy_search(model, variables, codes, max_length=8)
-    score = jax.jit(lambda *args: model.apply(variables, *args, method="reconstruction_nll"))
-    nll = score(codes, generation.tokens, generation.lengths)
+    generation = greedy_search(tiny, codes, max_length=8)
+    nll = jax.jit(tiny.score)(codes, generation.tokens, generation.lengths)
     finished = np.asarray(generation.finished)
     assert finished.any()
     np.testing.assert_allclose(generation.log_probs[finished], -nll[finished], rtol=1e-4)
@@ -99,9 +103,9 @@ def test_greedy_agrees_with_the_teacher_forced_likelihood(tiny, codes):
 
 @pytest.mark.parametrize("temperature, top_p", [(0.0, 1.0), (1e-4, 1.0), (1e-4, 0.5), (1.0, 1e-6)])
 def test_sampling_without_spread_is_greedy(tiny, codes, temperature, top_p):
-    greedy = greedy_search(*tiny, codes, max_length=LENGTH)
+    greedy = greedy_search(tiny, codes, max_length=LENGTH)
     sampled = ancestral_samples(
-        *tiny,
+        tiny,
         codes,
         jax.random.key(0),
         max_length=LENGTH,
@@ -141,9 +145,9 @@ def distribution(tree, row, *, temperature, top_p):
 def test_samples_follow_the_exact_distribution(tiny, codes, tree, temperature, top_p):
     count = 20_000
     generation = ancestral_samples(
-        *tiny,
+        tiny,
         jnp.repeat(codes[:1], count, axis=0),
-        jax.random.key(7),
+        jax.random.key(8),
         max_length=LENGTH,
         temperature=temperature,
         top_p=top_p,
@@ -179,7 +183,7 @@ def test_wide_beam_finds_the_best_of_all_sentences(
     tiny, codes, tree, length_penalty, allow_unknown
 ):
     generation = beam_search(
-        *tiny,
+        tiny,
         codes,
         max_length=LENGTH,
         beam_width=125,
@@ -223,13 +227,16 @@ def reference_beam(tree, row, width, length_penalty):
 @pytest.mark.parametrize("width, length_penalty", [(2, 0.0), (2, 3.0), (3, 3.0)])
 def test_narrow_beam_is_the_plain_beam_search(tiny, codes, tree, width, length_penalty):
     generation = beam_search(
-        *tiny, codes, max_length=LENGTH, beam_width=width, length_penalty=length_penalty
+        tiny, codes, max_length=LENGTH, beam_width=width, length_penalty=length_penalty
     )
     assert_well_formed(generation, tree)
     for row, found in enumerate(rows_of(generation)):
         assert found == reference_beam(tree, row, width, length_penalty)
 
 
+@partial(
+    jax.tree_util.register_dataclass, data_fields=(), meta_fields=("probabilities", "vocab_size")
+)
 @dataclasses.dataclass(frozen=True)
 class Chain:
     """A decoder whose next word depends on the last one alone."""
@@ -237,10 +244,7 @@ class Chain:
     probabilities: tuple
     vocab_size: int = 8
 
-    def apply(self, variables, *args, method):
-        return getattr(self, method)(*args)
-
-    def initial_carry(self, zk):
+    def start(self, zk, max_length):
         return zk
 
     def decode_step(self, carry, token, zk):
@@ -270,19 +274,19 @@ def test_ends_among_the_candidates_do_not_narrow_the_beam():
         (UNK_ID, EOS_ID, 0.01),
     )
     model, code = Chain(steps), jnp.zeros((1, 0))
-    probable = beam_search(model, {}, code, max_length=4, beam_width=2)
+    probable = beam_search(model, code, max_length=4, beam_width=2)
     assert rows_of(probable) == [(4,)]
-    long = beam_search(model, {}, code, max_length=4, beam_width=2, length_penalty=5.0)
+    long = beam_search(model, code, max_length=4, beam_width=2, length_penalty=5.0)
     assert rows_of(long) == [(5, 7)]
     np.testing.assert_allclose(np.exp(long.log_probs), 0.49 * 0.3 * 0.99, rtol=1e-5)
 
 
 def test_the_codes_are_a_fair_test_of_the_beam(tiny, codes):
     """Many best sentences have words; greedy search misses some; the penalty changes some."""
-    greedy = rows_of(greedy_search(*tiny, codes, max_length=LENGTH))
-    beam = rows_of(beam_search(*tiny, codes, max_length=LENGTH, beam_width=125))
+    greedy = rows_of(greedy_search(tiny, codes, max_length=LENGTH))
+    beam = rows_of(beam_search(tiny, codes, max_length=LENGTH, beam_width=125))
     penalised = rows_of(
-        beam_search(*tiny, codes, max_length=LENGTH, beam_width=125, length_penalty=2.0)
+        beam_search(tiny, codes, max_length=LENGTH, beam_width=125, length_penalty=2.0)
     )
     assert np.mean([len(sentence) == LENGTH - 1 for sentence in beam]) > 0.3
     assert beam != greedy
@@ -290,8 +294,8 @@ def test_the_codes_are_a_fair_test_of_the_beam(tiny, codes):
 
 
 def test_beam_of_one_is_greedy(tiny, codes):
-    greedy = greedy_search(*tiny, codes, max_length=8)
-    beam = beam_search(*tiny, codes, max_length=8, beam_width=1)
+    greedy = greedy_search(tiny, codes, max_length=8)
+    beam = beam_search(tiny, codes, max_length=8, beam_width=1)
     assert rows_of(beam) == rows_of(greedy)
     np.testing.assert_array_equal(beam.finished, greedy.finished)
     np.testing.assert_allclose(beam.log_probs, greedy.log_probs, rtol=1e-5)
@@ -299,14 +303,14 @@ def test_beam_of_one_is_greedy(tiny, codes):
 
 @pytest.mark.parametrize("search", ["greedy", "beam"])
 def test_sentences_that_never_end_are_cut(tiny, codes, search):
-    model, variables = tiny
-    bias = variables["params"]["decoder"]["output_bias"].at[EOS_ID].set(-1e9)
-    decoder = {**variables["params"]["decoder"], "output_bias": bias}
-    endless = {**variables, "params": {**variables["params"], "decoder": decoder}}
+    params = tiny.variables["params"]
+    bias = params["output_layer"]["bias"].at[EOS_ID].set(-1e9)
+    params = {**params, "output_layer": {**params["output_layer"], "bias": bias}}
+    endless = BoundModel(tiny.module, {**tiny.variables, "params": params})
     if search == "greedy":
-        generation = greedy_search(model, endless, codes, max_length=8)
+        generation = greedy_search(endless, codes, max_length=8)
     else:
-        generation = beam_search(model, endless, codes, max_length=8, beam_width=3)
+        generation = beam_search(endless, codes, max_length=8, beam_width=3)
     assert not generation.finished.any()
     np.testing.assert_array_equal(generation.lengths, 8)
     assert np.all(np.asarray(generation.tokens) != PAD_ID)
@@ -316,15 +320,15 @@ def test_sentences_that_never_end_are_cut(tiny, codes, search):
 def test_settings_out_of_range_are_refused(tiny, codes):
     key = jax.random.key(0)
     with pytest.raises(ValueError, match="max_length"):
-        greedy_search(*tiny, codes, max_length=0)
+        greedy_search(tiny, codes, max_length=0)
     with pytest.raises(ValueError, match="batch_size"):
-        greedy_search(*tiny, codes, max_length=2, batch_size=0)
+        greedy_search(tiny, codes, max_length=2, batch_size=0)
     with pytest.raises(ValueError, match="temperature"):
-        ancestral_samples(*tiny, codes, key, max_length=2, temperature=-1.0)
+        ancestral_samples(tiny, codes, key, max_length=2, temperature=-1.0)
     with pytest.raises(ValueError, match="top_p"):
-        ancestral_samples(*tiny, codes, key, max_length=2, top_p=0.0)
+        ancestral_samples(tiny, codes, key, max_length=2, top_p=0.0)
     with pytest.raises(ValueError, match="beam_width"):
-        beam_search(*tiny, codes, max_length=2, beam_width=0)
+        beam_search(tiny, codes, max_length=2, beam_width=0)
 
 
 @pytest.mark.parametrize(
@@ -335,30 +339,34 @@ def test_settings_out_of_range_are_refused(tiny, codes):
         Decoding("beam", max_length=8, beam_width=3),
     ],
 )
-def test_text_does_not_depend_on_the_batch_size(tiny, vocabulary, codes, decoding):
-    together = decoded_sentences(*tiny, vocabulary, codes, decoding=decoding)
-    parts = decoded_sentences(*tiny, vocabulary, codes, decoding=decoding, batch_size=7)
+def test_text_does_not_depend_on_the_batch_size(trained, codes, decoding):
+    together = decoded_sentences(trained, codes, decoding=decoding)
+    parts = decoded_sentences(trained, codes, decoding=decoding, batch_size=7)
     assert len(together) == len(codes)
     assert len(set(together)) > 2
     assert parts == together
-    assert set(" ".join(together).split()) <= set(vocabulary.words) - {"<pad>", "<bos>", "<eos>"}
+    assert set(" ".join(together).split()) <= set(trained.vocabulary.words) - {
+        "<pad>",
+        "<bos>",
+        "<eos>",
+    }
 
 
-def test_text_of_each_strategy_is_that_of_its_search(tiny, vocabulary, codes):
+def test_text_of_each_strategy_is_that_of_its_search(tiny, trained, codes):
     key = jax.random.key(3)
     for decoding, generation in (
-        (Decoding(max_length=8), greedy_search(*tiny, codes, max_length=8)),
+        (Decoding(max_length=8), greedy_search(tiny, codes, max_length=8)),
         (
             Decoding("sample", max_length=8, temperature=1.2, top_p=0.9, seed=3),
-            ancestral_samples(*tiny, codes, key, max_length=8, temperature=1.2, top_p=0.9),
+            ancestral_samples(tiny, codes, key, max_length=8, temperature=1.2, top_p=0.9),
         ),
         (
             Decoding("beam", max_length=8, beam_width=3),
-            beam_search(*tiny, codes, max_length=8, beam_width=3),
+            beam_search(tiny, codes, max_length=8, beam_width=3),
         ),
     ):
-        expected = tuple(vocabulary.decode(list(row)) for row in rows_of(generation))
-        assert decoded_sentences(*tiny, vocabulary, codes, decoding=decoding) == expected
+        expected = tuple(trained.vocabulary.decode(list(row)) for row in rows_of(generation))
+        assert decoded_sentences(trained, codes, decoding=decoding) == expected
 
 
 @pytest.mark.parametrize(
@@ -372,6 +380,6 @@ def test_text_of_each_strategy_is_that_of_its_search(tiny, vocabulary, codes):
         {"length_penalty": -1.0},
     ],
 )
-def test_wrong_settings_are_named(tiny, vocabulary, codes, setting):
+def test_wrong_settings_are_named(trained, codes, setting):
     with pytest.raises(InputError, match=next(iter(setting))):
-        decoded_sentences(*tiny, vocabulary, codes, decoding=Decoding(**setting))
+        decoded_sentences(trained, codes, decoding=Decoding(**setting))

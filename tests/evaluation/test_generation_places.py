@@ -1,6 +1,7 @@
 """Where more codes are decoded than at once: whose place is taken when."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from wae_rnf_jax.evaluation.generation import greedy_search
 from wae_rnf_jax.functional.sequences import EOS_ID
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=(), meta_fields=("calls", "vocab_size"))
 @dataclasses.dataclass(frozen=True)
 class Lengths:
     """A decoder whose sentences are as long as their codes say; it counts its steps."""
@@ -17,10 +19,7 @@ class Lengths:
     calls: list = dataclasses.field(default_factory=list, compare=False)
     vocab_size: int = 8
 
-    def apply(self, variables, *args, method):
-        return getattr(self, method)(*args)
-
-    def initial_carry(self, zk):
+    def start(self, zk, max_length):
         return zk[:, 0]
 
     def decode_step(self, left, token, zk):
@@ -33,7 +32,7 @@ def test_the_place_of_an_ended_sentence_is_taken_at_once():
     lengths = np.array([0, 7, 0, 0, 7, 1, 0, 2, 9, 0, 3, 0])
     model = Lengths()
     generation = greedy_search(
-        model, {}, jnp.asarray(lengths, jnp.float32)[:, None], max_length=8, batch_size=2
+        model, jnp.asarray(lengths, jnp.float32)[:, None], max_length=8, batch_size=2
     )
     jax.effects_barrier()
     np.testing.assert_array_equal(generation.lengths, np.minimum(lengths, 8))

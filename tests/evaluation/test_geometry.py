@@ -7,6 +7,7 @@ import pytest
 
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation import geometry
+from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.models.features import FEATURES, code_features
 
 TOKENS = jnp.array([[4, 5, 6, 0], [7, 4, 0, 0]])
@@ -16,7 +17,7 @@ LENGTHS = jnp.array([3, 2])
 @pytest.fixture(scope="module")
 def paths(tiny):
     start, end = jnp.array([0.5, -1.0, 0.2]), jnp.array([-1.0, 0.8, 1.0])
-    find = functools.partial(geometry.compared_paths, *tiny, start, end, TOKENS, LENGTHS)
+    find = functools.partial(geometry.compared_paths, tiny, start, end, TOKENS, LENGTHS)
     return {kind: find(features=kind, num_points=6) for kind in FEATURES}
 
 
@@ -85,11 +86,11 @@ def test_magnification_map_is_that_of_the_singular_values(tiny):
     points = np.random.default_rng(0).normal(size=(2, 3, 3)).astype(np.float32)
     done = []
     found = geometry.magnification_map(
-        *tiny, points, TOKENS, LENGTHS, progress=lambda *at: done.append(at)
+        tiny, points, TOKENS, LENGTHS, progress=lambda *at: done.append(at)
     )
     assert done == [(3, 6), (6, 6)]
     decode = functools.partial(
-        code_features, *tiny, tokens=TOKENS, lengths=LENGTHS, features="fisher"
+        code_features, tiny, tokens=TOKENS, lengths=LENGTHS, features="fisher"
     )
     jacobian = np.asarray(jax.jit(jax.jacfwd(decode))(points[1, 2])).reshape(-1, 3)
     expected = np.log(np.linalg.svd(jacobian, compute_uv=False)).sum()
@@ -97,9 +98,9 @@ def test_magnification_map_is_that_of_the_singular_values(tiny):
 
 
 def test_collapsed_model_has_a_degenerate_metric(tiny):
-    model, variables = tiny
-    ignored = jax.tree.map(jnp.zeros_like, variables["params"]["decoder"]["initial_state"])
-    decoder = {**variables["params"]["decoder"], "initial_state": ignored}
-    variables = {**variables, "params": {**variables["params"], "decoder": decoder}}
+    params = tiny.variables["params"]
+    ignored = jax.tree.map(jnp.zeros_like, params["decoder"]["initial_state"])
+    params = {**params, "decoder": {**params["decoder"], "initial_state": ignored}}
+    collapsed = BoundModel(tiny.module, {**tiny.variables, "params": params})
     with pytest.raises(InputError, match="degenerate everywhere"):
-        geometry.magnification_map(model, variables, np.zeros([1, 2, 3]), TOKENS, LENGTHS)
+        geometry.magnification_map(collapsed, np.zeros([1, 2, 3]), TOKENS, LENGTHS)

@@ -104,12 +104,10 @@ def test_novel_texts_are_no_training_sentences(vocabulary):
     assert share == 3 / 7
 
 
-def test_reconstructions_are_compared_with_their_sentences(tiny, vocabulary, split):
+def test_reconstructions_are_compared_with_their_sentences(trained, vocabulary, split):
     sentences = [vocabulary.decode(split.sentence(row).tolist()) for row in range(9)]
-    found = reconstruct_sentences(*tiny, vocabulary, sentences, decoding=Decoding(max_length=7))
-    figures = text_metrics.reconstruction_figures(
-        *tiny, vocabulary, split, num_sentences=9, max_length=7
-    )
+    found = reconstruct_sentences(trained, sentences, decoding=Decoding(max_length=7))
+    figures = text_metrics.reconstruction_figures(trained, split, num_sentences=9, max_length=7)
     assert figures == {
         "recon_bleu": text_metrics.corpus_bleu(found.sentences, sentences),
         "num_reconstructions": 9,
@@ -127,30 +125,27 @@ def test_self_bleu_is_of_a_bounded_number_of_samples(monkeypatch):
     assert figures["distinct_2"] == text_metrics.distinct_share(samples, order=2)
 
 
-def test_judged_samples_score_as_a_split_of_them(tiny_language_model, vocabulary):
-    model, variables = tiny_language_model
+def test_judged_samples_score_as_a_split_of_them(trained_language_model, vocabulary):
     decoding = Decoding(strategy="sample", max_length=6, seed=2)
-    drawn = prior_sentences(model, variables, vocabulary, 20, decoding=decoding)
+    drawn = prior_sentences(trained_language_model, 20, decoding=decoding)
     samples = (*drawn, "")  # an empty sample is a sentence too
     rows = [vocabulary.encode(text) for text in samples]
     expected = evaluate_split(
-        model, variables, TokenSplit.from_sentences(rows, vocab_size=vocabulary.size)
+        trained_language_model.model, TokenSplit.from_sentences(rows, vocab_size=vocabulary.size)
     )
-    figures = text_metrics.judged_figures(model, variables, vocabulary, samples)
+    figures = text_metrics.judged_figures(trained_language_model, samples)
     assert figures["sample_lm_nll"] == pytest.approx(expected["nll_iw"], rel=1e-5)
     assert figures["sample_lm_ppl"] == pytest.approx(expected["ppl_iw"], rel=1e-5)
 
 
-def test_only_empty_samples_are_judged_too(tiny_language_model, vocabulary):
-    figures = text_metrics.judged_figures(*tiny_language_model, vocabulary, ["", ""])
+def test_only_empty_samples_are_judged_too(trained_language_model):
+    figures = text_metrics.judged_figures(trained_language_model, ["", ""])
     assert figures["sample_lm_nll"] > 0
     assert figures["sample_lm_ppl"] == pytest.approx(math.exp(figures["sample_lm_nll"]))
 
 
-def test_more_samples_begin_with_the_same_ones(tiny, vocabulary):
+def test_more_samples_begin_with_the_same_ones(trained):
     decoding = Decoding(strategy="sample", max_length=5, seed=4)
-    few, more = (
-        prior_sentences(*tiny, vocabulary, number, decoding=decoding) for number in (3, 70)
-    )
+    few, more = (prior_sentences(trained, number, decoding=decoding) for number in (3, 70))
     assert more[:3] == few
     assert len(set(more)) > 3

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from wae_rnf_jax.choices import Choice
 from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, example_keys
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
 
@@ -15,6 +16,9 @@ V, B, L = 11, 3, 4
 TOKENS = np.array([[4, 5, 6, 7], [8, 9, 0, 0], [10, 4, 5, 0]], np.int32)
 LENGTHS = np.array([4, 2, 3], np.int32)
 WHERE = jnp.ones(B, bool)
+Z_EVERY_STEP = Choice("lstm", (("z_every_step", True),))
+DILATED_CNN = Choice("dilated_cnn", (("dilations", (1, 2)),))
+BATCH_NORM = Choice("gaussian", (("batch_norm", True),))
 
 
 def build(key, **options):
@@ -55,14 +59,18 @@ def applied(model, variables, *args, method):
     return model.apply(variables, *args, method=method)
 
 
-OPTIONS = [
-    {"num_flow_steps": 2},
-    {"num_flow_steps": 2, "flow": "radial", "z_every_step": True, "tied_output": True},
-    {"latent_dim": 0},
-]
+RADIAL_TIED = {"num_flow_steps": 2, "flow": "radial", "tied_output": True}
+OPTIONS = {
+    "planar": {"num_flow_steps": 2},
+    "radial_tied": {**RADIAL_TIED, "decoder_choice": Z_EVERY_STEP},
+    "tied_by_projection": {"tied_output": True, "hidden_dim": 7},
+    "own_embeddings": {"shared_embedding": False},
+    "vmf_dilated_cnn": {"posterior_choice": Choice("vmf"), "decoder_choice": DILATED_CNN},
+    "language_model": {"latent_dim": 0},
+}
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=["planar", "radial_tied", "language_model"])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_padding_changes_no_number(key, options):
     model, variables, keys = build(key, dropout=0.3, word_dropout=0.3, **options)
     padded = np.pad(TOKENS, ((0, 0), (0, 3)))
@@ -71,12 +79,12 @@ def test_padding_changes_no_number(key, options):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6), short, long)
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=["planar", "radial_tied", "language_model"])
-def test_reconstruction_nll_is_the_sum_of_the_decoders_steps(key, options):
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_the_score_is_the_sum_of_the_decoders_steps(key, options):
     model, variables, keys = build(key, **options)
     zk = forward(model, variables, keys).zk
-    nll = applied(model, variables, zk, TOKENS, LENGTHS, method="reconstruction_nll")
-    carry = applied(model, variables, zk, method="initial_carry")
+    nll = applied(model, variables, zk, TOKENS, LENGTHS, method="score")
+    carry = applied(model, variables, zk, L + 1, method="start")
     last, total = np.full(B, BOS_ID, np.int32), np.zeros(B)
     for t in range(L + 1):
         carry, logits = applied(model, variables, carry, last, zk, method="decode_step")
@@ -87,10 +95,24 @@ def test_reconstruction_nll_is_the_sum_of_the_decoders_steps(key, options):
     np.testing.assert_allclose(nll, total, rtol=1e-5)
 
 
+def test_a_tied_output_of_other_sizes_reads_the_embedding_through_a_projection(key):
+    model, variables, keys = build(key, tied_output=True, hidden_dim=7)
+    params = variables["params"]
+    assert {k: x.shape for k, x in params["output_layer"].items()} == {
+        "projection": (7, 5),
+        "bias": (V,),
+    }
+    zk = forward(model, variables, keys).zk
+    carry = applied(model, variables, zk, 1, method="start")
+    (h, _), logits = applied(model, variables, carry, TOKENS[:, 0], zk, method="decode_step")
+    expected = h @ params["output_layer"]["projection"] @ params["embedding"].T
+    np.testing.assert_allclose(logits, expected + params["output_layer"]["bias"][None], atol=1e-5)
+
+
 def test_many_codes_of_one_sentence_score_as_each_alone(key):
-    model, variables, _ = build(key, z_every_step=True)
+    model, variables, _ = build(key, decoder_choice=Z_EVERY_STEP)
     zk = jax.random.normal(key, (6, B, 3))
-    score = partial(applied, model, variables, method="reconstruction_nll")
+    score = partial(applied, model, variables, method="score")
     together = score(zk, TOKENS, LENGTHS)
     alone = [score(z, TOKENS, LENGTHS) for z in zk]
     np.testing.assert_allclose(together, np.stack(alone), rtol=1e-5)
@@ -101,10 +123,8 @@ def test_every_draw_belongs_to_its_example(key):
     order = np.array([2, 0, 1])
     straight = forward(model, variables, keys, train=True)
     permuted = forward(model, variables, keys[order], TOKENS[order], LENGTHS[order], train=True)
-    for name in ("nll", "mean", "z0"):
-        np.testing.assert_allclose(
-            getattr(straight, name)[order], getattr(permuted, name), atol=1e-5
-        )
+    for value in (lambda out: out.nll, lambda out: out.posterior.mean, lambda out: out.z0):
+        np.testing.assert_allclose(value(straight)[order], value(permuted), atol=1e-5)
     other = forward(model, variables, example_keys(key, jnp.arange(B) + 7), train=True)
     assert not np.allclose(straight.nll, other.nll, rtol=1e-3)
 
@@ -122,7 +142,9 @@ def test_dropout_is_of_training_alone(key):
 def test_bfloat16_rounds_the_words_products_alone():
     """Loss and gradient deviate by little, though more than float32's; all else is float32."""
     key = jax.random.key(1)  # with 0, normalisation divides by a spread that magnifies rounding
-    exact, variables, keys = build(key, num_flow_steps=2, batch_norm=True, z_every_step=True)
+    exact, variables, keys = build(
+        key, num_flow_steps=2, posterior_choice=BATCH_NORM, decoder_choice=Z_EVERY_STEP
+    )
     rounded = exact.clone(dtype="bfloat16")
 
     @partial(jax.jit, static_argnums=1)
@@ -149,7 +171,7 @@ def test_language_model_has_an_empty_code(key):
     out = forward(model, variables, keys)
     assert out.zk.shape == (B, 0)
     assert out.log_dets.shape == (0, B)
-    assert set(variables["params"]) == {"embedding", "decoder"}
+    assert set(variables["params"]) == {"embedding", "decoder", "output_layer"}
 
 
 @pytest.mark.parametrize("flow", ["planar", "radial"])

@@ -18,16 +18,15 @@ def tiny():
 
 def test_fisher_features_are_those_of_step_by_step_decoding(tiny):
     """2·√p of each next word, as `decode_step` predicts it, and nothing past the end."""
-    model, variables = tiny
-    packed = code_features(*tiny, CODE, TOKENS, LENGTHS, features="fisher", num_positions=8)
-    whole = code_features(*tiny, CODE, TOKENS, LENGTHS, features="fisher")
+    packed = code_features(tiny, CODE, TOKENS, LENGTHS, features="fisher", num_positions=8)
+    whole = code_features(tiny, CODE, TOKENS, LENGTHS, features="fisher")
     np.testing.assert_allclose(packed, whole[:8], atol=1e-6)
     assert not np.any(whole[7:])
     codes = jnp.broadcast_to(CODE, (2, 3))
-    carry = model.apply(variables, codes, method="initial_carry")
+    carry = tiny.start(codes, TOKENS.shape[1] + 1)
     inputs = jnp.concatenate([jnp.full((2, 1), 2), TOKENS], axis=1)  # <bos> first
     for t in range(inputs.shape[1]):
-        carry, logits = model.apply(variables, carry, inputs[:, t], codes, method="decode_step")
+        carry, logits = tiny.decode_step(carry, inputs[:, t], codes)
         expected = 2 * np.sqrt(jax.nn.softmax(logits))
         for row in range(2):
             if t <= LENGTHS[row]:
@@ -36,12 +35,11 @@ def test_fisher_features_are_those_of_step_by_step_decoding(tiny):
 
 
 def test_state_features_are_the_initial_state(tiny):
-    model, variables = tiny
-    actual = code_features(*tiny, CODE, TOKENS, LENGTHS, features="state")
-    h, c = model.apply(variables, CODE[None], method="initial_carry")
+    actual = code_features(tiny, CODE, TOKENS, LENGTHS, features="state")
+    h, c = tiny.start(CODE[None], 4)
     np.testing.assert_allclose(actual, np.concatenate([h[0], c[0]]), atol=1e-6)
 
 
 def test_other_features_are_refused(tiny):
     with pytest.raises(ValueError, match="features must be one of"):
-        code_features(*tiny, CODE, TOKENS, LENGTHS, features="hidden")
+        code_features(tiny, CODE, TOKENS, LENGTHS, features="hidden")

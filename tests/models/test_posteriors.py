@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wae_rnf_jax.models.posterior import GaussianPosterior, MaskedBatchNorm
+from wae_rnf_jax.models.posteriors import GaussianPosterior, MaskedBatchNorm
 
 F = 3
 
@@ -65,15 +65,15 @@ def test_batch_norm_over_devices_is_that_of_the_global_batch(key):
 
 def test_a_batch_of_few_valid_rows_has_a_finite_gradient(key):
     """One valid row has no variance, none has no mean: padding must not overflow for it."""
-    posterior = GaussianPosterior(2, F, batch_norm=True)
+    module = GaussianPosterior(2, F, batch_norm=True)
     x = 100 * jax.random.normal(key, (4, F))
-    variables = posterior.init(key, x, where=jnp.ones(4, bool), train=True)
+    variables = module.init(key, x, where=jnp.ones(4, bool), train=True)
 
     def total(params, where):
-        (mean, log_var), updates = posterior.apply(
+        out, updates = module.apply(
             {**variables, "params": params}, x, where=where, train=True, mutable=["batch_stats"]
         )
-        values = jnp.square(mean) + jnp.exp(log_var)
+        values = jnp.square(out.mean) + jnp.exp(out.log_var)
         return jnp.where(where[:, None], values, 0).sum(), updates["batch_stats"]
 
     for num_valid in (1, 0):
@@ -84,15 +84,13 @@ def test_a_batch_of_few_valid_rows_has_a_finite_gradient(key):
 
 
 def test_evaluation_uses_running_statistics(key):
-    posterior = GaussianPosterior(2, F, batch_norm=True)
+    module = GaussianPosterior(2, F, batch_norm=True)
     x = jax.random.normal(key, (4, F))
     where = jnp.ones(4, bool)
-    variables = posterior.init(key, x, where=where, train=True)
-    mean, _ = posterior.apply(variables, x, where=where, train=False)
-    one_row, _ = posterior.apply(variables, x[:1], where=where[:1], train=False)
+    variables = module.init(key, x, where=where, train=True)
+    mean = module.apply(variables, x, where=where, train=False).mean
+    one_row = module.apply(variables, x[:1], where=where[:1], train=False).mean
     np.testing.assert_allclose(mean[:1], one_row, atol=1e-6)
-    batch_mean, _ = posterior.apply(variables, x, where=where, train=True, mutable=["batch_stats"])[
-        0
-    ]
-    np.testing.assert_allclose(batch_mean.mean(0), np.zeros(2), atol=1e-5)
-    assert not np.allclose(mean, batch_mean, atol=1e-2)
+    posterior, _ = module.apply(variables, x, where=where, train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(posterior.mean.mean(0), np.zeros(2), atol=1e-5)
+    assert not np.allclose(mean, posterior.mean, atol=1e-2)

@@ -13,11 +13,11 @@ POINTS = np.array([[0, 0], [0, 1], [10, 10], [10, 11]], np.float32)
 
 
 @jax.jit
-def update(book, means, where, step):
+def update(book, centers, where, step):
     return updated_codebook(
         book,
-        means,
-        jnp.log(jnp.full((4, 2), 0.5)),
+        centers,
+        jnp.full(4, 1.0),
         where,
         step,
         jax.random.fold_in(jax.random.key(0), step),
@@ -29,8 +29,8 @@ def update(book, means, where, step):
 def run(steps, where=(True,) * 4):
     book, books = initial_codebook(SETTINGS, 2), []
     for step in range(steps):
-        means = jnp.asarray(POINTS + 100 * (step == 0))
-        book = update(book, means, jnp.asarray(where), jnp.asarray(step))
+        centers = jnp.asarray(POINTS + 100 * (step == 0))
+        book = update(book, centers, jnp.asarray(where), jnp.asarray(step))
         books.append(book)
     return books
 
@@ -45,7 +45,7 @@ def test_centres_are_those_of_the_remembered_codes():
 
 def test_bandwidth_is_half_the_mean_squared_distance_of_a_draw():
     last = run(3)[-1]
-    # ‖mean − c‖² = .25 for every mean, Σσ² = 1.
+    # ‖centre − c‖² = .25 for every posterior, whose spread is 1.
     np.testing.assert_allclose(last.bandwidth**2, (0.25 + 1.0) / 2, rtol=1e-5)
 
 
@@ -68,7 +68,7 @@ def test_fixed_centres_stay(key):
     after = updated_codebook(
         book,
         jnp.asarray(POINTS),
-        jnp.zeros((4, 2)),
+        jnp.full(4, 2.0),
         jnp.ones(4, bool),
         jnp.asarray(2),
         key,

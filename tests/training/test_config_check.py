@@ -46,14 +46,19 @@ REFUSED = {
     "model.latent_dim": NO_SIZE,
     "model.flow": ("spline", 1),
     "model.num_flow_steps": NO_COUNT,
-    "model.batch_norm": NO_SWITCH,
-    "model.initial_log_var": NO_NUMBER,
-    "model.z_every_step": NO_SWITCH,
+    "model.shared_embedding": NO_SWITCH,
     "model.tied_output": NO_SWITCH,
     "model.dropout": NO_SHARE,
     "model.word_dropout": NO_SHARE,
     "model.initializer": ("zeros", None),
     "model.cross_entropy_block": NO_SIZE,
+    "encoder.name": ("ltsm", None, ["lstm"]),
+    "posterior.name": ("cauchy", None),
+    "posterior.batch_norm": NO_SWITCH,
+    "posterior.initial_log_var": NO_NUMBER,
+    "decoder.name": ("ltsm", None),
+    "decoder.z_every_step": NO_SWITCH,
+    "procedure.name": ("ascent", None),
     "objective.name": ("gan", None),
     "objective.mmd_weight": NEGATIVE,
     "objective.rnf_weight": NEGATIVE,
@@ -71,8 +76,13 @@ REFUSED = {
     "train.seed": (2**32, *NO_COUNT),
     "train.batch_size": (1, *NO_SIZE),
     "train.num_epochs": NO_SIZE,
+    "train.optimizer": ("lbfgs", None),
+    "train.momentum": NO_SHARE,
+    "train.weight_decay": NEGATIVE,
     "train.learning_rate": NOT_POSITIVE,
     "train.learning_rate_decay": ("stairs", None),
+    "train.plateau_factor": (1.0, *NOT_POSITIVE),
+    "train.plateau_patience": NO_SIZE,
     "train.clip_norm": NEGATIVE,
     "train.eval_every": NO_COUNT,
     "train.checkpoint_every": NO_COUNT,
@@ -117,6 +127,7 @@ def test_value_that_no_run_can_use_is_refused_by_name(key):
         assert "it must be " in message or "needs at least 1" in message
 
 
+VMF, VAE = {"name": "vmf", "concentration": 50.0}, {"name": "vae"}
 TOGETHER = {
     "a code without dimensions": (
         {"model.latent_dim": 0},
@@ -158,9 +169,31 @@ TOGETHER = {
         {"codebook.centers_file": "/no/such.npy", "codebook.refresh_every": 0},
         "--config.codebook.centers_file: /no/such.npy cannot be read as an array of shape (3, 3)",
     ),
-    "unequal dimensions of a tied output": (
-        {"model.tied_output": True, "model.hidden_dim": 7},
-        "--config.model.tied_output is True: it needs embedding_dim (6) and hidden_dim (7)",
+    "a sphere of one dimension": (
+        {"posterior": VMF, "objective": VAE, "model.num_flow_steps": 0, "model.latent_dim": 1},
+        "--config.model.latent_dim is 1: posterior vmf lies on the unit sphere and needs at least "
+        "2",
+    ),
+    "an objective of Gaussians on the sphere": (
+        {"posterior": VMF, "model.num_flow_steps": 1},
+        "--config.posterior.name is 'vmf': objective wae_rnf needs posterior gaussian",
+    ),
+    "a flow on the sphere": (
+        {"posterior": VMF, "objective": VAE},
+        "--config.model.num_flow_steps is 2: the flow's steps are maps of R^Z",
+    ),
+    "keys of another posterior": (
+        {"posterior.name": "vmf", "posterior.batch_norm": True},
+        "--config.posterior.batch_norm: there is no such key where name is vmf (it takes "
+        "concentration)",
+    ),
+    "a momentum that would not be read": (
+        {"train.momentum": 0.9},
+        "--config.train.momentum is 0.9: it is read where train.optimizer is sgd alone",
+    ),
+    "a decay that would not be read": (
+        {"train.weight_decay": 0.1, "train.optimizer": "sgd"},
+        "--config.train.weight_decay is 0.1: it is read where train.optimizer is adamw alone",
     ),
     "keys of another schedule": (
         {"kl_weight.schedule": "cyclical"},
@@ -192,6 +225,10 @@ TOGETHER = {
     "a section of the file's own": (
         {"trian": {"seed": 1}},
         "--config.trian: there is no such section; did you mean --config.train?",
+    ),
+    "a value in place of a section": (
+        {"encoder": "lstm"},
+        "--config.encoder: there is no such key",
     ),
     "a key outside all sections": (
         {"sytem": "x"},

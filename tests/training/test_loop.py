@@ -44,7 +44,7 @@ def of_corpus(config, text_folder, tmp_path):
 
 def final_state(workdir):
     run = load_trained_model(workdir)
-    return run.variables, run.step
+    return run.model.variables, run.step
 
 
 def stop_after(monkeypatch, step, signum=signal.SIGTERM):

@@ -1,12 +1,14 @@
 """What a configuration's schedules and centres become."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.training.conftest import V, tiny_config
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.training.state import build_recipe, initial_state
+from wae_rnf_jax.training.step import TrainState, after_bound, updated_params
 
 
 def test_papers_schedule_counts_two_thousand_steps_an_epoch():
@@ -17,18 +19,63 @@ def test_papers_schedule_counts_two_thousand_steps_an_epoch():
     np.testing.assert_allclose(values, [0, 0, 0.5, 0.5125, 0.8, 0.8], atol=1e-6)
 
 
-@pytest.mark.parametrize("decay, last", [("none", 0.1), ("linear", 0.0), ("cosine", 0.0)])
-def test_learning_rate_decays_to_its_end_over_the_run(decay, last):
+def lm_recipe(**train):
     config = tiny_config(name="lm")
     config.model.update(latent_dim=0, num_flow_steps=0)
-    config.train.update(learning_rate=0.1, learning_rate_decay=decay, num_epochs=2, clip_norm=0.0)
-    optimizer = build_recipe(config, V, steps_per_epoch=5, axis_name=None).optimizer
-    params, state, sizes = np.zeros(()), optimizer.init(np.zeros(())), []
-    for _ in range(11):
-        update, state = optimizer.update(np.ones(()), state, params)
-        sizes.append(-float(update))
+    config.train.update(learning_rate=0.1, num_epochs=2, clip_norm=0.0, **train)
+    return build_recipe(config, V, steps_per_epoch=5, axis_name=None)
+
+
+def lm_state(recipe, start=0.0):
+    """The first state of a single parameter."""
+    plateau = recipe.plateau.init(start) if recipe.plateau else None
+    return TrainState(jnp.int32(0), start, {}, recipe.optimizer.init(start), None, plateau)
+
+
+def updates(recipe, state, number=1):
+    """What each of some steps takes from a parameter of gradient 1."""
+    for _ in range(number):
+        params, opt_state = updated_params(state, jnp.ones(()), recipe=recipe)
+        yield state.params - params
+        state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)
+
+
+@pytest.mark.parametrize("decay, last", [("none", 0.1), ("linear", 0.0), ("cosine", 0.0)])
+def test_learning_rate_decays_to_its_end_over_the_run(decay, last):
+    recipe = lm_recipe(learning_rate_decay=decay)
+    sizes = [float(update) for update in updates(recipe, lm_state(recipe), 11)]
     assert sizes[0] == pytest.approx(0.1, rel=1e-3)
     assert sizes[10] == pytest.approx(last, abs=1e-4)
+
+
+def test_a_bound_that_stalls_lowers_the_learning_rate():
+    recipe = lm_recipe(learning_rate_decay="plateau", plateau_factor=0.1, plateau_patience=2)
+    state = lm_state(recipe)
+    scales = []
+    for bound in (5.0, 4.0, 4.5, 4.0, 3.9, 3.9, 3.9):
+        state = after_bound(state, bound, recipe=recipe)
+        scales.append(float(state.plateau.scale))
+    np.testing.assert_allclose(scales, [1, 1, 1, 0.1, 0.1, 0.1, 0.01], rtol=1e-6)
+    assert float(next(updates(recipe, state))) == pytest.approx(0.1 * 0.01, rel=1e-3)
+    unmoved = lm_recipe(learning_rate_decay="none")
+    state = lm_state(unmoved)
+    assert after_bound(state, 1.0, recipe=unmoved) is state
+
+
+@pytest.mark.parametrize(
+    "optimizer, expected",
+    [
+        ({"optimizer": "sgd"}, [0.1, 0.1, 0.1]),
+        ({"optimizer": "sgd", "momentum": 0.5}, [0.1, 0.15, 0.175]),
+        ({"optimizer": "adam"}, [0.1, 0.1, 0.1]),
+        ({"optimizer": "adamw", "weight_decay": 0.5}, [0.2, 0.19, 0.1805]),
+    ],
+)
+def test_optimizers_take_the_steps_of_their_formulas(optimizer, expected):
+    """From a parameter of 2, of gradient 1 throughout; weight decay takes .1·.5 of it as well."""
+    recipe = lm_recipe(learning_rate_decay="none", **optimizer)
+    found = [float(update) for update in updates(recipe, lm_state(recipe, start=2.0), 3)]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def fixed_centres_config(path=""):

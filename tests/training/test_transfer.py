@@ -19,9 +19,13 @@ from wae_rnf_jax.training.transfer import planned_transfer
 NEW = Vocabulary.from_sentences(["cat zebra the the", "ant dog"])
 
 
-def wae_config(**model):
+def wae_config(**changes):
+    """The tiny configuration with changes by key, those of the model without its section."""
     config = tiny_config()
-    config.model.update(**{"batch_norm": True, **model})
+    config.posterior.batch_norm = True
+    for key, value in changes.items():
+        section, _, name = key.rpartition("__")
+        config[section or "model"][name] = value
     return config
 
 
@@ -87,7 +91,7 @@ def test_words_find_their_rows_by_name_and_new_ones_stay_as_drawn(wae):
     drawn, state, transfer = begun(wae_config(), workdir)
     found, fresh = flat(state), flat(drawn)
     ids = {word: number for number, word in enumerate(words.words)}
-    for path, axis in (("embedding", 0), ("decoder/output_kernel", 1), ("decoder/output_bias", 0)):
+    for path, axis in (("embedding", 0), ("output_layer/kernel", 1), ("output_layer/bias", 0)):
         for number, word in enumerate(NEW.words):
             source = (fresh, number) if word in ("zebra", "ant") else (old, ids[word])
             expected = np.take(source[0][path], source[1], axis)
@@ -101,7 +105,7 @@ def test_all_else_is_taken_as_it_is_and_the_optimizer_begins_anew(wae):
     drawn, state, transfer = begun(wae_config(), workdir)
     found = flat(state)
     assert {"posterior/mean_norm/var", "flow_stack/steps/u", "encoder/lstm/bias"} <= found.keys()
-    for path in found.keys() - {"embedding", "decoder/output_kernel", "decoder/output_bias"}:
+    for path in found.keys() - {"embedding", "output_layer/kernel", "output_layer/bias"}:
         np.testing.assert_array_equal(found[path], old[path])
     assert found.keys() == old.keys()
     jax.tree.map(np.testing.assert_array_equal, state.opt_state, drawn.opt_state)
@@ -109,7 +113,7 @@ def test_all_else_is_taken_as_it_is_and_the_optimizer_begins_anew(wae):
     assert transfer.lines() == [
         f"begun from   {workdir}, step 7",
         "words        7 of 9 found there; the other 2 keep fresh values",
-        "taken        decoder, embedding, encoder, flow_stack, posterior",
+        "taken        decoder, embedding, encoder, flow_stack, output_layer, posterior",
         "fresh        nothing",
     ]
 
@@ -123,7 +127,7 @@ def test_only_the_named_parts_are_taken(wae):
         np.testing.assert_array_equal(value, (old if taken else fresh)[path])
     record = transfer.record()
     assert record["taken"] == ["decoder/lstm", "posterior"]
-    assert set(record["fresh"]) >= {"embedding", "encoder", "flow_stack", "decoder/output_kernel"}
+    assert set(record["fresh"]) >= {"embedding", "encoder", "flow_stack", "output_layer"}
     assert "words_found" not in record  # no word has an entry in these parts
 
 
@@ -133,6 +137,7 @@ def test_an_autoencoder_begins_from_what_a_language_model_has(lm):
     record = transfer.record()
     assert "embedding" in record["taken"]
     assert "decoder/lstm" in record["taken"]
+    assert "output_layer" in record["taken"]
     assert set(record["fresh"]) == {"decoder/initial_state", "encoder", "flow_stack", "posterior"}
     np.testing.assert_array_equal(flat(state)["decoder/lstm/kernel"], old["decoder/lstm/kernel"])
     for name in ("posterior/mean/kernel", "posterior/mean_norm/var"):
@@ -153,14 +158,20 @@ REFUSED = {
         r"flow_stack/steps/\w of \S+ does not fit \(model.flow is 'planar' there and "
         r"'planar_paper' here\)",
     ),
+    "start of the log-variance": (
+        {"posterior__initial_log_var": -2.0},
+        (),
+        r"posterior/\S+ of \S+ does not fit \(posterior.initial_log_var is 0.0 there and -2.0 "
+        r"here\)",
+    ),
     "no such part": ({}, ("embeddings",), "no part 'embeddings' in common: name some of decoder,"),
     "beginning of a name": ({}, ("enc",), "no part 'enc' in common"),
 }
 
 
-@pytest.mark.parametrize("model, parts, message", REFUSED.values(), ids=REFUSED)
-def test_what_does_not_fit_is_refused_with_both_values(wae, model, parts, message):
-    recipe = recipe_of(wae_config(**model), NEW)
+@pytest.mark.parametrize("changes, parts, message", REFUSED.values(), ids=REFUSED)
+def test_what_does_not_fit_is_refused_with_both_values(wae, changes, parts, message):
+    recipe = recipe_of(wae_config(**changes), NEW)
     with pytest.raises(InputError, match=message):
         planned_transfer(Origin(str(wae[0]), parts), recipe.model, NEW)
 

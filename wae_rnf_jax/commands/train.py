@@ -135,7 +135,7 @@ COMMAND = Command(
         "--config.train.num_epochs=2",
         "wae-rnf train --config=configs/grammar/vae.py --dry_run",
         "wae-rnf train --config=configs/grammar/vae.py --workdir=runs/from_lm "
-        "--init_from=runs/grammar/lm --init_parts=embedding,decoder",
+        "--init_from=runs/grammar/lm --init_parts=embedding,decoder,output_layer",
         "wae-rnf train --config=configs/grammar/vae.py --workdir=runs/traced --profile=10",
     ),
     run=_run,

@@ -158,8 +158,10 @@ def complete_config(config: ConfigDict) -> None:
       config: the whole configuration; what is wrong with it, `check_config` says.
     """
     for section, chosen in _CHOICES.items():
-        values = config[section] if section in config else ConfigDict()
-        if values.get(chosen.key) not in chosen.definitions:
+        if section not in config or not isinstance(config[section], ConfigDict):
+            continue
+        values = config[section]
+        if values.get(chosen.key) not in tuple(chosen.definitions):  # it may be a list
             continue
         taken = chosen.settings(values[chosen.key])
         others = [chosen.settings(name) for name in chosen.definitions]

@@ -32,15 +32,15 @@ KL_SCHEDULES = {
     "cyclical": cyclical_annealing,
     "paper": paper_annealing,
 }
-
-
 # Directions in which an optimiser steps; the learning rate is multiplied to them.
 OPTIMIZERS = {
-    "adam": lambda train: optax.scale_by_adam(),
-    "adamw": lambda train: optax.chain(
-        optax.scale_by_adam(), optax.add_decayed_weights(train.weight_decay)
+    "adam": lambda config: optax.scale_by_adam(),
+    "adamw": lambda config: optax.chain(
+        optax.scale_by_adam(), optax.add_decayed_weights(config.train.weight_decay)
     ),
-    "sgd": lambda train: optax.trace(train.momentum) if train.momentum else optax.identity(),
+    "sgd": lambda config: (
+        optax.trace(config.train.momentum) if config.train.momentum else optax.identity()
+    ),
 }
 LEARNING_RATES = {  # peak, steps of the run -> schedule
     "none": lambda rate, num_steps: optax.constant_schedule(rate),
@@ -109,7 +109,7 @@ def _kl_schedule(config: ConfigDict, steps_per_epoch: int):
 def _optimizer(config: ConfigDict) -> optax.GradientTransformation:
     clip = config.train.clip_norm
     clipping = optax.clip_by_global_norm(clip) if clip else optax.identity()
-    return optax.chain(clipping, OPTIMIZERS[config.train.optimizer](config.train))
+    return optax.chain(clipping, OPTIMIZERS[config.train.optimizer](config))
 
 
 def _plateau(config: ConfigDict) -> optax.GradientTransformationExtraArgs | None:
