@@ -195,6 +195,8 @@ def _mixture_log_prob(
     # Recomputed in a backward pass, which would otherwise keep every block.
     @jax.checkpoint
     def block_log_prob(block):
+        # Kept for a backward pass, the dimensions' differences would be a block × N × Z of them.
+        @jax.checkpoint
         def add_dimension(exponent, column):
             z_column, mean_column, precision_column = column
             difference = z_column[:, None] - mean_column[None, :]
