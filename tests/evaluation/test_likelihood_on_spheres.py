@@ -118,7 +118,6 @@ def test_what_is_of_gaussians_alone_is_left_out(split):
 
 def test_active_units_are_counted_against_the_spheres_own_variance(split):
     """Of dimension 32 the variance of all directions is 1/32: .01 would count too few."""
-
     rest = np.linalg.qr(np.random.default_rng(0).normal(size=(31, 4)))[0].T
 
     class Narrow(OneWord):
