@@ -10,9 +10,9 @@ import numpy as np
 import optax
 import pytest
 
-from tests.training.conftest import tiny_config
-from tests.training.test_loop import config, of_corpus, stop_after, text_folder  # noqa: F401
+from tests.training.conftest import stop_after, tiny_config
 from wae_rnf_jax.runs.checkpoint import Progress
+from wae_rnf_jax.runs.trained_model import load_trained_model
 from wae_rnf_jax.training import loop
 from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.procedures import PROCEDURES, descent
@@ -100,7 +100,7 @@ def test_the_rate_is_lowered_where_bounds_stall(batch, rng):
     np.testing.assert_allclose(moves[0], 0.25 * moves[1], rtol=1e-3, atol=1e-8)
 
 
-def test_a_lowered_rate_is_resumed(config, tmp_path, monkeypatch):  # noqa: F811
+def test_a_lowered_rate_is_resumed(config, tmp_path, monkeypatch):
     config.train.update(num_epochs=4, learning_rate_decay="plateau", plateau_patience=1)
     config.train.update(learning_rate=0.5, eval_every=3, select="last")
     config.kl_weight.update(start=-10, length=1)
@@ -117,7 +117,7 @@ def test_a_lowered_rate_is_resumed(config, tmp_path, monkeypatch):  # noqa: F811
     assert any(later > earlier for earlier, later in itertools.pairwise(bounds))
 
 
-def test_a_validation_that_a_signal_came_before_is_made_first(config, tmp_path, monkeypatch):  # noqa: F811
+def test_a_validation_that_a_signal_came_before_is_made_first(config, tmp_path, monkeypatch):
     whole = loop.train(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         stop_after(patch, 5)  # the end of the first epoch, whose validation is due
@@ -136,7 +136,7 @@ def test_a_validation_that_a_signal_came_before_is_made_first(config, tmp_path, 
     assert lines_of(tmp_path / "ends", "valid") == lines_of(whole, "valid")
 
 
-def test_only_bounds_at_the_runs_highest_weight_are_compared(config, tmp_path, monkeypatch):  # noqa: F811
+def test_only_bounds_at_the_runs_highest_weight_are_compared(config, tmp_path, monkeypatch):
     """With cycles λ is 0 at the run's end, where the bound is not what is optimised."""
     config.train.update(num_epochs=4, eval_every=2)
     with config.unlocked():
@@ -153,7 +153,7 @@ def test_only_bounds_at_the_runs_highest_weight_are_compared(config, tmp_path, m
     assert steps <= set(best)
 
 
-def test_a_procedure_may_keep_select_act_and_restart(config, registered, tmp_path):  # noqa: F811
+def test_a_procedure_may_keep_select_act_and_restart(config, registered, tmp_path):
     config.train.update(num_epochs=4, patience=1)
     config.kl_weight.update(start=-10, length=1)
     calls = []
@@ -183,7 +183,7 @@ def test_a_procedure_may_keep_select_act_and_restart(config, registered, tmp_pat
     assert best[0] >= 15  # in stage 0 none was selected, and none cost patience
 
 
-def test_what_a_procedure_keeps_is_in_the_checkpoint(config, registered, tmp_path, monkeypatch):  # noqa: F811
+def test_what_a_procedure_keeps_is_in_the_checkpoint(config, registered, tmp_path, monkeypatch):
     def step(state, batch, rng, *, recipe, axis_name):
         state, metrics = descent().step(state, batch, rng, recipe=recipe, axis_name=axis_name)
         return state.replace(procedure=state.procedure + 2), {**metrics, "kept": state.procedure}
@@ -196,6 +196,31 @@ def test_what_a_procedure_keeps_is_in_the_checkpoint(config, registered, tmp_pat
             loop.train(config, tmp_path / "run")
     loop.train(config, tmp_path / "run")
     assert [line["kept"] for line in lines_of(tmp_path / "run", "train")] == [0, 2, 4, 6, 8]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"posterior": {"name": "vmf"}, "decoder": {"name": "lstm", "z_every_step": True}},
+        {"decoder": {"name": "dilated_cnn", "dilations": (1, 2)}},
+    ],
+    ids=lambda parts: "_".join(part["name"] for part in parts.values()),
+)
+def test_other_posteriors_and_decoders_resume_bit_for_bit(parts, config, tmp_path, monkeypatch):
+    with config.unlocked():
+        for name, section in parts.items():
+            config[name] = type(config)(section)
+    check_config(config)
+    config.model.dropout = 0.2
+    config.train.update(num_epochs=1, select="last")
+    whole = loop.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(loop.Interrupted):
+            loop.train(config, tmp_path / "parts")
+    loop.train(config, tmp_path / "parts")
+    models = [load_trained_model(folder).model for folder in (whole, tmp_path / "parts")]
+    jax.tree.map(np.testing.assert_array_equal, *(model.variables for model in models))
 
 
 def test_descent_keeps_nothing(batch):
