@@ -284,10 +284,12 @@ def _add_gradients(gradients, weights, scale, hidden, kernel, targets, cotangent
     classes = jax.lax.broadcasted_iota(targets.dtype, weights.shape, 1)
     one_hot = jnp.where(classes == targets[:, None], cotangent[:, None], 0.0)
     error = weights * (scale * cotangent)[:, None] - one_hot
-    narrow = error.astype(jnp.result_type(hidden, kernel))
-    kernel_gradient += _accumulated_matmul(hidden.T, narrow)
+    # Below 6e-8 float16 is 0, as the mean of many tokens makes of most errors; bfloat16 is not.
+    operand = jnp.result_type(hidden, kernel)
+    operand = error.astype(jnp.float32 if operand == jnp.float16 else operand)
+    kernel_gradient += _accumulated_matmul(hidden.T, operand)
     bias_gradient += error.sum(axis=0)
-    return (kernel_gradient, bias_gradient), _accumulated_matmul(narrow, kernel.T)
+    return (kernel_gradient, bias_gradient), _accumulated_matmul(operand, kernel.T)
 
 
 def _at_target(logits: jax.Array, targets: jax.Array) -> jax.Array:

@@ -15,7 +15,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import widened_integers
+from wae_rnf_jax.functional._arrays import widened, widened_integers
 
 # Here is where most of the package looks for all of them.
 from wae_rnf_jax.functional.special_ids import (
@@ -115,6 +115,7 @@ def sum_over_tokens(values: jax.Array, lengths: jax.Array) -> jax.Array:
     sentences = values.shape[:-1]
     chex.assert_shape(lengths, sentences[len(sentences) - lengths.ndim :])
     mask = jnp.broadcast_to(sequence_mask(lengths, values.shape[-1]), values.shape)
+    values = widened(values)
     return jnp.where(mask, values, jnp.zeros_like(values)).sum(axis=-1)
 
 
