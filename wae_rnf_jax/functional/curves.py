@@ -146,6 +146,10 @@ def geodesic(
     everywhere (the mean of the ends' and the middle's): a latent space has directions in which
     a long step changes next to nothing.
 
+    Works under `jax.jit`, `jax.vmap`, `jax.pmap`, `jax.shard_map` and in forward mode: `jax.jvp`,
+    and `jax.jacfwd` of its floating results, give the derivatives in the ends. There is no reverse
+    mode (`jax.grad`), because how often its loops run is not known beforehand.
+
     Args:
       decode: maps a code [Z] to features; with ``metric``, to features [M].
       start: [Z] code.

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional._arrays import match_varying, narrowed, widened
+from wae_rnf_jax.functional._keys import threefry_keys
 from wae_rnf_jax.functional.bessel import log_scaled_bessel_and_divergence
 
 # A proposal is accepted with a probability above 0.65, so that a point in 1e45 needs more.
@@ -149,7 +150,7 @@ def vmf_sample(
     batch = jnp.broadcast_shapes(mean_direction.shape[:-1], concentration.shape)
     mean_direction = jnp.broadcast_to(mean_direction, (*batch, dim))
     concentration = jnp.broadcast_to(jax.lax.stop_gradient(concentration), batch)
-    keys = jax.random.split(key, math.prod(batch))
+    keys = jax.random.split(threefry_keys(key), math.prod(batch))
     draws = jax.vmap(lambda key, kappa: _draw_around_first_axis(key, kappa, dim))(
         keys, jnp.reshape(concentration, -1).astype(mean_direction.dtype)
     )
