@@ -83,7 +83,8 @@ def test_geometry_is_drawn_or_refused(workdir, refusal, capsys, tmp_path):
         assert "codes lie on the unit sphere" in refusal(*command)
         assert not (tmp_path / "plane.png").exists()
         return
-    printed(capsys, *command)
+    # Of so short a training the codes may lie on a line; through three sentences there is a plane.
+    printed(capsys, *command, "--through=a dog ran far away")
     assert (tmp_path / "plane.png").exists()
     message = refusal(*command, "--features=state")
     assert message.endswith(

@@ -187,6 +187,27 @@ def test_pairs_under_vmap_are_those_one_at_a_time(x64):
         np.testing.assert_allclose(together.length[i], alone.length, rtol=1e-6)
 
 
+def test_geodesic_is_differentiated_forward_and_not_in_reverse(x64):
+    """The length's derivative in an end is that of the distance, in closed form, and of a step."""
+
+    def found(end):
+        start = jnp.asarray(SPACES["sphere"].start)
+        found = wae.geodesic(sphere, start, end, num_points=8, tolerance=1e-6)
+        return found.length, found.curve
+
+    def distance(end):
+        return jnp.arccos(sphere(jnp.asarray(SPACES["sphere"].start)) @ sphere(end))
+
+    end = jnp.asarray(SPACES["sphere"].end)
+    of_length, of_curve = jax.jit(jax.jacfwd(found))(end)
+    np.testing.assert_allclose(of_length, jax.grad(distance)(end), rtol=2e-3)
+    run, h = jax.jit(found), 1e-4 * jnp.array([1.0, -2.0])
+    step = (run(end + h)[1] - run(end - h)[1]) / 2
+    np.testing.assert_allclose(of_curve @ h, step, atol=1e-3 * np.abs(step).max())
+    with pytest.raises(ValueError, match="Reverse-mode differentiation does not work"):
+        jax.grad(lambda end: found(end)[0])(end)
+
+
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="at least 2 points, got 1"):
         wae.curve_length(sphere, jnp.ones([1, 2]))

@@ -1,9 +1,12 @@
 """Array helpers shared by the functions of this package."""
 
 import math
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+
+Tree = TypeVar("Tree")
 
 # Of the coordinates of points, for all pairs of which a distance is asked.
 _MOST_DIFFERENCES = 2**22
@@ -27,6 +30,26 @@ def match_varying(value: jax.Array, *references: jax.Array) -> jax.Array:
         zero = jnp.sum(jnp.zeros_like(reference))
         value = jnp.where(zero == 0, value, value)
     return value
+
+
+def widened(tree: Tree) -> Tree:
+    """The tree with every floating array of less than 32 bits in float32, to compute with.
+
+    float16 ends at 65,504, and from 256 on bfloat16 counts in twos: neither holds a sum over a
+    batch, a count of its rows or the terms of a special function.
+    """
+
+    def wide(leaf: jax.Array) -> jax.Array:
+        dtype = getattr(leaf, "dtype", jnp.float32)
+        is_narrow = jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32
+        return leaf.astype(jnp.float32) if is_narrow else leaf
+
+    return jax.tree.map(wide, tree)
+
+
+def narrowed(points: jax.Array, *arguments: Tree) -> jax.Array:
+    """The points in the dtype that the arguments they come from promote to, however narrow."""
+    return points.astype(jnp.result_type(*jax.tree.leaves(arguments)))
 
 
 def widened_integers(x: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import match_varying, squared_distances
+from wae_rnf_jax.functional._arrays import match_varying, squared_distances, widened
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -53,6 +53,7 @@ def kmeans(
     where = jnp.ones(points.shape[0], bool) if where is None else where
     chex.assert_shape(where, (points.shape[0],))
     chex.assert_type(where, bool)
+    points = widened(points)
     all_points, all_where = jnp.where(where[:, None], points, 0.0), where
     if axis_name is not None:
         all_points, all_where = jax.lax.all_gather((all_points, where), axis_name, tiled=True)

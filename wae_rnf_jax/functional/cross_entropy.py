@@ -48,9 +48,12 @@ def fused_linear_cross_entropy(
     that padding costs less than a quarter of a block.
 
     The logits are a layer's output and not an estimator, so their products run at the backend's
-    default matmul precision; they are accumulated, and normalised, in at least float32. Reverse
-    mode only. Leading axes are flattened into rows: pass [S, B, T, H] rather than using `jax.vmap`
-    where a gradient is wanted, because vmap holds one kernel gradient for each of its examples.
+    default matmul precision; they are accumulated, and normalised, in at least float32.
+
+    Works under `jax.jit`, `jax.vmap`, `jax.pmap`, `jax.shard_map` and in reverse mode (`jax.grad`),
+    to first order; there is no forward mode (`jax.jvp`). Leading axes are flattened into rows: pass
+    [S, B, T, H] rather than using `jax.vmap` where a gradient is wanted, because vmap holds one
+    kernel gradient for each of its examples.
 
     Args:
       hidden: floating [..., H].
@@ -284,10 +287,12 @@ def _add_gradients(gradients, weights, scale, hidden, kernel, targets, cotangent
     classes = jax.lax.broadcasted_iota(targets.dtype, weights.shape, 1)
     one_hot = jnp.where(classes == targets[:, None], cotangent[:, None], 0.0)
     error = weights * (scale * cotangent)[:, None] - one_hot
-    narrow = error.astype(jnp.result_type(hidden, kernel))
-    kernel_gradient += _accumulated_matmul(hidden.T, narrow)
+    # Below 6e-8 float16 is 0, as the mean of many tokens makes of most errors; bfloat16 is not.
+    operand = jnp.result_type(hidden, kernel)
+    operand = error.astype(jnp.float32 if operand == jnp.float16 else operand)
+    kernel_gradient += _accumulated_matmul(hidden.T, operand)
     bias_gradient += error.sum(axis=0)
-    return (kernel_gradient, bias_gradient), _accumulated_matmul(narrow, kernel.T)
+    return (kernel_gradient, bias_gradient), _accumulated_matmul(operand, kernel.T)
 
 
 def _at_target(logits: jax.Array, targets: jax.Array) -> jax.Array:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wae_rnf_jax.functional._arrays import match_varying
+from wae_rnf_jax.functional._arrays import match_varying, narrowed, widened
 from wae_rnf_jax.functional.pullback import Decode, Metric, pullback_metric
 
 # Points between two knots at which the optimised energy reads the decoder.
@@ -67,8 +67,9 @@ def resampled_curve(curve: jax.Array, *, num_points: int) -> jax.Array:
     for count in (curve.shape[0], num_points):
         if count < 2:
             raise ValueError(f"a curve has at least 2 points, got {count}")
-    matrix = jnp.asarray(_spline_matrix(curve.shape[0], num_points), curve.dtype)
-    return jnp.matmul(matrix, curve, precision=jax.lax.Precision.HIGHEST)
+    wide = widened(curve)
+    matrix = jnp.asarray(_spline_matrix(curve.shape[0], num_points), wide.dtype)
+    return narrowed(jnp.matmul(matrix, wide, precision=jax.lax.Precision.HIGHEST), curve)
 
 
 def curve_length(
@@ -145,6 +146,10 @@ def geodesic(
     everywhere (the mean of the ends' and the middle's): a latent space has directions in which
     a long step changes next to nothing.
 
+    Works under `jax.jit`, `jax.vmap`, `jax.pmap`, `jax.shard_map` and in forward mode: `jax.jvp`,
+    and `jax.jacfwd` of its floating results, give the derivatives in the ends. There is no reverse
+    mode (`jax.grad`), because how often its loops run is not known beforehand.
+
     Args:
       decode: maps a code [Z] to features; with ``metric``, to features [M].
       start: [Z] code.
@@ -171,6 +176,7 @@ def geodesic(
     chex.assert_type([start, end], float)
     chex.assert_rank([start, end], 1)
     chex.assert_equal_shape([start, end])
+    start, end = widened((start, end))
     knots = resampled_curve(jnp.stack([start, end]), num_points=num_points)
     knots = knots.at[1:-1].add(_bend(end - start, num_points))
     stretch = _unit_coordinates(decode, start, end, num_points, metric)
@@ -296,8 +302,8 @@ def _squared_segments(
     """Squared lengths of the pieces of a resampled curve's image."""
     if refinement < 1:
         raise ValueError(f"refinement must be at least 1, got {refinement}")
-    points = resampled_curve(curve, num_points=refinement * (curve.shape[0] - 1) + 1)
-    features = jax.vmap(decode)(points)
+    points = resampled_curve(widened(curve), num_points=refinement * (curve.shape[0] - 1) + 1)
+    features = widened(jax.vmap(decode)(points))
     steps = features[1:] - features[:-1]
     if metric is None:
         return jnp.square(steps).sum(range(1, steps.ndim))

@@ -10,6 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional._arrays import widened
 from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior, Prior
 from wae_rnf_jax.functional.gaussian import gaussian_entropy, gaussian_log_prob
 
@@ -41,7 +42,7 @@ def importance_weighted_nll(log_weights: jax.Array, axis: int = 0) -> jax.Array:
     num_samples = log_weights.shape[axis]
     if num_samples == 0:
         raise ValueError("importance_weighted_nll needs at least one sample.")
-    return math.log(num_samples) - jax.nn.logsumexp(log_weights, axis=axis)
+    return math.log(num_samples) - jax.nn.logsumexp(widened(log_weights), axis=axis)
 
 
 def mutual_information(
@@ -88,7 +89,7 @@ def mutual_information(
     where = jnp.ones(z.shape[:1], bool) if where is None else where
     _check_where(where, z.shape[:1])
 
-    z, posterior = jax.tree.map(partial(_zero_unless, where), (z, posterior))
+    z, posterior = jax.tree.map(partial(_zero_unless, where), widened((z, posterior)))
     count = where.sum().astype(z.dtype)
     aggregate = _mixture_log_prob(z, posterior, where, block_size) - jnp.log(count)
     gain = posterior.log_prob(z) - aggregate
@@ -159,7 +160,7 @@ def active_units(
     chex.assert_rank(means, 2)
     where = jnp.ones(means.shape[:1], bool) if where is None else where
     _check_where(where, means.shape[:1])
-    means = _zero_unless(where, means)
+    means = _zero_unless(where, widened(means))
     count = where.sum().astype(means.dtype)
     centered = _zero_unless(where, means - (means.sum(axis=0) / count)[None, :])
     variance = jnp.square(centered).sum(axis=0) / count
@@ -214,7 +215,7 @@ def nll_paper(rec: jax.Array, zk: jax.Array, log_var: jax.Array, log_det: jax.Ar
     chex.assert_equal_shape([zk, log_var])
     chex.assert_shape([rec, log_det], zk.shape[:-1])
     prior = gaussian_log_prob(zk, jnp.zeros_like(zk), jnp.zeros_like(zk))
-    return rec - prior - gaussian_entropy(log_var) - log_det
+    return widened(rec) - prior - gaussian_entropy(log_var) - widened(log_det)
 
 
 def perplexity(total_nll: jax.Array | float, num_tokens: jax.Array | int) -> jax.Array:
@@ -230,7 +231,8 @@ def perplexity(total_nll: jax.Array | float, num_tokens: jax.Array | int) -> jax
     >>> round(float(perplexity(101.04 * 3761, 82430)), 1)
     100.5
     """
-    return jnp.exp(jnp.asarray(total_nll) / jnp.asarray(num_tokens))
+    total_nll, num_tokens = widened((jnp.asarray(total_nll), jnp.asarray(num_tokens)))
+    return jnp.exp(total_nll / num_tokens)
 
 
 def _mixture_log_prob(

@@ -12,7 +12,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import match_varying
+from wae_rnf_jax.functional._arrays import match_varying, narrowed, widened
 from wae_rnf_jax.functional.planar import (
     planar_forward_and_log_det,
     planar_identity_params,
@@ -128,20 +128,22 @@ def chain_trajectory(
     >>> points.shape, log_dets.shape
     ((4, 5, 2), (3, 5))
     """
-    start = _start(params, z)
+    arguments = (params, z)
+    params, start = _start(params, z)
 
     def step(point: jax.Array, step_params: Params) -> tuple[jax.Array, PointsAndLogDet]:
         point, log_det = forward(step_params, point)
         return point, (point, log_det)
 
     _, (points, log_dets) = jax.lax.scan(step, start, params)
-    return jnp.concatenate([start[None], points]), log_dets
+    return narrowed(jnp.concatenate([start[None], points]), arguments), log_dets
 
 
 def _scan(
     function: FlowFunction, params: Params, z: jax.Array, *, reverse: bool
 ) -> PointsAndLogDet:
-    start = _start(params, z)
+    arguments = (params, z)
+    params, start = _start(params, z)
 
     def step(carry: PointsAndLogDet, step_params: Params) -> tuple[PointsAndLogDet, None]:
         point, total = carry
@@ -150,14 +152,15 @@ def _scan(
 
     # A slice of the start, not fresh zeros: it varies over the mesh axes that the points vary over.
     total = jnp.zeros_like(start[..., 0])
-    carry, _ = jax.lax.scan(step, (start, total), params, reverse=reverse)
-    return carry
+    (point, total), _ = jax.lax.scan(step, (start, total), params, reverse=reverse)
+    return narrowed(point, arguments), total
 
 
-def _start(params: Params, z: jax.Array) -> jax.Array:
-    """The points as the scan's carry needs them: of the type that a step returns."""
+def _start(params: Params, z: jax.Array) -> tuple[Params, jax.Array]:
+    """What the scan reads: points of the type that a step returns, none narrower than float32."""
     leaves = jax.tree.leaves(params)
     chex.assert_type([z, *leaves], float)
     chex.assert_equal_shape_prefix(leaves, 1)
-    z = jnp.asarray(z, jnp.result_type(z, *leaves))
-    return match_varying(z, *leaves)
+    params, z = widened((params, z))
+    z = jnp.asarray(z, jnp.result_type(z, *jax.tree.leaves(params)))
+    return params, match_varying(z, *leaves)

@@ -9,6 +9,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional._arrays import narrowed, widened
+
 _LOG_2PI = math.log(2.0 * math.pi)
 
 
@@ -34,7 +36,7 @@ def gaussian_log_prob(z: jax.Array, mean: jax.Array, log_var: jax.Array) -> jax.
     """
     chex.assert_type([z, mean, log_var], float)
     chex.assert_equal_shape([mean, log_var])
-    z, mean, log_var = _broadcast(z, mean, log_var)
+    z, mean, log_var = widened(_broadcast(z, mean, log_var))
     scaled = jnp.square(z - mean) * jnp.exp(-log_var)
     return -0.5 * jnp.sum(scaled + log_var + _LOG_2PI, axis=-1)
 
@@ -58,6 +60,7 @@ def gaussian_kl(mean: jax.Array, log_var: jax.Array) -> jax.Array:
     chex.assert_type([mean, log_var], float)
     chex.assert_equal_shape([mean, log_var])
     _assert_latent_axis(mean)
+    mean, log_var = widened((mean, log_var))
     # expm1 keeps the digits of a posterior close to the prior, where exp(x) - 1 - x cancels.
     return 0.5 * jnp.sum(jnp.square(mean) + jnp.expm1(log_var) - log_var, axis=-1)
 
@@ -79,7 +82,7 @@ def gaussian_entropy(log_var: jax.Array) -> jax.Array:
     """
     chex.assert_type(log_var, float)
     _assert_latent_axis(log_var)
-    return 0.5 * jnp.sum(log_var + (1.0 + _LOG_2PI), axis=-1)
+    return 0.5 * jnp.sum(widened(log_var) + (1.0 + _LOG_2PI), axis=-1)
 
 
 def gaussian_sample(mean: jax.Array, log_var: jax.Array, noise: jax.Array) -> jax.Array:
@@ -101,8 +104,9 @@ def gaussian_sample(mean: jax.Array, log_var: jax.Array, noise: jax.Array) -> ja
     """
     chex.assert_type([mean, log_var, noise], float)
     chex.assert_equal_shape([mean, log_var])
-    noise, mean, log_var = _broadcast(noise, mean, log_var)
-    return mean + jnp.exp(0.5 * log_var) * noise
+    arguments = _broadcast(noise, mean, log_var)
+    noise, mean, log_var = widened(arguments)
+    return narrowed(mean + jnp.exp(0.5 * log_var) * noise, *arguments)
 
 
 def _assert_latent_axis(x: jax.Array) -> None:

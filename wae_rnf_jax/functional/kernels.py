@@ -8,7 +8,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import squared_distances
+from wae_rnf_jax.functional._arrays import squared_distances, widened
 
 _SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -34,6 +34,7 @@ def rbf_kernel(x: jax.Array, y: jax.Array, *, bandwidth: float | jax.Array) -> j
     """
     _assert_points(x, y)
     _assert_positive("bandwidth", bandwidth)
+    x, y, bandwidth = widened((x, y, bandwidth))
     return jnp.exp(-squared_distances(x, y) / (2.0 * jnp.square(bandwidth)))
 
 
@@ -58,6 +59,7 @@ def imq_kernel(x: jax.Array, y: jax.Array, *, constant: float | jax.Array) -> ja
     """
     _assert_points(x, y)
     _assert_positive("constant", constant)
+    x, y, constant = widened((x, y, constant))
     return constant / (constant + squared_distances(x, y))
 
 
@@ -89,7 +91,7 @@ def multi_scale_imq_kernel(
         mean_squared_distance = 2.0 * x.shape[-1]
     else:
         _assert_positive("mean_squared_distance", mean_squared_distance)
-    squared = squared_distances(x, y)
+    squared = squared_distances(*widened((x, y)))
     constants = [mean_squared_distance * scale for scale in _SCALES]
     return sum(constant / (constant + squared) for constant in constants)
 

@@ -7,6 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional._arrays import widened
 from wae_rnf_jax.functional.cross_entropy import fused_linear_cross_entropy
 from wae_rnf_jax.functional.distributions import DiagonalGaussian, sampled_kl
 
@@ -54,7 +55,7 @@ def flow_kl(
     """
     chex.assert_equal_shape([z0, zk, mean, log_var])
     chex.assert_shape(log_det, z0.shape[:-1])
-    return sampled_kl(DiagonalGaussian(mean, log_var), z0, zk, log_det)
+    return sampled_kl(DiagonalGaussian(mean, log_var), z0, zk, widened(log_det))
 
 
 def match_regularizer(
@@ -90,6 +91,7 @@ def match_regularizer(
         raise ValueError(f"match_regularizer: dim must be at least 1, got {dim}.")
     chex.assert_equal_shape([log_det, log_magnification])
     chex.assert_rank(offset, 0)
+    log_det, log_magnification, offset = widened((log_det, log_magnification, offset))
     return jnp.square((log_det - log_magnification - offset) / dim)
 
 
@@ -162,6 +164,7 @@ def _nearest_squared_distance(points: jax.Array, centers: jax.Array) -> jax.Arra
     chex.assert_axis_dimension(points, -1, centers.shape[1])
     if centers.shape[0] == 0:
         raise ValueError("at least one centre is needed.")
+    points, centers = widened((points, centers))
     inner = jnp.matmul(points, centers.T, precision=_HIGHEST)
     norms = jnp.square(centers).sum(axis=-1)
     nearest = jnp.argmin(jnp.expand_dims(norms, range(inner.ndim - 1)) - 2.0 * inner, axis=-1)

@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from wae_rnf_jax.functional._arrays import widened
+
 Kernel = Callable[[jax.Array, jax.Array], jax.Array]
 Rows = tuple[jax.Array, jax.Array]  # points [N, Z] and their weights [N], 0 or 1
 
@@ -121,6 +123,7 @@ def _mmd_squared(
         if rows < minimum:
             raise ValueError(f"MMD² needs at least {minimum} rows of {name} in all, got {rows}")
 
+    x, y = widened((x, y))
     # A padded row may hold anything, NaN included; of a row of y the kernel surely has a value.
     x = jnp.where(where[:, None], x, y[:1])
     rows_x, rows_y = (x, where.astype(x.dtype)), (y, jnp.ones(y.shape[0], y.dtype))

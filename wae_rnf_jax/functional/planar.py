@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional._activation_root import activation_root, tanh_slope
-from wae_rnf_jax.functional._arrays import along_last, log_ratio
+from wae_rnf_jax.functional._arrays import along_last, log_ratio, narrowed, widened
 
 Params = dict[str, jax.Array]
 PointsAndLogDet = tuple[jax.Array, jax.Array]
@@ -49,10 +49,12 @@ def planar_forward_and_log_det(params: Params, z: jax.Array) -> PointsAndLogDet:
     ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [0.0, 0.0])
     """
     _assert_planar(params, z)
+    arguments = (params, z)
+    params, z = widened(arguments)
     planar = _planar(params)
     activation = _project(z, params["w"]) + params["b"]
     y = z + jnp.tanh(activation)[..., None] * along_last(planar.direction, z)
-    return y, _planar_log_det(planar, activation)
+    return narrowed(y, arguments), _planar_log_det(planar, activation)
 
 
 def planar_inverse_and_log_det(params: Params, y: jax.Array) -> PointsAndLogDet:
@@ -77,9 +79,7 @@ def planar_inverse_and_log_det(params: Params, y: jax.Array) -> PointsAndLogDet:
     >>> [round(value, 4) for value in z.tolist()]
     [1.0, -2.0]
     """
-    _assert_planar(params, y)
-    planar = _planar(params)
-    z, activation = _planar_inverse(planar, params, y)
+    planar, z, activation = _planar_inverse(params, y)
     return z, -_planar_log_det(planar, activation)
 
 
@@ -105,6 +105,7 @@ def planar_paper_forward_and_log_det(params: Params, z: jax.Array) -> PointsAndL
     ([0.0, 0.0], 0.2725)
     """
     y, _ = planar_forward_and_log_det(params, z)
+    params, z = widened((params, z))
     activation = _project(z, params["w"]) + params["b"]
     return y, _planar_paper_log_det(_planar(params), activation)
 
@@ -127,9 +128,7 @@ def planar_paper_inverse_and_log_det(params: Params, y: jax.Array) -> PointsAndL
     >>> z.tolist(), round(float(log_det), 4)
     ([0.0, 0.0], -0.2725)
     """
-    _assert_planar(params, y)
-    planar = _planar(params)
-    z, activation = _planar_inverse(planar, params, y)
+    planar, z, activation = _planar_inverse(params, y)
     return z, -_planar_paper_log_det(planar, activation)
 
 
@@ -205,11 +204,16 @@ def _planar_paper_log_det(planar: _Planar, activation: jax.Array) -> jax.Array:
     return jnp.log(jnp.abs(1.0 + psi * planar.slope) + 1e-8)
 
 
-def _planar_inverse(planar: _Planar, params: Params, y: jax.Array) -> PointsAndLogDet:
-    """The points and the activations wᵀz + b they have."""
+def _planar_inverse(params: Params, y: jax.Array) -> tuple[_Planar, jax.Array, jax.Array]:
+    """The step, the points that it takes to y, and the activations wᵀz + b they have."""
+    _assert_planar(params, y)
+    arguments = (params, y)
+    params, y = widened(arguments)
+    planar = _planar(params)
     target = _project(y, params["w"]) + params["b"]
     activation = activation_root(planar.slope, planar.slope_plus_one, target)
-    return y - jnp.tanh(activation)[..., None] * along_last(planar.direction, y), activation
+    z = y - jnp.tanh(activation)[..., None] * along_last(planar.direction, y)
+    return planar, narrowed(z, arguments), activation
 
 
 def _assert_planar(params: Params, z: jax.Array) -> None:

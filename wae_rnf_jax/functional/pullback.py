@@ -12,7 +12,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import match_varying
+from wae_rnf_jax.functional._arrays import match_varying, narrowed, widened
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -36,7 +36,7 @@ def fisher_features(logits: jax.Array) -> jax.Array:
     [1.0, 1.0, 1.0, 1.0]
     """
     chex.assert_type(logits, float)
-    return 2.0 * jnp.exp(0.5 * jax.nn.log_softmax(logits, axis=-1))
+    return narrowed(2.0 * jnp.exp(0.5 * jax.nn.log_softmax(widened(logits), axis=-1)), logits)
 
 
 def pullback_metric(decode: Decode, z: jax.Array, *, metric: Metric | None = None) -> jax.Array:
@@ -57,12 +57,13 @@ def pullback_metric(decode: Decode, z: jax.Array, *, metric: Metric | None = Non
     [[9.0, 0.0], [0.0, 9.0]]
     """
     _check_code(z)
-    jacobian = jax.jacfwd(decode)(z)
+    z = widened(z)
+    jacobian = widened(jax.jacfwd(decode)(z))
     if metric is None:
         jacobian = jacobian.reshape(-1, z.shape[0])
         return jnp.matmul(jacobian.T, jacobian, precision=_HIGHEST)
     chex.assert_rank(jacobian, 2)
-    weighted = jnp.matmul(metric(decode(z)), jacobian, precision=_HIGHEST)
+    weighted = jnp.matmul(metric(widened(decode(z))), jacobian, precision=_HIGHEST)
     return jnp.matmul(jacobian.T, weighted, precision=_HIGHEST)
 
 
@@ -85,6 +86,7 @@ def pullback_metric_product(decode: Decode, z: jax.Array, vector: jax.Array) -> 
     """
     _check_code(z)
     chex.assert_equal_shape([z, vector])
+    z, vector = widened((z, vector))
     z, vector = match_varying(z, vector), match_varying(vector, z)
     _, pushed = jax.jvp(decode, (z,), (vector,))
     _, pull_back = jax.vjp(decode, z)
@@ -108,7 +110,7 @@ def metric_log_magnification(metric: jax.Array) -> jax.Array:
     """
     chex.assert_type(metric, float)
     chex.assert_axis_dimension(metric, -1, metric.shape[-2])
-    factor = jnp.linalg.cholesky(metric)
+    factor = jnp.linalg.cholesky(widened(metric))
     return jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)).sum(-1)
 
 
@@ -164,7 +166,7 @@ def pullback_log_magnification_estimate(
     for name, value in (("num_probes", num_probes), ("num_iterations", num_iterations)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    num_iterations = min(num_iterations, z.shape[0])
+    z, num_iterations = widened(z), min(num_iterations, z.shape[0])
     probes = jax.random.rademacher(key, (num_probes, z.shape[0]), z.dtype)
 
     def product(vector: jax.Array) -> jax.Array:

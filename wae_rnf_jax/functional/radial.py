@@ -9,7 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import along_last, log_ratio
+from wae_rnf_jax.functional._arrays import along_last, log_ratio, narrowed, widened
 
 Params = dict[str, jax.Array]
 PointsAndLogDet = tuple[jax.Array, jax.Array]
@@ -38,13 +38,14 @@ def radial_forward_and_log_det(params: Params, z: jax.Array) -> PointsAndLogDet:
     ([1.0, 1.0, 1.0], 0.0)
     """
     _assert_radial(params, z)
+    arguments = (params, z)
+    params, z = widened(arguments)
     alpha, alpha_plus_beta = _radial(params)
     offset = z - along_last(params["reference"], z)
     radius = _norm(offset)
     pull = (alpha_plus_beta - alpha) / (alpha + radius)
-    return z + pull[..., None] * offset, _radial_log_det(
-        alpha, alpha_plus_beta, radius, z.shape[-1]
-    )
+    y = narrowed(z + pull[..., None] * offset, arguments)
+    return y, _radial_log_det(alpha, alpha_plus_beta, radius, z.shape[-1])
 
 
 def radial_inverse_and_log_det(params: Params, y: jax.Array) -> PointsAndLogDet:
@@ -70,6 +71,8 @@ def radial_inverse_and_log_det(params: Params, y: jax.Array) -> PointsAndLogDet:
     [1.0, -2.0]
     """
     _assert_radial(params, y)
+    arguments = (params, y)
+    params, y = widened(arguments)
     alpha, alpha_plus_beta = _radial(params)
     offset = y - along_last(params["reference"], y)
     distance = _norm(offset)
@@ -81,7 +84,7 @@ def radial_inverse_and_log_det(params: Params, y: jax.Array) -> PointsAndLogDet:
     radius = jnp.where(outward, 2.0 * alpha * distance / total, 0.5 * (root - q))
     scale = (radius + alpha) / (radius + alpha_plus_beta)
     z = along_last(params["reference"], y) + scale[..., None] * offset
-    return z, -_radial_log_det(alpha, alpha_plus_beta, radius, y.shape[-1])
+    return narrowed(z, arguments), -_radial_log_det(alpha, alpha_plus_beta, radius, y.shape[-1])
 
 
 def radial_identity_params(key: jax.Array, dim: int) -> Params:

@@ -13,7 +13,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import match_varying
+from wae_rnf_jax.functional._arrays import match_varying, widened
 
 
 def lstm_states(
@@ -25,8 +25,9 @@ def lstm_states(
 ) -> tuple[jax.Array, jax.Array]:
     """States of a long short-term memory (Hochreiter & Schmidhuber 1997) after every step.
 
-    Products with h run in the dtype of the input's gates, all else in that of c. Forward and
-    reverse mode both hold; leading axes run the same inputs from other starts.
+    Products with h run in the dtype of the input's gates, all else in that of c, or in float32
+    where that is narrower. Forward and reverse mode both hold; leading axes run the same inputs
+    from other starts.
 
     Args:
       input_gates: floating [T, B, 4H], what each step's input adds to the gates.
@@ -36,7 +37,7 @@ def lstm_states(
       c: floating [..., B, H], the cell to start from.
 
     Returns:
-      h and c after every step, each [T, ..., B, H].
+      h and c after every step, each [T, ..., B, H] and of the dtype that it starts with.
 
     Raises:
       AssertionError: shapes that do not agree.
@@ -49,8 +50,10 @@ def lstm_states(
     chex.assert_equal_shape([h, c])
     chex.assert_shape(recurrent_kernel, (h.shape[-1], 4 * h.shape[-1]))
     chex.assert_shape(input_gates, (None, h.shape[-2], recurrent_kernel.shape[1]))
-    arrays = (input_gates, constant_gates, recurrent_kernel, h, c)
-    return _states(*(match_varying(array, *arrays) for array in arrays))
+    dtypes = h.dtype, c.dtype
+    arrays = (input_gates, widened(constant_gates), recurrent_kernel, *widened((h, c)))
+    states = _states(*(match_varying(array, *arrays) for array in arrays))
+    return tuple(state.astype(dtype) for state, dtype in zip(states, dtypes, strict=True))
 
 
 @jax.custom_jvp

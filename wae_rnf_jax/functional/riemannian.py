@@ -10,7 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import squared_distances
+from wae_rnf_jax.functional._arrays import squared_distances, widened
 
 
 def rbf_precision(
@@ -40,6 +40,7 @@ def rbf_precision(
     for name, value in (("bandwidth", bandwidth), ("floor", floor)):
         if isinstance(value, int | float) and not value > 0:
             raise ValueError(f"{name} must be positive, got {value}")
+    z, centers, bandwidth, floor = widened((z, centers, bandwidth, floor))
     scaled = squared_distances(z, centers) / (2.0 * jnp.square(bandwidth))
     return floor + jnp.sum(jnp.exp(-scaled), axis=-1)
 
@@ -101,6 +102,7 @@ def rbf_bandwidth(
     where = jnp.ones(points.shape[0], bool) if where is None else where
     chex.assert_shape(where, (points.shape[0],))
     chex.assert_type(where, bool)
+    points, centers = widened((points, centers))
     points = jnp.where(where[:, None], points, 0.0)  # a padded row may hold anything
     own = jnp.where(where, jnp.min(squared_distances(points, centers), axis=-1), 0.0)
     total, count = jnp.sum(own), jnp.sum(where)

@@ -6,7 +6,8 @@ A sentence w1 … wn is stored without boundary marks and padded on the right. T
 decoder read `<bos> w1 … wn`; the decoder predicts `w1 … wn <eos>`: n + 1 tokens either way.
 
 Noise is keyed per example, never per batch: an example's dropout mask and draws then depend on its
-own key alone, whatever the batch size, its place in the batch or the number of devices.
+own key alone, whatever the batch size, its place in the batch or the number of devices. So it is
+drawn by threefry, also where the key is another generator's: JAX's others draw for a batch at once.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import widened_integers
+from wae_rnf_jax.functional._arrays import widened, widened_integers
+from wae_rnf_jax.functional._keys import threefry_keys
 
 # Here is where most of the package looks for all of them.
 from wae_rnf_jax.functional.special_ids import (
@@ -115,6 +117,7 @@ def sum_over_tokens(values: jax.Array, lengths: jax.Array) -> jax.Array:
     sentences = values.shape[:-1]
     chex.assert_shape(lengths, sentences[len(sentences) - lengths.ndim :])
     mask = jnp.broadcast_to(sequence_mask(lengths, values.shape[-1]), values.shape)
+    values = widened(values)
     return jnp.where(mask, values, jnp.zeros_like(values)).sum(axis=-1)
 
 
@@ -122,12 +125,12 @@ def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
     """One random key per example, from the key of the step and the example's global number.
 
     Args:
-      key: a typed key (`jax.random.key`).
+      key: a typed key (`jax.random.key`), of any generator.
       index: integer [B], a number that belongs to the example and not to its place on a device;
         not negative.
 
     Returns:
-      typed keys [B].
+      typed keys [B], of threefry.
 
     Raises:
       TypeError, AssertionError: `key` is not a typed key or `index` is not integer [B].
@@ -138,6 +141,7 @@ def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
     _check_keys(key, ())
     _check_integer(index, "index")
     chex.assert_rank(index, 1)
+    key = threefry_keys(key)
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)
     if index.dtype.itemsize <= 4:
         return keys
@@ -173,7 +177,8 @@ def word_dropout(keys: jax.Array, inputs: jax.Array, *, rate: float) -> jax.Arra
     _check_keys(keys, inputs.shape[:1])
     if rate == 0.0:
         return inputs
-    drop = jax.vmap(lambda key: jax.random.bernoulli(key, rate, inputs.shape[1:]))(keys)
+    shape = inputs.shape[1:]
+    drop = jax.vmap(lambda key: jax.random.bernoulli(key, rate, shape))(threefry_keys(keys))
     words = (inputs != BOS_ID) & (inputs != PAD_ID)
     return jnp.where(drop & words, jnp.full_like(inputs, UNK_ID), inputs)
 
@@ -204,7 +209,8 @@ def example_dropout(keys: jax.Array, x: jax.Array, *, rate: float) -> jax.Array:
     _check_keys(keys, x.shape[:1])
     if rate == 0.0:
         return x
-    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1.0 - rate, x.shape[1:]))(keys)
+    shape = x.shape[1:]
+    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1.0 - rate, shape))(threefry_keys(keys))
     return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
 
 
@@ -225,7 +231,8 @@ def example_normal(keys: jax.Array, shape: Sequence[int]) -> jax.Array:
     (2, 3)
     """
     _check_keys(keys, keys.shape[:1])
-    return jax.vmap(lambda key: jax.random.normal(key, tuple(shape), jnp.float32))(keys)
+    draw = jax.vmap(lambda key: jax.random.normal(key, tuple(shape), jnp.float32))
+    return draw(threefry_keys(keys))
 
 
 def _check_tokens(tokens: jax.Array) -> None:

@@ -4,6 +4,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional._arrays import narrowed, widened
+
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -33,6 +35,8 @@ def slerp(start: jax.Array, end: jax.Array, share: jax.Array) -> jax.Array:
     chex.assert_rank([start, end, share], 1)
     chex.assert_equal_shape([start, end])
     chex.assert_axis_dimension_gteq(start, 0, 2)
+    arguments = (start, end, share)
+    start, end, share = widened(arguments)
     norms = jnp.stack([jnp.linalg.norm(start), jnp.linalg.norm(end)])
     u, v = start / norms[0], end / norms[1]
     # Exact for small and for flat angles, where the arc cosine of u·v is not (Kahan 2006).
@@ -44,7 +48,7 @@ def slerp(start: jax.Array, end: jax.Array, share: jax.Array) -> jax.Array:
     across = across / jnp.linalg.norm(across)
     turned = share[:, None] * angle
     direction = jnp.cos(turned) * u[None] + jnp.sin(turned) * across[None]
-    return (norms[0] + share * (norms[1] - norms[0]))[:, None] * direction
+    return narrowed((norms[0] + share * (norms[1] - norms[0]))[:, None] * direction, *arguments)
 
 
 def _rejection(x: jax.Array, unit: jax.Array) -> jax.Array:

@@ -19,7 +19,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import match_varying
+from wae_rnf_jax.functional._arrays import match_varying, narrowed, widened
+from wae_rnf_jax.functional._keys import threefry_keys
 from wae_rnf_jax.functional.bessel import log_scaled_bessel_and_divergence
 
 # A proposal is accepted with a probability above 0.65, so that a point in 1e45 needs more.
@@ -56,6 +57,7 @@ def vmf_log_prob(
     chex.assert_type([z, mean_direction], float)
     dim = _sphere_dim(mean_direction)
     chex.assert_equal_shape_suffix([z, mean_direction], 1)
+    z, mean_direction = widened((z, mean_direction))
     concentration = _as_positive(concentration, jnp.result_type(mean_direction))
     batch = jnp.broadcast_shapes(z.shape[:-1], mean_direction.shape[:-1], concentration.shape)
     z, mean_direction = (jnp.broadcast_to(x, (*batch, dim)) for x in (z, mean_direction))
@@ -143,15 +145,16 @@ def vmf_sample(
     """
     chex.assert_type(mean_direction, float)
     dim = _sphere_dim(mean_direction)
+    given, mean_direction = mean_direction, widened(mean_direction)
     concentration = _as_positive(concentration, jnp.result_type(mean_direction))
     batch = jnp.broadcast_shapes(mean_direction.shape[:-1], concentration.shape)
     mean_direction = jnp.broadcast_to(mean_direction, (*batch, dim))
     concentration = jnp.broadcast_to(jax.lax.stop_gradient(concentration), batch)
-    keys = jax.random.split(key, math.prod(batch))
+    keys = jax.random.split(threefry_keys(key), math.prod(batch))
     draws = jax.vmap(lambda key, kappa: _draw_around_first_axis(key, kappa, dim))(
         keys, jnp.reshape(concentration, -1).astype(mean_direction.dtype)
     )
-    return _turned_to(mean_direction, jnp.reshape(draws, mean_direction.shape))
+    return narrowed(_turned_to(mean_direction, jnp.reshape(draws, mean_direction.shape)), given)
 
 
 def _draw_around_first_axis(key: jax.Array, kappa: jax.Array, dim: int) -> jax.Array:
@@ -206,7 +209,7 @@ def _as_positive(concentration: jax.Array | float, dtype: jnp.dtype | None = Non
             raise ValueError(f"concentration must be positive and finite, got {concentration}")
         return jnp.asarray(float(concentration), dtype)
     chex.assert_type(concentration, float)
-    return jnp.asarray(concentration)
+    return widened(jnp.asarray(concentration))
 
 
 def _sphere_dim(mean_direction: jax.Array) -> int:

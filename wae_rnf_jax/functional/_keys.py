@@ -1,0 +1,33 @@
+"""Random keys that draw for themselves, whatever generator the caller chose."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+_THREEFRY = "threefry2x32"
+
+
+def threefry_keys(keys: jax.Array) -> jax.Array:
+    """Keys of threefry, of which each draws what it would draw alone, in any batch.
+
+    Under ``jax.vmap`` the generators ``rbg`` and ``unsafe_rbg`` draw for a whole batch from its
+    first key. An example's noise would depend on its neighbours; and once the first of a batch of
+    rejection samplers had its point, the others would be offered the same proposal for ever.
+
+    Args:
+      keys: typed keys of any generator and shape, or a raw one (`jax.random.PRNGKey`).
+
+    Returns:
+      Typed keys of threefry: the same ones, or made from all bits of others.
+    """
+    if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
+        keys = jax.random.wrap_key_data(keys)
+    if str(jax.random.key_impl(keys)) == _THREEFRY:
+        return keys
+    words = jax.random.key_data(keys)
+
+    def folded(words: jax.Array) -> jax.Array:
+        return functools.reduce(jax.random.fold_in, words, jax.random.key(0, impl=_THREEFRY))
+
+    return jax.vmap(folded)(words.reshape(-1, words.shape[-1])).reshape(keys.shape)
