@@ -30,7 +30,7 @@ KEEP_THEIR_DTYPE = {
 BOTH_KEEP_THEIR_DTYPE = {"lstm_states"}
 ROUND_ON_THEIR_OWN = {
     *("lstm_states", "metric_log_magnification"),
-    *("vmf_entropy", "vmf_kl_to_uniform", "vmf_log_prob", "vmf_sample"),
+    *("mutual_information", "vmf_entropy", "vmf_kl_to_uniform", "vmf_log_prob", "vmf_sample"),
 }
 
 
