@@ -67,6 +67,7 @@ IMPORTED_WHERE_USED = {
     "sacrebleu",
     "tensorflow_datasets",
 }
+LIGHT_MATHEMATICS = {"chex", "jax", "numpy", PACKAGE}
 # The command line reads its flags and shows its help without these.
 LIGHT_IMPORTS = {"absl", "wae_rnf_jax"}
 LIGHT_PARTS = {*LIGHT, "commands"}
@@ -145,6 +146,25 @@ def heavy_imports(tree: ast.Module, relative: str) -> list[Offence]:
     return offences
 
 
+def light_mathematics(tree: ast.Module, relative: str) -> list[Offence]:
+    """The pure functions stand on JAX, chex and NumPy; two libraries serve where they are called.
+
+    The geodesic takes L-BFGS from optax, and its splines' coefficients, which are constants, from
+    SciPy. Its line search is its own: a backtracking step is what a trial's value says, NaN
+    included, with the gradient that comes with it, and past a saddle it leaves optax's direction.
+    """
+    if _part(relative) != "functional":
+        return []
+    served = {"optax", "scipy"} if relative == "functional/curves.py" else set()
+    return [
+        Offence(node.lineno, f"the pure functions may not import {module}")
+        for node in ast.walk(tree)
+        for module in _imported_modules(node, relative)
+        if (name := module.split(".")[0]) not in LIGHT_MATHEMATICS | sys.stdlib_module_names
+        and (name not in served or node in tree.body)
+    ]
+
+
 def quick_start(tree: ast.Module, relative: str) -> list[Offence]:
     """A command imports, at its top, the standard library, the flags and its neighbours alone."""
     if _part(relative) != "commands":
@@ -210,6 +230,7 @@ def short_functions(tree: ast.Module, relative: str) -> list[Offence]:
 RULES = [
     import_order,
     heavy_imports,
+    light_mathematics,
     quick_start,
     config_stops_early,
     one_mapping_file,
@@ -232,6 +253,9 @@ PLANTED = [
     (import_order, "stray.py", "from wae_rnf_jax import functional", 1),
     (heavy_imports, "data/batches.py", "import grain.python as grain", 1),
     (heavy_imports, "data/corpora.py", "def f():\n    import tensorflow as tf", 2),
+    (light_mathematics, "functional/mmd.py", "def f():\n    import optax", 2),
+    (light_mathematics, "functional/curves.py", "import optax", 1),
+    (light_mathematics, "functional/curves.py", "def f():\n    from flax import linen", 2),
     (quick_start, "commands/score.py", "import numpy as np", 1),
     (quick_start, "commands/score.py", "import sys\nfrom wae_rnf_jax.data import text", 2),
     (config_stops_early, "training/step.py", "from ml_collections import ConfigDict", 1),
