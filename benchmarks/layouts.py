@@ -42,8 +42,9 @@ from wae_rnf_jax.training.parallel import (
     replicate,
     split_rows,
 )
+from wae_rnf_jax.training.recipe import Recipe, TrainState
 from wae_rnf_jax.training.state import build_recipe, initial_state
-from wae_rnf_jax.training.step import Recipe, TrainState, eval_step, train_step
+from wae_rnf_jax.training.step import eval_step, train_step
 
 SYSTEMS = (
     "lm vae wae wae_nf wae_rnf wae_rnf_attract wae_rnf_repel wae_rnf_state wae_rnf_fisher "

@@ -17,8 +17,8 @@ from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.functional.special_ids import NUM_SPECIAL
 from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.training.parallel import axis_name, replicate
+from wae_rnf_jax.training.recipe import Recipe, TrainState
 from wae_rnf_jax.training.state import build_recipe, initial_state
-from wae_rnf_jax.training.step import Recipe, TrainState
 
 
 class Sizes(NamedTuple):

@@ -18,7 +18,7 @@ from tests.runs.test_sinks import files_of_at_most
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.runs.checkpoint import Checkpoints, NotSaved, Progress, restored_model
 from wae_rnf_jax.runs.snapshots import MANIFEST, check_snapshot
-from wae_rnf_jax.training.step import TrainState
+from wae_rnf_jax.training.recipe import TrainState
 
 KEY = jax.random.key(3)
 BEST = {2: 7.0, 3: 6.0}  # step -> bound

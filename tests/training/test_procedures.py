@@ -16,8 +16,9 @@ from wae_rnf_jax.runs.trained_model import load_trained_model
 from wae_rnf_jax.training import loop
 from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.procedures import PROCEDURES, descent
+from wae_rnf_jax.training.recipe import TrainState
 from wae_rnf_jax.training.state import build_recipe, initial_state
-from wae_rnf_jax.training.step import TrainState, after_bound, train_step, updated_params
+from wae_rnf_jax.training.step import after_bound, train_step, updated_params
 
 
 def lines_of(workdir, split):

@@ -7,8 +7,9 @@ import pytest
 
 from tests.training.conftest import V, tiny_config
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.training.recipe import TrainState
 from wae_rnf_jax.training.state import build_recipe, initial_state
-from wae_rnf_jax.training.step import TrainState, after_bound, updated_params
+from wae_rnf_jax.training.step import after_bound, updated_params
 
 
 def test_papers_schedule_counts_two_thousand_steps_an_epoch():

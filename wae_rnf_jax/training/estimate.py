@@ -15,7 +15,8 @@ import numpy as np
 from wae_rnf_jax.data.batches import bucket_bounds, epoch_plan, padding_share
 from wae_rnf_jax.data.buckets import EpochPlan
 from wae_rnf_jax.training.parallel import mapped_train_step
-from wae_rnf_jax.training.step import Recipe, TrainState, train_step
+from wae_rnf_jax.training.recipe import Recipe, TrainState
+from wae_rnf_jax.training.step import train_step
 
 
 class Bucket(NamedTuple):

@@ -43,8 +43,9 @@ from wae_rnf_jax.training.parallel import (
     split_rows,
 )
 from wae_rnf_jax.training.profiling import StepTrace, planned_trace
+from wae_rnf_jax.training.recipe import Recipe, TrainState
 from wae_rnf_jax.training.state import build_recipe, initial_state
-from wae_rnf_jax.training.step import Recipe, TrainState, after_bound
+from wae_rnf_jax.training.step import after_bound
 from wae_rnf_jax.training.transfer import Transfer, planned_transfer
 from wae_rnf_jax.training.validation import split_metrics
 

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 
 from wae_rnf_jax.errors import TrainingFailed, first_line
 from wae_rnf_jax.training.parallel import joined_rows, mapped_train_step
-from wae_rnf_jax.training.step import Batch, Metrics, Recipe, TrainState, train_step
+from wae_rnf_jax.training.recipe import Batch, Metrics, Recipe, TrainState
+from wae_rnf_jax.training.step import train_step
 
 _PACKAGE = Path(__file__).parents[1]
 

@@ -23,7 +23,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.jobs.signals import SIGNAL
-from wae_rnf_jax.training.step import Metrics, Recipe, TrainState, eval_step, train_step
+from wae_rnf_jax.training.recipe import Metrics, Recipe, TrainState
+from wae_rnf_jax.training.step import eval_step, train_step
 
 AXIS = "devices"
 BACKENDS = ("pmap", "shard_map")

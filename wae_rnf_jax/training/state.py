@@ -24,7 +24,7 @@ from wae_rnf_jax.models.autoencoder import TextAutoencoder, text_autoencoder
 from wae_rnf_jax.training.codebook import CodebookSettings, initial_codebook
 from wae_rnf_jax.training.objectives import OBJECTIVES
 from wae_rnf_jax.training.procedures import PROCEDURES
-from wae_rnf_jax.training.step import Recipe, TrainState
+from wae_rnf_jax.training.recipe import Recipe, TrainState
 
 KL_SCHEDULES = {
     "constant": optax.constant_schedule,

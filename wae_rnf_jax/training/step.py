@@ -11,9 +11,8 @@ mean over sentences, whatever rows a device holds.
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -25,62 +24,9 @@ from wae_rnf_jax.functional.sequences import example_keys
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
 from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.models.features import code_features
-from wae_rnf_jax.training.codebook import Codebook, CodebookSettings, updated_codebook
-from wae_rnf_jax.training.objectives import (
-    Context,
-    Objective,
-    kl_divergence,
-)
-
-Batch = dict[str, jax.Array]
-Metrics = dict[str, jax.Array]
-
-
-@flax.struct.dataclass
-class TrainState:
-    """All that training changes; one checkpoint of it resumes a run exactly."""
-
-    step: jax.Array  # [] steps taken, which is also the position in the data
-    params: dict
-    batch_stats: dict
-    opt_state: optax.OptState
-    codebook: Codebook | None
-    plateau: optax.OptState = optax.EmptyState()  # what the learning rate's lowering remembers
-    procedure: Any = None  # what the procedure keeps, a pytree
-
-
-class Procedure(NamedTuple):
-    """A way of training: what becomes of a batch, and of a validation.
-
-    Attributes:
-      init: params -> what the procedure keeps in `TrainState.procedure`, a pytree of arrays.
-      step: (state, batch, rng, *, recipe, axis_name) -> (state, metrics): one batch of the plan,
-        after which `state.step` is one higher, whatever was updated.
-      clock: state -> the number of steps, [], that λ and the learning rate count.
-      selects: state -> whether a validation may find the best model, or cost patience.
-      event: (state, key, metrics) -> (state, restart), on the host, after a validation. The best
-        model and the patience so far are forgotten where `restart` is true. None: nothing happens.
-    """
-
-    init: Callable[[dict], Any]
-    step: Callable[..., tuple[TrainState, Metrics]]
-    clock: Callable[[TrainState], jax.Array]
-    selects: Callable[[TrainState], bool]
-    event: Callable[..., tuple[TrainState, bool]] | None
-
-
-class Recipe(NamedTuple):
-    """What stays fixed in a run."""
-
-    model: TextAutoencoder
-    objective: Objective
-    kl_weight: Callable[[jax.Array], jax.Array]  # optax schedule of λ, over the procedure's clock
-    optimizer: optax.GradientTransformation  # to a direction; the rate is multiplied to it
-    learning_rate: Callable[[jax.Array], jax.Array]  # optax schedule, over the procedure's clock
-    plateau: optax.GradientTransformationExtraArgs | None  # lowers the rate when bounds stall
-    procedure: Procedure
-    codebook: CodebookSettings
-    accumulate: int  # micro-batches that a step takes its batch in
+from wae_rnf_jax.training.codebook import Codebook, updated_codebook
+from wae_rnf_jax.training.objectives import Context, kl_divergence
+from wae_rnf_jax.training.recipe import Batch, Metrics, Recipe, TrainState
 
 
 class _Axis(NamedTuple):

@@ -22,8 +22,8 @@ from wae_rnf_jax.models.autoencoder import TextAutoencoder
 from wae_rnf_jax.runs.remote import local_workdir
 from wae_rnf_jax.runs.trained_model import load_trained_model
 from wae_rnf_jax.training.flags import Origin
+from wae_rnf_jax.training.recipe import TrainState
 from wae_rnf_jax.training.state import initial_variables
-from wae_rnf_jax.training.step import TrainState
 
 # The axis of V in what has one entry a word.
 VOCABULARY_AXES = {

@@ -17,7 +17,7 @@ from wae_rnf_jax.functional.estimators import (
 )
 from wae_rnf_jax.jobs.processes import gathered_rows
 from wae_rnf_jax.training.parallel import split_rows
-from wae_rnf_jax.training.step import TrainState
+from wae_rnf_jax.training.recipe import TrainState
 
 
 def split_metrics(

@@ -2,16 +2,8 @@
 
 import jax
 
-from wae_rnf_jax.training.step import (
-    Batch,
-    Metrics,
-    Procedure,
-    Recipe,
-    TrainState,
-    next_codebook,
-    objective_gradient,
-    updated_params,
-)
+from wae_rnf_jax.training.recipe import Batch, Metrics, Procedure, Recipe, TrainState
+from wae_rnf_jax.training.step import next_codebook, objective_gradient, updated_params
 
 
 def descent() -> Procedure:
