@@ -47,7 +47,7 @@ from wae_rnf_jax.training.step import Recipe, TrainState, eval_step, train_step
 
 SYSTEMS = (
     "lm vae wae wae_nf wae_rnf wae_rnf_attract wae_rnf_repel wae_rnf_state wae_rnf_fisher "
-    "wae_paper wae_nf_paper wae_rnf_paper"
+    "wae_paper wae_nf_paper wae_rnf_paper vmf wae_vmf dilated_cnn"
 ).split()
 VOCABULARY, ROWS, WORDS = 13, 8, 5
 VALID = (8, 6, 8, 7, 3)  # rows of each batch that are no padding
