@@ -18,6 +18,8 @@ SMALL = {
     "train.log_every": 2,
 }
 WITH_CODE = {"model.latent_dim": 2, "kl_weight.length": 5}
+ON_SPHERE = {"model.latent_dim": 3}  # whose λ is a constant
+OF_SYSTEM = {"lm": {}, "vmf": ON_SPHERE, "wae_vmf": ON_SPHERE}
 
 
 def write_text(folder: Path) -> Path:
@@ -32,7 +34,7 @@ def write_text(folder: Path) -> Path:
 def train_arguments(text_folder, workdir, system="vae", **changes):
     settings = {
         **SMALL,
-        **({} if system == "lm" else WITH_CODE),
+        **OF_SYSTEM.get(system, WITH_CODE),
         "data.path": text_folder,
         "data.cache_dir": text_folder / "cache",
         **changes,

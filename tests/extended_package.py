@@ -1,7 +1,7 @@
 """Run by `test_extending` beside a copy of the package with the changes of docs/extending.md.
 
 Prints, as JSON, what the checks there need: the module's file, the losses of two training steps
-with all three additions at once, and how far each addition is from what it must equal.
+with all additions at once, and how far each addition is from what it must equal.
 """
 
 import json
@@ -15,6 +15,7 @@ import wae_rnf_jax
 from configs.grammar import vae_capacity
 from wae_rnf_jax.functional.flows import FLOWS
 from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID
+from wae_rnf_jax.models.laplace import Laplace
 from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import train_step
@@ -33,6 +34,7 @@ def extended_config():
     config = vae_capacity.get_config()
     config.model.update(embedding_dim=5, hidden_dim=6, latent_dim=Z, cross_entropy_block=16)
     config.model.update(flow="sinh_arcsinh", num_flow_steps=2)
+    config.encoder.name, config.posterior.name = "bag", "laplace"
     config.decoder.update(name="gru", z_every_step=True)
     config.train.batch_size = B
     check_config(config)
@@ -89,6 +91,40 @@ def decoder_error(model, variables):
     return jnp.abs(jax.lax.map(word_by_word, codes) - whole).max()
 
 
+@partial(jax.jit, static_argnums=0)
+def encoder_errors(model, variables):
+    """Between sentences and the same with their words turned around, and with more padding."""
+    tokens, lengths = BATCH["tokens"], BATCH["lengths"]
+    infer = partial(model.apply, variables, method="infer")
+    places = jnp.arange(L)[None] + 0 * tokens
+    turned = jnp.take_along_axis(
+        tokens, jnp.where(places < lengths[:, None], lengths[:, None] - 1 - places, places), 1
+    )
+    padded = jnp.pad(tokens, ((0, 0), (0, 2)))
+    found = [infer(x, lengths) for x in (tokens, turned, padded)]
+    changed = infer(tokens + (tokens == 4), lengths)
+    errors = {"order": found[1], "padding": found[2], "word": changed}
+    return {name: jnp.abs(other.center - found[0].center).max() for name, other in errors.items()}
+
+
+@jax.jit
+def posterior_errors(mean, log_scale):
+    """Of figures of the new posterior, against its own draws and against each other."""
+    posterior = Laplace(mean, log_scale)
+    keys = jax.random.split(jax.random.key(3), (20_000, len(mean)))
+    draws = jax.vmap(posterior.sample)(keys)
+    log_prob = jax.vmap(posterior.log_prob)(draws)
+    log_prior = posterior.prior.log_prob(draws)
+    spread = jnp.square(draws - posterior.center[None]).sum(-1).mean(0)
+    pairs = posterior.pairwise_log_prob(draws[0])
+    return {
+        "kl": jnp.abs((log_prob - log_prior).mean(0) - posterior.kl()).max(),
+        "entropy": jnp.abs(-log_prob.mean(0) - posterior.entropy()).max(),
+        "spread": jnp.abs(spread / posterior.spread - 1).max(),
+        "pairs": jnp.abs(jnp.diagonal(pairs) - posterior.log_prob(draws[0])).max(),
+    }
+
+
 def main():
     config = extended_config()
     recipe = build_recipe(config, V, steps_per_epoch=1, axis_name=None)
@@ -111,6 +147,11 @@ def main():
         "objective": config.objective.to_dict(),
         "flow_change": change["flow_stack"]["steps"],
         "decoder_change": change["decoder"],
+        "encoder_change": change["encoder"],
+        "encoder": jax.tree.map(float, encoder_errors(recipe.model, {"params": state.params})),
+        "posterior": jax.tree.map(
+            float, posterior_errors(0.5 * jnp.ones((2, Z)), jnp.full((2, Z), -0.4))
+        ),
         "flow": jax.tree.map(float, flow_errors(flow_params)),
         "decoder": float(decoder_error(recipe.model, {"params": state.params})),
     }

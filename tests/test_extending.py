@@ -40,7 +40,7 @@ def run(folder, *arguments):
 
 
 def test_every_change_is_small(copy):
-    assert len(copy[1]) == 3
+    assert len(copy[1]) == 5
     assert all(0 < lines < 40 for lines in copy[1])
 
 
@@ -52,7 +52,7 @@ def test_changed_code_is_in_the_style_of_the_rest(copy):
     assert (folder / "configs" / "grammar" / "vae_capacity.py").is_file()
 
 
-def test_two_steps_with_all_three_additions(copy):
+def test_two_steps_with_all_additions(copy):
     folder, _ = copy
     found = json.loads(run(folder, ROOT / "tests" / "extended_package.py"))
     assert found["file"].startswith(str(folder))
@@ -67,6 +67,11 @@ def test_two_steps_with_all_three_additions(copy):
     decoder = found["decoder_change"]
     assert "gru" in decoder
     assert "lstm" not in decoder
+    assert "Dense_0" in found["encoder_change"]
+    assert found["encoder"].pop("word") > 1e-3
+    assert all(error < 1e-5 for error in found["encoder"].values()), found["encoder"]
+    assert found["posterior"].pop("pairs") < 1e-5
+    assert all(error < 0.03 for error in found["posterior"].values()), found["posterior"]
     assert found["flow"].pop("moved") > 0.5
     assert all(error < 1e-4 for error in found["flow"].values()), found["flow"]
     assert found["decoder"] < 1e-4

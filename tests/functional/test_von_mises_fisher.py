@@ -295,3 +295,14 @@ def test_a_number_that_is_no_concentration_is_refused(key, concentration):
 def test_a_sphere_of_two_points_is_refused():
     with pytest.raises(ValueError, match="dim must be at least 2"):
         wae.vmf_kl_to_uniform(1.0, dim=1)
+
+
+def test_many_draws_around_shared_directions_are_unit_vectors(key):
+    """Past 16,000 of them, a fused sum was wrong on CPUs."""
+    num_draws, batch = 51, 400
+    mean_direction = jnp.tile(jnp.array([[0.6, -0.8], [-1.0, 0.0]]), (batch // 2, 1))
+    concentration = jnp.full((batch,), 6.0)
+    keys = jax.random.split(key, (num_draws, batch))
+    sample = jax.vmap(jax.vmap(wae.vmf_sample), (0, None, None))
+    draws = jax.jit(sample)(keys, mean_direction, concentration)
+    np.testing.assert_allclose(jnp.linalg.norm(draws, axis=-1), 1.0, atol=1e-5)

@@ -79,7 +79,7 @@ def test_a_program_that_the_holder_started_does_not_keep_the_lock(tmp_path):
 
 
 def test_nfs_says_in_its_own_way_that_another_host_has_the_lock(tmp_path, monkeypatch):
-    (tmp_path / "lock").write_text("7 on host h\n")
+    (tmp_path / "lock").write_text("7 on host h\nand more\n")
     failing_flock(errno.EACCES, monkeypatch)
     assert is_locked(tmp_path / "lock")
     with pytest.raises(Locked, match=r"^process 7 on host h$"), lock(tmp_path / "lock"):

@@ -1,11 +1,15 @@
 """A tiny configuration, batch and corpus for the training tests."""
 
+import os
+import signal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import default
+from wae_rnf_jax.runs.metrics import MetricsLog
 
 V, B, L = 13, 8, 5
 
@@ -43,3 +47,43 @@ def batch():
 @pytest.fixture
 def rng():
     return jax.random.key(7)
+
+
+SENTENCES = ["the cat sat", "a dog ran far away", "the dog sat", "a cat ran", "birds sing"]
+
+
+@pytest.fixture
+def text_folder(tmp_path):
+    folder = tmp_path / "text"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 40), ("valid", 11), ("test", 9)):
+        rows = [SENTENCES[i] for i in rng.integers(0, len(SENTENCES), count)]
+        (folder / f"{name}.txt").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture
+def config(text_folder, tmp_path):
+    return of_corpus(tiny_config(name="vae"), text_folder, tmp_path)
+
+
+def of_corpus(config, text_folder, tmp_path):
+    config.data.update(source="text", path=str(text_folder), cache_dir=str(tmp_path / "cache"))
+    config.train.update(log_every=3, learning_rate=0.01, num_epochs=2)
+    if config.objective.name == "vae":
+        config.model.num_flow_steps = 0
+        config.codebook.num_centers = 0
+    return config
+
+
+def stop_after(monkeypatch, step, signum=signal.SIGTERM):
+    """Sends this process a signal while it takes a step, as a scheduler would."""
+    add = MetricsLog.add
+
+    def add_and_signal(log, at, metrics):
+        add(log, at, metrics)
+        if at == step:
+            os.kill(os.getpid(), signum)
+
+    monkeypatch.setattr(MetricsLog, "add", add_and_signal)

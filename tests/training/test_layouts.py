@@ -27,7 +27,9 @@ MAPPED = [
     ("wae_rnf", Layout("pmap", 4)),
     ("wae_rnf", Layout("shard_map", 4)),
     ("lm", Layout("shard_map", 2)),
+    ("vmf", Layout("shard_map", 2)),
     ("wae_vmf", Layout("pmap", 4)),
+    ("dilated_cnn", Layout("pmap", 4)),
 ]
 
 

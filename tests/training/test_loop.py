@@ -1,62 +1,21 @@
 """Whole runs on a tiny corpus: resumption, signals, early stopping, and what is refused."""
 
 import json
-import os
-import signal
 
 import jax
 import numpy as np
 import pytest
 
-from tests.training.conftest import tiny_config
+from tests.training.conftest import of_corpus, stop_after, tiny_config
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.runs.metrics import MetricsLog, NonFiniteLoss
+from wae_rnf_jax.runs.metrics import NonFiniteLoss
 from wae_rnf_jax.runs.trained_model import load_trained_model
 from wae_rnf_jax.training import loop
-
-SENTENCES = ["the cat sat", "a dog ran far away", "the dog sat", "a cat ran", "birds sing"]
-
-
-@pytest.fixture
-def text_folder(tmp_path):
-    folder = tmp_path / "text"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for name, count in (("train", 40), ("valid", 11), ("test", 9)):
-        rows = [SENTENCES[i] for i in rng.integers(0, len(SENTENCES), count)]
-        (folder / f"{name}.txt").write_text("\n".join(rows) + "\n")
-    return folder
-
-
-@pytest.fixture
-def config(text_folder, tmp_path):
-    return of_corpus(tiny_config(name="vae"), text_folder, tmp_path)
-
-
-def of_corpus(config, text_folder, tmp_path):
-    config.data.update(source="text", path=str(text_folder), cache_dir=str(tmp_path / "cache"))
-    config.train.update(log_every=3, learning_rate=0.01, num_epochs=2)
-    if config.objective.name == "vae":
-        config.model.num_flow_steps = 0
-        config.codebook.num_centers = 0
-    return config
 
 
 def final_state(workdir):
     run = load_trained_model(workdir)
     return run.model.variables, run.step
-
-
-def stop_after(monkeypatch, step, signum=signal.SIGTERM):
-    """Sends this process a signal while it takes a step, as a scheduler would."""
-    add = MetricsLog.add
-
-    def add_and_signal(log, at, metrics):
-        add(log, at, metrics)
-        if at == step:
-            os.kill(os.getpid(), signum)
-
-    monkeypatch.setattr(MetricsLog, "add", add_and_signal)
 
 
 def test_stopping_and_resuming_equals_never_stopping(text_folder, tmp_path, monkeypatch):

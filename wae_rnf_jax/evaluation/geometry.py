@@ -40,8 +40,12 @@ class Paths(NamedTuple):
     geodesic: Geodesic
 
 
-def check_flat_support(model: BoundModel) -> None:
-    """Raises InputError for a model whose codes do not fill R^Z."""
+def check_flat_support(model: BoundModel, features: str = "fisher") -> None:
+    """Raises InputError for a model whose codes do not fill R^Z, or have no such features."""
+    if features == "state" and not model.has_state:
+        raise InputError(
+            "the decoder has no initial state to pull a metric back from: take --features=fisher"
+        )
     if not isinstance(model.prior, StandardNormal):
         raise InputError(
             "this model's codes lie on the unit sphere, and geodesics and maps are of R^Z: walk "

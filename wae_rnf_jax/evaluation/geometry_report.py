@@ -30,7 +30,6 @@ from wae_rnf_jax.evaluation.latent_space import (
 )
 from wae_rnf_jax.evaluation.pictures import PlanePicture
 from wae_rnf_jax.functional.curves import resampled_curve
-from wae_rnf_jax.functional.gaussian import gaussian_sample
 from wae_rnf_jax.runs.trained_model import TrainedModel
 
 UNITS = {"fisher": "Fisher–Rao", "state": "decoder state"}
@@ -91,7 +90,7 @@ def geometry_report(
             that is degenerate everywhere.
     """
     model, corpus, system = trained.model, trained.corpus, trained.config["system"]
-    check_flat_support(model)
+    check_flat_support(model, features)
     if model.latent_dim == 1:
         raise InputError("a plane needs at least 2 latent dimensions, and this model has 1")
     if start.split() == end.split():
@@ -197,8 +196,7 @@ def _path_figures(trained: TrainedModel, num_points: int, paths: Paths) -> dict[
 def _correlation(model, corpus, sentences, codes, features, seed) -> float | None:
     """Of the flow's Σ log|det J| with ½·log|G(zk)|; None where one of them does not vary."""
     tokens, lengths = sentence_arrays(corpus.vocabulary, sentences)
-    mean, log_var = codes.posterior.mean, codes.posterior.log_var
-    z0 = gaussian_sample(mean, log_var, jax.random.normal(jax.random.key(seed), mean.shape))
+    z0 = codes.posterior.sample(jax.random.split(jax.random.key(seed), len(sentences)))
     log_det, magnification = (
         np.asarray(values, np.float64)
         for values in volume_changes(model, z0, tokens, lengths, features=features)

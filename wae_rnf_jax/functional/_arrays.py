@@ -1,7 +1,12 @@
 """Array helpers shared by the functions of this package."""
 
+import math
+
 import jax
 import jax.numpy as jnp
+
+# Of the coordinates of points, for all pairs of which a distance is asked.
+_MOST_DIFFERENCES = 2**22
 
 
 def match_varying(value: jax.Array, *references: jax.Array) -> jax.Array:
@@ -41,8 +46,9 @@ def squared_distances(x: jax.Array, y: jax.Array) -> jax.Array:
     """Squared Euclidean distances of every point of ``x`` to every row of ``y``.
 
     Differences are formed directly. The expansion ‖x‖² + ‖y‖² - 2xᵀy would be one matrix product,
-    but it cancels: equal points would not be at distance 0. Under jit the [..., M, Z] differences
-    are fused into their sum and not stored.
+    but it cancels: equal points would not be at distance 0. The [..., M, Z] differences are held at
+    most four million at a time, 16 MB in single precision: above that the points of ``x`` are gone
+    through in blocks, and their differences formed again in a backward pass.
 
     Args:
       x: [..., Z] points.
@@ -51,6 +57,16 @@ def squared_distances(x: jax.Array, y: jax.Array) -> jax.Array:
     Returns:
       [..., M] squared distances, exactly 0 for equal points.
     """
+    num_points = math.prod(x.shape[:-1])
+    block_size = max(1, _MOST_DIFFERENCES // max(1, y.size))
+    if num_points <= block_size:
+        return _squared_distances(x, y)
+    distances = jax.checkpoint(lambda point: _squared_distances(point, y))
+    flat = jax.lax.map(distances, x.reshape(num_points, x.shape[-1]), batch_size=block_size)
+    return flat.reshape(*x.shape[:-1], y.shape[0])
+
+
+def _squared_distances(x: jax.Array, y: jax.Array) -> jax.Array:
     y = jnp.reshape(y, (1,) * (x.ndim - 1) + y.shape)
     return jnp.sum(jnp.square(x[..., None, :] - y), axis=-1)
 

@@ -223,6 +223,8 @@ class DiagonalGaussian:
         precision = jnp.exp(-0.5 * self.log_var)
         constant = -0.5 * (self.log_var + _LOG_2PI).sum(axis=-1)
 
+        # Kept for a backward pass, the dimensions' differences would be R × N × Z of them.
+        @jax.checkpoint
         def add_dimension(exponent, column):
             z_column, mean_column, precision_column = column
             difference = z_column[:, None] - mean_column[None, :]

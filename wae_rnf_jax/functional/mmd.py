@@ -3,8 +3,8 @@
 Shapes: N rows of x, M rows of y, Z latent dimensions; over a mapped axis of D devices these are one
 device's rows, D·N and D·M the sample's. The statistic is not a mean of per-device statistics: every
 device compares its own rows with all rows, and the sums are added, so that the value is that of the
-global batch, and one row per device is enough. With `block_size` a device compares its rows with so
-many rows at a time, forward and backward, and holds N × block_size differences, not N × D·N.
+global batch, and one row per device is enough. A device compares its rows with so many rows at a
+time, forward and backward, that it holds N × block_size values of the kernel, not N × D·N.
 """
 
 from collections.abc import Callable, Hashable
@@ -17,6 +17,8 @@ from jax.flatten_util import ravel_pytree
 
 Kernel = Callable[[jax.Array, jax.Array], jax.Array]
 Rows = tuple[jax.Array, jax.Array]  # points [N, Z] and their weights [N], 0 or 1
+
+_MOST_PAIRS = 2**20  # of a block, where the caller says nothing
 
 
 def mmd_squared_unbiased(
@@ -39,7 +41,8 @@ def mmd_squared_unbiased(
       where: [N] bool, the valid rows of x; all if None. With fewer than two valid rows, which
         cannot be told while tracing, the first mean is 0 and the result finite.
       axis_name: mapped axis over which x, y and where are parts of one global sample.
-      block_size: most rows that a device compares its own with at a time; all if None.
+      block_size: most rows that a device compares its own with at a time; if None, as many as make
+        a million pairs (2²⁰) with its own.
 
     Returns:
       [] estimate, equal on all devices; it may be negative.
@@ -74,7 +77,8 @@ def mmd_squared_biased(
       kernel: (x [n, Z], y [m, Z]) -> [n, m], symmetric; its gradient finite at equal points.
       where: [N] bool, the valid rows of x; all if None.
       axis_name: mapped axis over which x, y and where are parts of one global sample.
-      block_size: most rows that a device compares its own with at a time; all if None.
+      block_size: most rows that a device compares its own with at a time; if None, as many as make
+        a million pairs (2²⁰) with its own.
 
     Returns:
       [] estimate, equal on all devices.
@@ -109,7 +113,8 @@ def _mmd_squared(
     where = jnp.ones(x.shape[0], bool) if where is None else where
     chex.assert_shape(where, (x.shape[0],))
     chex.assert_type(where, bool)
-    if block_size is not None and block_size < 1:
+    block_size = max(1, _MOST_PAIRS // max(1, x.shape[0])) if block_size is None else block_size
+    if block_size < 1:
         raise ValueError(f"block_size must be at least 1, got {block_size}")
     num_devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
     for name, rows in (("x", x.shape[0] * num_devices), ("y", y.shape[0] * num_devices)):
@@ -149,7 +154,7 @@ def _pairs_total(
     rows: Rows,
     columns: Rows,
     *,
-    block_size: int | None,
+    block_size: int,
     first_row: int | jax.Array | None = None,
 ) -> jax.Array:
     """Sum over the pairs of this device's rows with all columns.
@@ -168,7 +173,7 @@ def _pairs_total(
         return jnp.sum(kernel(points, points_there) * pair_weights)
 
     columns = (*columns, jnp.arange(num_columns))
-    if block_size is None or num_columns <= block_size:
+    if num_columns <= block_size:
         return block_total(*columns)
     # The kernel's values are formed again in the backward pass: kept, they would be all of them.
     again = jax.checkpoint(lambda block: block_total(*block))

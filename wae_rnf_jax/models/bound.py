@@ -12,7 +12,7 @@ import jax
 
 from wae_rnf_jax.functional.distributions import Posterior, Prior
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
-from wae_rnf_jax.models.decoders import Carry
+from wae_rnf_jax.models.decoders import DECODERS, Carry
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=("variables",), meta_fields=("module",))
@@ -42,6 +42,11 @@ class BoundModel:
     def prior(self) -> Prior:
         """The distribution of codes that decode to the model's own sentences."""
         return self.module.prior
+
+    @property
+    def has_state(self) -> bool:
+        """Whether codes set the decoder's initial state, and `state_features` gives it."""
+        return hasattr(DECODERS[self.module.decoder_choice.name], "state_features")
 
     def infer(self, tokens: jax.Array, lengths: jax.Array) -> Posterior:
         """Args: tokens [B, L]; lengths [B]. Returns the posteriors of B sentences."""

@@ -117,5 +117,6 @@ def _sign(file: BinaryIO, path: Path) -> None:
 
 
 def _holder(file: BinaryIO) -> str:
-    name = os.pread(file.fileno(), _HOLDER_BYTES, 0).decode(errors="replace").strip()
+    text = os.pread(file.fileno(), _HOLDER_BYTES, 0).decode(errors="replace")
+    name = text.partition("\n")[0].strip()
     return f"process {name or 'of unknown number'}"

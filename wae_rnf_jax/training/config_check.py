@@ -9,6 +9,7 @@ from wae_rnf_jax.data.corpora import SOURCES
 from wae_rnf_jax.data.text import LABELS
 from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS
 from wae_rnf_jax.errors import InputError, did_you_mean
+from wae_rnf_jax.functional.distributions import StandardNormal
 from wae_rnf_jax.models.autoencoder import NOT_CONFIGURED, TextAutoencoder
 from wae_rnf_jax.models.decoders import DECODERS
 from wae_rnf_jax.models.encoders import ENCODERS
@@ -29,7 +30,7 @@ from wae_rnf_jax.rules import (
     three,
     whole,
 )
-from wae_rnf_jax.training.objectives import OBJECTIVES, OF_GAUSSIANS, WITH_CODEBOOK, WITH_FLOW
+from wae_rnf_jax.training.objectives import IN_FLAT_SPACE, OBJECTIVES, WITH_CODEBOOK, WITH_FLOW
 from wae_rnf_jax.training.parallel import BACKENDS
 from wae_rnf_jax.training.procedures import PROCEDURES
 from wae_rnf_jax.training.state import (
@@ -282,12 +283,13 @@ def _of_posterior(
     *, model: dict, posterior: dict, objective: dict, decoder: dict, **_: dict
 ) -> Iterator[Disagreement]:
     family, name = posterior["name"], objective["name"]
-    if family != "gaussian":
+    if not isinstance(POSTERIORS[family].prior(2), StandardNormal):
         if model["latent_dim"] < 2:
             rule = f"posterior {family} lies on the unit sphere and needs at least 2"
             yield "model.latent_dim", model["latent_dim"], rule
-        if name in OF_GAUSSIANS:
-            rule = f"objective {name} needs posterior gaussian; vae and wae take any"
+        if name in IN_FLAT_SPACE:
+            rule = f"objective {name} is of codes that fill R^Z, as posterior gaussian has them; "
+            rule += "vae and wae take any"
             yield "posterior.name", family, rule
         if model["num_flow_steps"]:
             rule = "the flow's steps are maps of R^Z, which go with posterior gaussian; "

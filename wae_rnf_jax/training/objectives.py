@@ -241,4 +241,4 @@ OBJECTIVES: dict[str, Objective] = {
 # Those that mean nothing without flow steps, and without centres of the codes.
 WITH_CODEBOOK = {"wae_rnf", "wae_rnf_attract", "wae_rnf_repel", "wae_rnf_paper"}
 WITH_FLOW = WITH_CODEBOOK | {"wae_rnf_pullback", "wae_nf_paper"}
-OF_GAUSSIANS = WITH_FLOW | {"wae_paper"}  # and those that mean nothing on a sphere
+IN_FLAT_SPACE = WITH_FLOW | {"wae_paper"}  # and those that mean nothing on a sphere
