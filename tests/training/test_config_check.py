@@ -176,7 +176,7 @@ TOGETHER = {
     ),
     "an objective of Gaussians on the sphere": (
         {"posterior": VMF, "model.num_flow_steps": 1},
-        "--config.posterior.name is 'vmf': objective wae_rnf needs posterior gaussian",
+        "--config.posterior.name is 'vmf': objective wae_rnf is of codes that fill R^Z",
     ),
     "a flow on the sphere": (
         {"posterior": VMF, "objective": VAE},

@@ -63,10 +63,18 @@ def test_the_measure_sees_a_single_wrong_tensor():
     assert difference(actual, expected) == pytest.approx(1e-4, rel=0.1)
 
 
-@pytest.mark.parametrize("layout", [Layout("pmap", 4), Layout("shard_map", 2)], ids=str)
-def test_evaluation_counts_each_sentence_once_on_any_layout(layout):
+@pytest.mark.parametrize(
+    "system, layout",
+    [
+        ("wae_rnf", Layout("pmap", 4)),
+        ("wae_rnf", Layout("shard_map", 2)),
+        ("wae_vmf", Layout("pmap", 4)),
+    ],
+    ids=str,
+)
+def test_evaluation_counts_each_sentence_once_on_any_layout(system, layout):
     (sums, codes), (expected, expected_codes) = (
-        layouts.evaluation("wae_rnf", x) for x in (layout, ALONE)
+        layouts.evaluation(system, x) for x in (layout, ALONE)
     )
     assert sums["num_sentences"] == sum(VALID)
     assert sums.keys() == expected.keys()
