@@ -152,6 +152,12 @@ CASES = {
         with_kernel(wae.mmd_squared_unbiased), (floats(6, DIM), ROWS, mask(6))
     ),
     "multi_scale_imq_kernel": Case(wae.multi_scale_imq_kernel, (ROWS, floats(CENTERS, DIM))),
+    "mutual_information": Case(
+        lambda z, x, y, where: wae.mutual_information(
+            unit(z), wae.VonMisesFisher(unit(x), jnp.exp(y)), block_size=2, where=where
+        ),
+        (ROWS, ROWS, floats(BATCH), mask(BATCH)),
+    ),
     "nll_paper": Case(wae.nll_paper, (floats(BATCH), ROWS, ROWS, floats(BATCH))),
     "paper_annealing": Case(
         wae.paper_annealing(steps_per_epoch=9, start=2_000, length=9_000, maximum=0.8),
@@ -200,6 +206,12 @@ CASES = {
         (floats(STEPS, BATCH, DIM), floats(CENTERS, DIM)),
     ),
     "resampled_curve": Case(partial(wae.resampled_curve, num_points=5), (ROWS,)),
+    "sampled_kl": Case(
+        lambda mean, log_var, z0, zk, log_det: wae.sampled_kl(
+            wae.DiagonalGaussian(mean, log_var), z0, zk, log_det
+        ),
+        (ROWS, *POSTERIOR, floats(BATCH)),
+    ),
     "sequence_mask": Case(
         lambda lengths: wae.sequence_mask(lengths, TIME), (integers(TIME + 1, BATCH),)
     ),

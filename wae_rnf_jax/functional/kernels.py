@@ -101,5 +101,5 @@ def _assert_points(x: jax.Array, y: jax.Array) -> None:
 
 
 def _assert_positive(name: str, value: float | jax.Array) -> None:
-    if isinstance(value, int | float) and value <= 0:
+    if isinstance(value, int | float) and not value > 0:
         raise ValueError(f"{name} must be positive, got {value}")
