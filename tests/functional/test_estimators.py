@@ -1,10 +1,12 @@
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import references_likelihood as references
+from scipy import special, stats
 
 import wae_rnf_jax as wae
 
@@ -148,6 +150,101 @@ def test_mi_is_zero_for_a_collapsed_or_an_empty_code():
     assert mutual_information(empty, empty, empty, block_size=4) == 0.0
 
 
+def directions(seed, *shape):
+    rows = np.random.default_rng(seed).normal(size=shape)
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def posterior_of(kind, dtype=np.float64):
+    """[12, 3] draws and posteriors that overlap."""
+    rng = np.random.default_rng(8)
+    z, leaves = directions(9, 12, DIM), (directions(10, 12, DIM), rng.uniform(0.5, 9.0, 12))
+    if kind == "gaussian":
+        leaves = rng.normal(size=(12, DIM)), rng.uniform(-2, 1, (12, DIM))
+    family = wae.DiagonalGaussian if kind == "gaussian" else wae.VonMisesFisher
+    return jnp.asarray(z, dtype), family(*(jnp.asarray(leaf, dtype) for leaf in leaves))
+
+
+def mi_by_scipy(z, posterior, kind):
+    """All N² log-densities by SciPy, one posterior at a time."""
+    first, second = map(np.asarray, jax.tree.leaves(posterior))
+    if kind == "gaussian":
+        return references.mutual_information(np.asarray(z), first, second)
+    families = [stats.vonmises_fisher(m, k) for m, k in zip(first, second, strict=True)]
+    pairs = np.stack([family.logpdf(np.asarray(z)) for family in families], 1)
+    aggregate = special.logsumexp(pairs, axis=1) - np.log(len(pairs))
+    return np.mean(np.diag(pairs) - aggregate)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("block_size", [1, 5, 12, 20])
+@pytest.mark.parametrize("kind", ["gaussian", "vmf"])
+def test_mi_of_any_posterior_is_scipys_in_any_blocks(kind, block_size):
+    z, posterior = posterior_of(kind)
+    mi = jax.jit(partial(wae.mutual_information, block_size=block_size))(z, posterior)
+    np.testing.assert_allclose(mi, mi_by_scipy(z, posterior, kind), rtol=1e-10)
+
+
+def test_mi_of_directions_is_the_integral_over_the_circle():
+    """Four posteriors, each shared by 300 sentences: the aggregate is their mixture exactly."""
+    angles, concentrations = np.array([0.2, 1.0, 2.5, 4.5]), np.array([1.0, 4.0, 12.0, 40.0])
+    grid = np.linspace(0.0, 2 * np.pi, 512, endpoint=False)
+    densities = stats.vonmises.pdf(grid[:, None], concentrations, loc=angles)
+    terms = densities * np.log(densities / densities.mean(1, keepdims=True))
+    expected = terms.mean() * 2 * np.pi
+
+    angles, concentrations = np.tile(angles, 300), np.tile(concentrations, 300)
+    rng = np.random.default_rng(11)
+    drawn = stats.vonmises.rvs(concentrations, loc=angles, random_state=rng)
+    z, means = (np.stack([np.cos(a), np.sin(a)], 1) for a in (drawn, angles))
+    z, *leaves = (jnp.asarray(array, jnp.float32) for array in (z, means, concentrations))
+    mi = jax.jit(partial(wae.mutual_information, block_size=256))(z, wae.VonMisesFisher(*leaves))
+    mixture = stats.vonmises.pdf(drawn[:, None], concentrations[:4], loc=angles[:4]).mean(1)
+    gains = stats.vonmises.logpdf(drawn, concentrations, loc=angles) - np.log(mixture)
+    np.testing.assert_allclose(mi, gains.mean(), atol=1e-5)
+    assert abs(mi - expected) < 4 * gains.std() / np.sqrt(len(gains)) < 0.15
+    assert 0.5 < expected < np.log(4)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("kind", ["gaussian", "vmf"])
+def test_masked_rows_of_any_posterior_change_neither_mi_nor_its_gradient(kind):
+    full = posterior_of(kind)
+    where = np.arange(12) % 3 != 1
+
+    def masked(leaf):
+        return jnp.where(jnp.reshape(where, (12, *[1] * (leaf.ndim - 1))), leaf, jnp.nan)
+
+    value_and_gradient = jax.value_and_grad(wae.mutual_information, (0, 1))
+    found = jax.jit(partial(value_and_gradient, block_size=5, where=jnp.asarray(where)))
+    mi, gradients = found(*jax.tree.map(masked, full))
+    kept = jax.tree.map(lambda leaf: leaf[where], full)
+    expected, slopes = jax.jit(partial(value_and_gradient, block_size=5))(*kept)
+    np.testing.assert_allclose(mi, expected, rtol=1e-12)
+    for actual, desired in zip(*map(jax.tree.leaves, (gradients, slopes)), strict=True):
+        np.testing.assert_allclose(actual[where], desired, rtol=1e-9, atol=1e-12)
+        np.testing.assert_array_equal(actual[~where], 0.0)
+        assert np.abs(desired).max() > 1e-3
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.usefixtures("x64")
+def test_mi_of_directions_apart_is_log_n_and_never_more(dtype):
+    means = jnp.concatenate([jnp.eye(4, dtype=dtype), -jnp.eye(4, dtype=dtype)])
+    mi = jax.jit(partial(wae.mutual_information, block_size=3))
+    values = [mi(means, wae.VonMisesFisher(means, jnp.full([8], k, dtype))) for k in (3, 9, 90)]
+    assert {value.dtype for value in values} == {np.dtype(dtype)}
+    assert 0.5 < values[0] < values[1] < values[2]
+    np.testing.assert_allclose(values[2], np.log(8), rtol=1e-6)
+    alone = jax.tree.map(lambda leaf: leaf[:1], wae.VonMisesFisher(means, jnp.full([8], 9, dtype)))
+    np.testing.assert_allclose(mi(means[:1], alone), 0.0, atol=1e-6)
+
+
+def test_mi_of_no_row_that_counts_is_not_a_number():
+    z, posterior = posterior_of("vmf", np.float32)
+    assert jnp.isnan(wae.mutual_information(z, posterior, block_size=4, where=jnp.zeros(12, bool)))
+
+
 def test_mi_never_holds_all_pairs():
     """Not [N, N], and not [block, N, Z]."""
     rows, dim, block_size = 60, 8, 16
@@ -232,6 +329,12 @@ WRONG = {
     "mi of integers": lambda: MI(ROWS.astype(int), ROWS, ROWS, block_size=1),
     "mi with where of integers": lambda: MI(ROWS, ROWS, ROWS, block_size=1, where=np.ones(4, int)),
     "mi with where too short": lambda: MI(ROWS, ROWS, ROWS, block_size=1, where=np.ones(3, bool)),
+    "mi of codes of other posteriors": lambda: wae.mutual_information(
+        ROWS, wae.DiagonalGaussian(ROWS[:3], ROWS[:3]), block_size=1
+    ),
+    "mi of posteriors of wrong rank": lambda: wae.mutual_information(
+        ROWS, wae.DiagonalGaussian(ROWS[0], ROWS[0]), block_size=1
+    ),
     "active units of rank 1": lambda: wae.active_units(np.ones(4)),
     "active units of integers": lambda: wae.active_units(np.ones((4, 2), int)),
     "active units with where too long": lambda: wae.active_units(ROWS, where=np.ones(5, bool)),

@@ -13,6 +13,10 @@ KERNELS = {
     "rbf": (partial(wae.rbf_kernel, bandwidth=1.3), partial(references.rbf, bandwidth=1.3)),
     "imq": (partial(wae.imq_kernel, constant=0.7), partial(references.imq, constant=0.7)),
     "multi_scale_imq": (wae.multi_scale_imq_kernel, references.multi_scale_imq),
+    "multi_scale_imq_on_a_sphere": (
+        partial(wae.multi_scale_imq_kernel, mean_squared_distance=2.0),
+        lambda x, y: sum(references.imq(x, y, 2.0 * scale) for scale in references.SCALES),
+    ),
 }
 
 
@@ -30,7 +34,7 @@ def test_equal_points_have_exactly_the_maximum(name, key):
     """Far from the origin too, where an expanded square would leave a distance of rounding."""
     kernel, _ = KERNELS[name]
     x = 1e3 + jax.random.normal(key, (6, 32))
-    maximum = 7.0 if name == "multi_scale_imq" else 1.0
+    maximum = 7.0 if name.startswith("multi_scale_imq") else 1.0
     assert np.all(np.diag(jax.jit(kernel)(x, x)) == maximum)
 
 
@@ -55,6 +59,18 @@ def test_bandwidth_may_be_learned():
     np.testing.assert_allclose(slope, np.exp(-1 / 8) / 8, rtol=1e-6)  # d/dh exp(-1/(2h²))
 
 
+def test_default_scale_is_that_of_the_standard_normal():
+    """To the last digit what it was before there was a choice."""
+    x, y = jax.random.normal(jax.random.key(1), (2, 4, 5))
+    squared = jnp.square(x[:, None] - y[None]).sum(-1)
+    before = sum(10.0 * scale / (10.0 * scale + squared) for scale in references.SCALES)
+    np.testing.assert_array_equal(wae.multi_scale_imq_kernel(x, y), before)
+    scale = wae.StandardNormal(5).mean_squared_distance
+    chosen = wae.multi_scale_imq_kernel(x, y, mean_squared_distance=scale)
+    np.testing.assert_array_equal(chosen, before)
+    assert np.all(wae.multi_scale_imq_kernel(x, y, mean_squared_distance=2) < before)
+
+
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize(
     "x, y",
@@ -75,3 +91,6 @@ def test_scales_that_are_not_positive_are_refused():
         wae.rbf_kernel(x, x, bandwidth=0.0)
     with pytest.raises(ValueError, match="constant must be positive"):
         wae.imq_kernel(x, x, constant=-1)
+    for value in (0, -2.0, float("nan")):
+        with pytest.raises(ValueError, match="mean_squared_distance must be positive"):
+            wae.multi_scale_imq_kernel(x, x, mean_squared_distance=value)

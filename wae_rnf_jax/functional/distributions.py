@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -110,11 +111,13 @@ class StandardNormal:
 
     def log_prob(self, z: jax.Array) -> jax.Array:
         """Args: z [..., Z]. Returns log-densities [...]."""
+        _assert_codes(z, self.dim)
         zeros = jnp.zeros_like(z)
         return gaussian_log_prob(z, zeros, zeros)
 
     def projected(self, z: jax.Array) -> jax.Array:
         """Args: z [..., Z]. Returns the nearest codes of the prior's support: z itself."""
+        _assert_codes(z, self.dim)
         return z
 
 
@@ -132,6 +135,10 @@ class UniformSphere:
 
     dim: int
 
+    def __post_init__(self):
+        if self.dim < 2:
+            raise ValueError(f"dim must be at least 2, got {self.dim}")
+
     @property
     def mean_squared_distance(self) -> float:
         """E‖x − y‖² of two draws: 2."""
@@ -143,6 +150,7 @@ class UniformSphere:
 
     def log_prob(self, z: jax.Array) -> jax.Array:
         """Args: unit vectors z [..., Z]. Returns log-densities [...]; they are not looked into."""
+        _assert_codes(z, self.dim)
         return jnp.full(z.shape[:-1], -log_sphere_surface(self.dim), z.dtype)
 
     def projected(self, z: jax.Array) -> jax.Array:
@@ -151,11 +159,15 @@ class UniformSphere:
         >>> UniformSphere(2).projected(jnp.array([[3.0, 4.0], [0.0, 0.0]])).round(1).tolist()
         [[0.6000000238418579, 0.800000011920929], [1.0, 0.0]]
         """
-        first = jnp.zeros_like(z).at[..., 0].set(1.0)
-        is_origin = jnp.all(z == 0, axis=-1, keepdims=True)
-        z = jnp.where(is_origin, first, z)
-        # By the largest entry first, whose square may overflow or vanish.
-        z = z / jax.lax.stop_gradient(jnp.max(jnp.abs(z), axis=-1, keepdims=True))
+        _assert_codes(z, self.dim)
+        # Below the smallest normal number some machines read 0, as all of them do here.
+        tiny = jnp.finfo(z.dtype).tiny
+        largest = jax.lax.stop_gradient(jnp.max(jnp.abs(z), axis=-1, keepdims=True))
+        is_origin = largest < tiny
+        z = jnp.where(is_origin, jnp.zeros_like(z).at[..., 0].set(1.0), z)
+        # By the largest entry first, whose square may overflow or vanish. Compilers divide by way
+        # of the reciprocal, which must not vanish either.
+        z = z / jnp.where(is_origin, 1.0, jnp.minimum(largest, 1.0 / tiny))
         return z / jnp.linalg.norm(z, axis=-1, keepdims=True)
 
 
@@ -193,6 +205,7 @@ class DiagonalGaussian:
 
     def sample(self, keys: jax.Array) -> jax.Array:
         """Args: typed keys [B], one an example. Returns reparametrised draws [B, Z]."""
+        chex.assert_shape(keys, self.mean.shape[:1])  # one key for all would give all one noise
         noise = example_normal(keys, self.mean.shape[1:]).astype(self.mean.dtype)
         return gaussian_sample(self.mean, self.log_var, noise)
 
@@ -220,6 +233,7 @@ class DiagonalGaussian:
         Returns:
           [R, N].
         """
+        _assert_pairs(z, self.mean)
         precision = jnp.exp(-0.5 * self.log_var)
         constant = -0.5 * (self.log_var + _LOG_2PI).sum(axis=-1)
 
@@ -230,7 +244,8 @@ class DiagonalGaussian:
             difference = z_column[:, None] - mean_column[None, :]
             return exponent - 0.5 * jnp.square(difference * precision_column[None, :]), None
 
-        start = jnp.broadcast_to(constant[None, :], (z.shape[0], self.mean.shape[0]))
+        dtype = jnp.result_type(z, self.mean, precision)
+        start = jnp.broadcast_to(constant[None, :], (z.shape[0], self.mean.shape[0])).astype(dtype)
         start = match_varying(start, z, self.mean, precision)
         return jax.lax.scan(add_dimension, start, (z.T, self.mean.T, precision.T))[0]
 
@@ -273,6 +288,7 @@ class VonMisesFisher:
 
     def sample(self, keys: jax.Array) -> jax.Array:
         """Args: typed keys [B], one an example. Returns reparametrised unit vectors [B, Z]."""
+        chex.assert_shape(keys, self.mean_direction.shape[:1])
         return jax.vmap(vmf_sample)(keys, self.mean_direction, self.concentration)
 
     def log_prob(self, z: jax.Array) -> jax.Array:
@@ -296,8 +312,11 @@ class VonMisesFisher:
         Returns:
           [R, N].
         """
-        # At the mode, κ·(μᵀz − 1) is 0 and what is left is the density's largest logarithm.
-        at_mode = self.log_prob(self.mean_direction)
+        _assert_pairs(z, self.mean_direction)
+        # The density at its mode, wherever that is: at e₁, since at the mean directions themselves
+        # a gradient would run into them.
+        first = jnp.zeros_like(self.mean_direction, shape=z.shape[1:]).at[0].set(1.0)
+        at_mode = vmf_log_prob(first, first, self.concentration)
         cosine = jnp.matmul(z, self.mean_direction.T, precision=_HIGHEST)
         return self.concentration[None, :] * (cosine - 1.0) + at_mode[None, :]
 
@@ -317,9 +336,26 @@ def sampled_kl(posterior: Posterior, z0: jax.Array, zk: jax.Array, log_det: jax.
     Returns:
       [..., B], nats.
 
+    Raises:
+      AssertionError: wrong shapes or dtypes.
+
     >>> posterior = DiagonalGaussian(jnp.zeros([1, 2]), jnp.zeros([1, 2]))
     >>> z = jnp.ones([1, 2])
     >>> sampled_kl(posterior, z, z, jnp.zeros([1])).tolist()
     [0.0]
     """
+    chex.assert_equal_shape([z0, zk])
+    chex.assert_equal_shape_suffix([z0, posterior.center], posterior.center.ndim)
+    chex.assert_shape(log_det, z0.shape[:-1])
     return posterior.log_prob(z0) - log_det - posterior.prior.log_prob(zk)
+
+
+def _assert_codes(z: jax.Array, dim: int) -> None:
+    chex.assert_type(z, float)
+    chex.assert_axis_dimension(z, -1, dim)
+
+
+def _assert_pairs(z: jax.Array, center: jax.Array) -> None:
+    chex.assert_type([z, center], float)
+    chex.assert_rank([z, center], 2)
+    chex.assert_equal_shape_suffix([z, center], 1)

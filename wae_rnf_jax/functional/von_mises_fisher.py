@@ -196,10 +196,10 @@ def _turned_to(mean_direction: jax.Array, draws: jax.Array) -> jax.Array:
     """
     side = jnp.where(mean_direction[..., :1] < 0, -1.0, 1.0).astype(draws.dtype)
     normal = jnp.concatenate([mean_direction[..., :1] + side, mean_direction[..., 1:]], axis=-1)
-    # As a product: where many draws share a mean direction, XLA on CPUs (jaxlib 0.10.2) fuses a sum
-    # with what it is multiplied to wrongly, past the first 16,000 draws.
-    along = jnp.einsum("...z,...z->...", normal, draws, precision=jax.lax.Precision.HIGHEST)
-    scale = 2.0 * along[..., None] / jnp.sum(normal**2, -1, keepdims=True)
+    # As a product of vectors: jaxlib 0.10.2 makes of jnp.sum(normal * draws) and what is below, for
+    # one direction and many draws on a CPU, a kernel with wrong results (jax-ml/jax#39103).
+    product = jnp.vecdot(normal, draws, precision=jax.lax.Precision.HIGHEST)[..., None]
+    scale = 2.0 * product / jnp.sum(normal**2, -1, keepdims=True)
     return side * (scale * normal - draws)
 
 
