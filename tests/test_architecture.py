@@ -155,8 +155,13 @@ def light_mathematics(tree: ast.Module, relative: str) -> list[Offence]:
     """
     if _part(relative) != "functional":
         return []
+    wrong = [
+        Offence(node.lineno, "wrong arrays are AssertionErrors, wrong values ValueErrors")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise) and "TypeError" in ast.unparse(node)
+    ]
     served = {"optax", "scipy"} if relative == "functional/curves.py" else set()
-    return [
+    return wrong + [
         Offence(node.lineno, f"the pure functions may not import {module}")
         for node in ast.walk(tree)
         for module in _imported_modules(node, relative)
@@ -198,6 +203,24 @@ def one_mapping_file(tree: ast.Module, relative: str) -> list[Offence]:
     ]
 
 
+def docstring_sections(tree: ast.Module, relative: str) -> list[Offence]:
+    """What stands in a section of a docstring is indented by two."""
+    del relative
+    offences = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            continue
+        sections = re.finditer(
+            r"^(?:Args|Attributes|Raises|Returns|Yields):\n( +)",
+            ast.get_docstring(node) or "",
+            re.M,
+        )
+        if any(section[1] != "  " for section in sections):
+            line = node.body[0].lineno
+            offences.append(Offence(line, "sections of docstrings are indented by two"))
+    return offences
+
+
 def no_hidden_defaults(tree: ast.Module, relative: str) -> list[Offence]:
     """A default belongs in configs/default.py: no `config.get(key, …)`, no three-way getattr."""
     del relative
@@ -234,6 +257,7 @@ RULES = [
     quick_start,
     config_stops_early,
     one_mapping_file,
+    docstring_sections,
     no_hidden_defaults,
     short_functions,
 ]
@@ -253,6 +277,7 @@ PLANTED = [
     (import_order, "stray.py", "from wae_rnf_jax import functional", 1),
     (heavy_imports, "data/batches.py", "import grain.python as grain", 1),
     (heavy_imports, "data/corpora.py", "def f():\n    import tensorflow as tf", 2),
+    (light_mathematics, "functional/mmd.py", "def f():\n    raise TypeError('x')", 2),
     (light_mathematics, "functional/mmd.py", "def f():\n    import optax", 2),
     (light_mathematics, "functional/curves.py", "import optax", 1),
     (light_mathematics, "functional/curves.py", "def f():\n    from flax import linen", 2),
@@ -263,6 +288,7 @@ PLANTED = [
     (one_mapping_file, "training/step.py", "import jax\nf = jax.pmap(g)", 2),
     (one_mapping_file, "training/loop.py", "import jax\nf = jax.shard_map(g)", 2),
     (one_mapping_file, "functional/mmd.py", "from jax import pmap", 1),
+    (docstring_sections, "cli.py", 'def f():\n    """F.\n\n    Args:\n        x: y\n    """', 2),
     (no_hidden_defaults, "cli.py", "a = 1\nx = config.train.get('seed', 0)", 2),
     (no_hidden_defaults, "cli.py", "x = getattr(run.config, 'seed', 0)", 1),
     (short_functions, "cli.py", "def f():\n" + "    x = 1\n" * MAX_FUNCTION_LINES, 1),

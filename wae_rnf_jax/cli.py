@@ -101,15 +101,15 @@ def parsed_flags(name: str, arguments: list[str]) -> flags.FlagValues:
     """The flags of a command as its arguments set them.
 
     Args:
-        name: one of `COMMANDS`.
-        arguments: what follows the name.
+      name: one of `COMMANDS`.
+      arguments: what follows the name.
 
     Returns:
-        The flags.
+      The flags.
 
     Raises:
-        InputError: for an unknown flag or key of the configuration, naming the nearest one there
-            is, a value that cannot be read, or an argument too many.
+      InputError: for an unknown flag or key of the configuration, naming the nearest one there
+        is, a value that cannot be read, or an argument too many.
     """
     command, hint = COMMANDS[name], f" (see `wae-rnf {name} --help`)"
     config = None

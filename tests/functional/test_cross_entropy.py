@@ -333,5 +333,5 @@ def test_wrong_arguments_are_rejected(change):
     good = {k: v if k == "block_size" else jnp.asarray(v) for k, v in GOOD.items()}
     assert wae.fused_linear_cross_entropy(**good).shape == (2,)
     changed = {k: v if k == "block_size" else jnp.asarray(v) for k, v in change.items()}
-    with pytest.raises((ValueError, TypeError, AssertionError)):
+    with pytest.raises((ValueError, AssertionError)):
         wae.fused_linear_cross_entropy(**(good | changed))

@@ -154,5 +154,5 @@ WRONG = {
 
 @pytest.mark.parametrize("call", WRONG.values(), ids=WRONG.keys())
 def test_wrong_arguments_are_rejected(call):
-    with pytest.raises((ValueError, TypeError, AssertionError)):
+    with pytest.raises((ValueError, AssertionError)):
         call()

@@ -88,5 +88,5 @@ def test_rejected_proposals_are_drawn_anew_by_any_generator(generator):
 )
 def test_raw_keys_of_a_batch_are_refused(call):
     """Of a raw key and a batch of two typed ones the shapes are alike."""
-    with pytest.raises(TypeError, match=r"^random keys must be typed \(jax.random.key\)"):
+    with pytest.raises(AssertionError, match=r"^random keys must be typed \(jax.random.key\)"):
         call(jax.random.PRNGKey(0))

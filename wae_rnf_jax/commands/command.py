@@ -14,14 +14,14 @@ class Command(NamedTuple):
     """One subcommand: what it is for, its flags, and what it calls.
 
     Attributes:
-        summary: one sentence.
-        examples: whole command lines, which run as they stand in a checkout.
-        run: the command itself; it returns an exit code, None for 0. It imports what is slow to
-            import, so that the command line starts quickly.
-        define_flags: defines the command's flags.
-        takes_config: whether it has `--config`.
-        arguments: the list flag that also takes the arguments without a flag; "" where there are
-            none.
+      summary: one sentence.
+      examples: whole command lines, which run as they stand in a checkout.
+      run: the command itself; it returns an exit code, None for 0. It imports what is slow to
+        import, so that the command line starts quickly.
+      define_flags: defines the command's flags.
+      takes_config: whether it has `--config`.
+      arguments: the list flag that also takes the arguments without a flag; "" where there are
+        none.
     """
 
     summary: str

@@ -10,8 +10,8 @@ def print_dry_run(config, origin=None) -> None:
     The corpus is prepared if it is not yet; nothing else is written, and nothing is trained.
 
     Args:
-        config: the whole configuration, checked.
-        origin: as for `wae_rnf_jax.training.loop.train`.
+      config: the whole configuration, checked.
+      origin: as for `wae_rnf_jax.training.loop.train`.
     """
     import jax
 

@@ -103,15 +103,15 @@ class TrainingBatches:
         """Plans nothing yet; each epoch is planned when its first batch is asked for.
 
         Args:
-            split: the sentences.
-            batch_size: B, over all processes.
-            num_buckets: how many lengths to pad to at most.
-            seed: of the order of sentences and batches.
-            process_index: which process this is.
-            process_count: of how many; each gets an equal, contiguous part of every batch's rows.
+          split: the sentences.
+          batch_size: B, over all processes.
+          num_buckets: how many lengths to pad to at most.
+          seed: of the order of sentences and batches.
+          process_index: which process this is.
+          process_count: of how many; each gets an equal, contiguous part of every batch's rows.
 
         Raises:
-            InputError: if a number is out of range, or B not a multiple of ``process_count``.
+          InputError: if a number is out of range, or B not a multiple of ``process_count``.
         """
         self._split = split
         self._batch_size = batch_size
@@ -127,10 +127,10 @@ class TrainingBatches:
         """Plan of an epoch; the last two asked for are kept, as threads read across their border.
 
         Args:
-            epoch: its number.
+          epoch: its number.
 
         Returns:
-            The plan over all processes.
+          The plan over all processes.
         """
         with self._lock:
             if epoch not in self._plans:
@@ -149,11 +149,11 @@ class TrainingBatches:
         """What the batches from one on are padded to.
 
         Args:
-            start: the first batch's number.
-            count: of how many batches, at most an epoch's.
+          start: the first batch's number.
+          count: of how many batches, at most an epoch's.
 
         Returns:
-            L of each, int64 [count].
+          L of each, int64 [count].
         """
         places = (divmod(k, self._num_batches) for k in range(start, start + count))
         return np.array([self.plan(epoch).bounds[position] for epoch, position in places])
@@ -166,11 +166,11 @@ class TrainingBatches:
         """Batch k, this process's rows.
 
         Args:
-            k: global step, from 0.
+          k: global step, from 0.
 
         Returns:
-            ``tokens`` int32 [B, L], ``lengths`` int32 [B], ``index`` int32 [B] and ``where``
-            bool [B], with B over ``process_count``.
+          ``tokens`` int32 [B, L], ``lengths`` int32 [B], ``index`` int32 [B] and ``where``
+          bool [B], with B over ``process_count``.
         """
         epoch, position = divmod(int(k), self._num_batches)
         plan = self.plan(epoch)
@@ -190,19 +190,19 @@ def training_batches(
     """Endless training batches, read ahead by Grain's threads.
 
     Args:
-        split: the sentences.
-        batch_size: B, over all processes.
-        num_buckets: how many lengths to pad to at most.
-        seed: of the order of sentences and batches.
-        start: global step to begin at; the batches are those an uninterrupted run would see.
-        process_index: which process this is.
-        process_count: of how many.
+      split: the sentences.
+      batch_size: B, over all processes.
+      num_buckets: how many lengths to pad to at most.
+      seed: of the order of sentences and batches.
+      start: global step to begin at; the batches are those an uninterrupted run would see.
+      process_index: which process this is.
+      process_count: of how many.
 
     Returns:
-        An iterator over batches as `TrainingBatches` gives them; it never ends.
+      An iterator over batches as `TrainingBatches` gives them; it never ends.
 
     Raises:
-        InputError: as `TrainingBatches`.
+      InputError: as `TrainingBatches`.
     """
     import grain
 
@@ -230,18 +230,18 @@ def split_batches(
     """Batches that hold each sentence of a split exactly once, in order of length.
 
     Args:
-        split: the sentences.
-        batch_size: B, over all processes; every batch has B rows, those without a sentence marked
-            False in ``where``.
-        num_buckets: how many lengths to pad to at most.
-        process_index: which process this is.
-        process_count: of how many.
+      split: the sentences.
+      batch_size: B, over all processes; every batch has B rows, those without a sentence marked
+        False in ``where``.
+      num_buckets: how many lengths to pad to at most.
+      process_index: which process this is.
+      process_count: of how many.
 
     Returns:
-        An iterator over ⌈N / B⌉ batches.
+      An iterator over ⌈N / B⌉ batches.
 
     Raises:
-        InputError: if a number is out of range, or B not a multiple of ``process_count``.
+      InputError: if a number is out of range, or B not a multiple of ``process_count``.
     """
     shard = _shard(batch_size, process_index, process_count)
     plan = split_plan(split.lengths, num_buckets=num_buckets, batch_size=batch_size)

@@ -35,8 +35,8 @@ class EpochPlan:
     """The batches of one pass over a split.
 
     Attributes:
-        rows: sentence numbers, int32 or int64 [batches, B]; −1 for rows of padding, which are last.
-        bounds: L, the length each batch is padded to, int64 [batches].
+      rows: sentence numbers, int32 or int64 [batches, B]; −1 for rows of padding, which are last.
+      bounds: L, the length each batch is padded to, int64 [batches].
     """
 
     rows: np.ndarray
@@ -54,15 +54,15 @@ def bucket_bounds(lengths: np.ndarray, *, num_buckets: int) -> list[int]:
     [4, 10]
 
     Args:
-        lengths: number of words of each sentence, integer [N].
-        num_buckets: how many bounds at most.
+      lengths: number of words of each sentence, integer [N].
+      num_buckets: how many bounds at most.
 
     Returns:
-        Rising lengths, at most ``num_buckets``; the last is the longest sentence's.
+      Rising lengths, at most ``num_buckets``; the last is the longest sentence's.
 
     Raises:
-        InputError: if ``num_buckets`` is below 1.
-        ValueError: if there is no sentence.
+      InputError: if ``num_buckets`` is below 1.
+      ValueError: if there is no sentence.
     """
     if num_buckets < 1:
         raise InputError(f"num_buckets must be at least 1, not {num_buckets}")
@@ -96,14 +96,14 @@ def num_batches_per_epoch(num_sentences: int, batch_size: int) -> int:
     """Batches of one pass: ⌈N / B⌉, only one of which may be short.
 
     Args:
-        num_sentences: N.
-        batch_size: B.
+      num_sentences: N.
+      batch_size: B.
 
     Returns:
-        Their number.
+      Their number.
 
     Raises:
-        InputError: if the batch size is below 1.
+      InputError: if the batch size is below 1.
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, not {batch_size}")
@@ -120,14 +120,14 @@ def epoch_plan(
     shortest bucket, where its empty rows cost least.
 
     Args:
-        lengths: number of words of each sentence, integer [N].
-        bounds: from `bucket_bounds`.
-        batch_size: B.
-        seed: seed of the run.
-        epoch: number of the epoch.
+      lengths: number of words of each sentence, integer [N].
+      bounds: from `bucket_bounds`.
+      batch_size: B.
+      seed: seed of the run.
+      epoch: number of the epoch.
 
     Returns:
-        The plan, of `num_batches_per_epoch` batches.
+      The plan, of `num_batches_per_epoch` batches.
     """
     generator = np.random.default_rng([seed, epoch])
     shuffled = _row_numbers(len(lengths))
@@ -143,12 +143,12 @@ def split_plan(lengths: np.ndarray, *, num_buckets: int, batch_size: int) -> Epo
     The batches being fixed, their bounds are those that pad these batches least.
 
     Args:
-        lengths: number of words of each sentence, integer [N].
-        num_buckets: how many lengths to pad to at most.
-        batch_size: B.
+      lengths: number of words of each sentence, integer [N].
+      num_buckets: how many lengths to pad to at most.
+      batch_size: B.
 
     Returns:
-        The plan, of `num_batches_per_epoch` batches.
+      The plan, of `num_batches_per_epoch` batches.
     """
     rows = _sorted_rows(_row_numbers(len(lengths)), lengths, _distinct(lengths)[0])
     rows, longest = _chunks(rows, lengths, batch_size)
@@ -204,7 +204,7 @@ def _chunks(
     """Cuts rows in rising order of length into batches, of which the first takes the remainder.
 
     Returns:
-        The rows of each batch, and the length of its longest sentence.
+      The rows of each batch, and the length of its longest sentence.
     """
     num_batches = num_batches_per_epoch(len(order), batch_size)
     first = len(order) - (num_batches - 1) * batch_size
@@ -227,11 +227,11 @@ def padding_share(lengths: np.ndarray, plan: EpochPlan) -> float:
     """Share of a plan's positions that hold no word, rows of padding included.
 
     Args:
-        lengths: number of words of each sentence, integer [N].
-        plan: batches of these sentences.
+      lengths: number of words of each sentence, integer [N].
+      plan: batches of these sentences.
 
     Returns:
-        A number from 0 to 1.
+      A number from 0 to 1.
     """
     positions = plan.rows.shape[1] * int(plan.bounds.sum())
     words = 0

@@ -45,14 +45,14 @@ class Corpus:
     """A vocabulary and three splits.
 
     Attributes:
-        vocabulary: words and ids, from the training split alone, or as they were given.
-        train: the training split; None in a corpus kept for evaluation.
-        valid: the validation split.
-        test: the test split.
-        fingerprint: SHA-256 over vocabulary and all three splits, in hexadecimal.
-        labels: the names of the splits' label numbers; empty where there are no labels.
-        skipped: how many lines without words each split had.
-        num_train: sentences of the training split, where known.
+      vocabulary: words and ids, from the training split alone, or as they were given.
+      train: the training split; None in a corpus kept for evaluation.
+      valid: the validation split.
+      test: the test split.
+      fingerprint: SHA-256 over vocabulary and all three splits, in hexadecimal.
+      labels: the names of the splits' label numbers; empty where there are no labels.
+      skipped: how many lines without words each split had.
+      num_train: sentences of the training split, where known.
     """
 
     vocabulary: Vocabulary
@@ -86,35 +86,35 @@ def load_corpus(
     """Opens a corpus, preparing it first if the cache has none like it.
 
     Args:
-        source: "grammar" (built in), "text" (a folder of plain text) or "tfds" (any TensorFlow
-            Datasets dataset of text).
-        path: for "text" the folder with ``train.txt``, ``valid.txt`` and ``test.txt``; for "tfds"
-            the data directory the dataset was prepared in. Either may be in an object store, as
-            gs://BUCKET/FOLDER, and is then copied to the cache.
-        cache_dir: where prepared corpora are kept; one in an object store is read and written by
-            way of the local one, ``~/.cache/wae_rnf_jax``.
-        min_count: words seen less often in the training split become ``<unk>``.
-        max_size: largest vocabulary, specials included; 0 for no limit.
-        max_words: sentences are cut after so many words; 0 for never.
-        vocabulary: file of a vocabulary to take as it is, in place of the training split's, here
-            or in an object store; it leaves ``min_count`` and ``max_size`` nothing to decide.
-        label: for "text" whether each line is led by a label ("leading") or not ("none").
-        dataset: for "tfds" the dataset's name, with config and version where needed.
-        text_feature: for "tfds" the feature that holds the sentence.
-        splits: for "tfds" what to read as training, validation and test split; parts such as
-            "train[:90%]" are understood.
-        seed: for "grammar" which sentences are drawn.
-        num_sentences: for "grammar" how many in training, validation and test split.
-        num_workers: processes that prepare it; 0 for one a core. They change nothing in the result.
-        thorough: whether the files of a prepared corpus are read and checked even if they look
-            untouched.
+      source: "grammar" (built in), "text" (a folder of plain text) or "tfds" (any TensorFlow
+        Datasets dataset of text).
+      path: for "text" the folder with ``train.txt``, ``valid.txt`` and ``test.txt``; for "tfds"
+        the data directory the dataset was prepared in. Either may be in an object store, as
+        gs://BUCKET/FOLDER, and is then copied to the cache.
+      cache_dir: where prepared corpora are kept; one in an object store is read and written by
+        way of the local one, ``~/.cache/wae_rnf_jax``.
+      min_count: words seen less often in the training split become ``<unk>``.
+      max_size: largest vocabulary, specials included; 0 for no limit.
+      max_words: sentences are cut after so many words; 0 for never.
+      vocabulary: file of a vocabulary to take as it is, in place of the training split's, here
+        or in an object store; it leaves ``min_count`` and ``max_size`` nothing to decide.
+      label: for "text" whether each line is led by a label ("leading") or not ("none").
+      dataset: for "tfds" the dataset's name, with config and version where needed.
+      text_feature: for "tfds" the feature that holds the sentence.
+      splits: for "tfds" what to read as training, validation and test split; parts such as
+        "train[:90%]" are understood.
+      seed: for "grammar" which sentences are drawn.
+      num_sentences: for "grammar" how many in training, validation and test split.
+      num_workers: processes that prepare it; 0 for one a core. They change nothing in the result.
+      thorough: whether the files of a prepared corpus are read and checked even if they look
+        untouched.
 
     Returns:
-        The corpus, memory-mapped.
+      The corpus, memory-mapped.
 
     Raises:
-        InputError: if a setting is wrong, the source is missing or bad, or the cache is damaged
-            or cannot be written.
+      InputError: if a setting is wrong, the source is missing or bad, or the cache is damaged
+        or cannot be written.
     """
     _check_max_words(max_words, source)
     cache = local_cache(cache_dir)
@@ -171,14 +171,14 @@ def cached_corpus(cache_dir: str, fingerprint: str) -> Corpus | None:
     """Opens a corpus that the cache still has, whether or not its source still exists.
 
     Args:
-        cache_dir: where prepared corpora are kept; variables and ``~`` are expanded.
-        fingerprint: of the corpus.
+      cache_dir: where prepared corpora are kept; variables and ``~`` are expanded.
+      fingerprint: of the corpus.
 
     Returns:
-        The whole corpus, or None where the cache has it no more.
+      The whole corpus, or None where the cache has it no more.
 
     Raises:
-        InputError: if it is there but damaged.
+      InputError: if it is there but damaged.
     """
     cache = local_cache(os.path.expandvars(cache_dir))
     for path in sorted(cache.glob(f"[!.]*/{MANIFEST}")):
@@ -213,11 +213,11 @@ def save_evaluation_corpus(corpus: Corpus, directory: str | os.PathLike[str]) ->
     Nothing happens if the directory already holds the same corpus.
 
     Args:
-        corpus: the corpus.
-        directory: folder to make.
+      corpus: the corpus.
+      directory: folder to make.
 
     Raises:
-        InputError: if the directory holds another corpus or cannot be written.
+      InputError: if the directory holds another corpus or cannot be written.
     """
     directory = Path(directory)
     with new_directory(directory) as temporary:
@@ -240,12 +240,12 @@ def load_evaluation_corpus(directory: str | os.PathLike[str]) -> Corpus:
     """Opens what `save_evaluation_corpus` wrote.
 
     Args:
-        directory: its folder.
+      directory: its folder.
 
     Returns:
-        The corpus, with None for its training split and the fingerprint of the whole.
+      The corpus, with None for its training split and the fingerprint of the whole.
 
     Raises:
-        InputError: if it is missing or damaged.
+      InputError: if it is missing or damaged.
     """
     return _open_corpus(Path(directory))

@@ -35,17 +35,17 @@ def open_dataset(
     """Opens a dataset that was prepared before, from its files alone.
 
     Args:
-        name: its name, with config and version where needed ("name/config:1.0.0").
-        data_dir: where it was prepared; empty for TFDS's own default.
-        splits: what will be read of it.
-        text_feature: the feature that holds the sentence.
+      name: its name, with config and version where needed ("name/config:1.0.0").
+      data_dir: where it was prepared; empty for TFDS's own default.
+      splits: what will be read of it.
+      text_feature: the feature that holds the sentence.
 
     Returns:
-        Its builder.
+      Its builder.
 
     Raises:
-        InputError: if the dataset, a split or the feature does not exist, or its files are of a
-            format that tensorflow alone can read; it names what exists.
+      InputError: if the dataset, a split or the feature does not exist, or its files are of a
+        format that tensorflow alone can read; it names what exists.
     """
     import tensorflow_datasets as tfds
 
@@ -110,15 +110,15 @@ def dataset_digest(
     """SHA-256 over the files that splits are read from and which part of each.
 
     Args:
-        builder: from `open_dataset`.
-        splits: what will be read.
-        memory: folder of digests, see `file_digest`.
+      builder: from `open_dataset`.
+      splits: what will be read.
+      memory: folder of digests, see `file_digest`.
 
     Returns:
-        The digest in hexadecimal.
+      The digest in hexadecimal.
 
     Raises:
-        InputError: if a file cannot be read.
+      InputError: if a file cannot be read.
     """
     digest = hashlib.sha256()
     files: dict[str, str] = {}
@@ -136,12 +136,12 @@ def dataset_shards(
     """Cuts a split into ranges of examples, in the order they are stored.
 
     Args:
-        builder: from `open_dataset`.
-        split: what to read.
-        text_feature: the feature that holds the sentence.
+      builder: from `open_dataset`.
+      split: what to read.
+      text_feature: the feature that holds the sentence.
 
     Returns:
-        The parts, in order.
+      The parts, in order.
     """
     size, directory = builder.info.splits[split].num_examples, os.fspath(builder.data_path)
     return [
@@ -154,11 +154,11 @@ class DatasetShard(NamedTuple):
     """A range of a split's examples; each process opens the dataset by itself.
 
     Attributes:
-        directory: of the dataset's files.
-        split: what to read.
-        text_feature: the feature that holds the sentence.
-        begin: first example.
-        end: the example after the last.
+      directory: of the dataset's files.
+      split: what to read.
+      text_feature: the feature that holds the sentence.
+      begin: first example.
+      end: the example after the last.
     """
 
     directory: str
@@ -171,10 +171,10 @@ class DatasetShard(NamedTuple):
         """The examples, block by block.
 
         Yields:
-            Blocks of sentences.
+          Blocks of sentences.
 
         Raises:
-            InputError: if a sentence is not UTF-8 or holds a reserved word; it names the example.
+          InputError: if a sentence is not UTF-8 or holds a reserved word; it names the example.
         """
         return record_blocks(self._records())
 

@@ -34,15 +34,15 @@ def file_digest(path: Path, *, memory: Path | None = None) -> str:
     """SHA-256 of a file.
 
     Args:
-        path: the file.
-        memory: folder in which the digests of large files are remembered, with size and time of
-            change, so that gigabytes are not read at every start; None to read it in any case.
+      path: the file.
+      memory: folder in which the digests of large files are remembered, with size and time of
+        change, so that gigabytes are not read at every start; None to read it in any case.
 
     Returns:
-        The digest in hexadecimal.
+      The digest in hexadecimal.
 
     Raises:
-        InputError: if the file cannot be read.
+      InputError: if the file cannot be read.
     """
     stamp = large_file_stamp(path) if memory is not None else None
     if stamp is None:

@@ -24,12 +24,12 @@ class EncodedShard(NamedTuple):
     """The sentences of a shard, those without words left out.
 
     Attributes:
-        tokens: word ids of all sentences, one after the other, unsigned.
-        lengths: words of each sentence, int32 [S], each above 0.
-        skipped: how many sentences had no words.
-        labels: number of each sentence's label in ``label_names``, int32 [S], or None.
-        label_names: labels in order of first appearance.
-        log_probs: of each sentence in nats, float64 [S], or None.
+      tokens: word ids of all sentences, one after the other, unsigned.
+      lengths: words of each sentence, int32 [S], each above 0.
+      skipped: how many sentences had no words.
+      labels: number of each sentence's label in ``label_names``, int32 [S], or None.
+      label_names: labels in order of first appearance.
+      log_probs: of each sentence in nats, float64 [S], or None.
     """
 
     tokens: np.ndarray
@@ -44,14 +44,14 @@ def counted_words(shard: Shard, *, max_words: int) -> Counter[str]:
     """Counts the words of a shard.
 
     Args:
-        shard: some sentences.
-        max_words: words of a sentence that count, from its beginning; 0 for all.
+      shard: some sentences.
+      max_words: words of a sentence that count, from its beginning; 0 for all.
 
     Returns:
-        Occurrences of each word, in order of first appearance.
+      Occurrences of each word, in order of first appearance.
 
     Raises:
-        InputError: if a sentence is bad.
+      InputError: if a sentence is bad.
     """
     counts: Counter[str] = Counter()
     for block in shard.blocks():
@@ -74,15 +74,15 @@ def encoded_shard(shard: Shard, *, vocabulary: Vocabulary, max_words: int) -> En
     """Turns the words of a shard into ids.
 
     Args:
-        shard: some sentences.
-        vocabulary: words and ids.
-        max_words: sentences are cut after so many words; 0 for never.
+      shard: some sentences.
+      vocabulary: words and ids.
+      max_words: sentences are cut after so many words; 0 for never.
 
     Returns:
-        The ids, with what else is known of the sentences.
+      The ids, with what else is known of the sentences.
 
     Raises:
-        InputError: if a sentence is bad.
+      InputError: if a sentence is bad.
     """
     names: dict[str, int] = {}
     empty = EncodedShard(np.zeros(0, np.uint8), np.zeros(0, np.int32), 0, None, (), None)

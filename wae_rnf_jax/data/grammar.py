@@ -45,9 +45,9 @@ class GrammarSentence(NamedTuple):
     """A sentence drawn from the grammar.
 
     Attributes:
-        text: its words, separated by a space.
-        log_prob: its exact log-probability, in nats.
-        topic: its topic's name.
+      text: its words, separated by a space.
+      log_prob: its exact log-probability, in nats.
+      topic: its topic's name.
     """
 
     text: str
@@ -223,10 +223,10 @@ def english_grammar(lexicon: Lexicon = ENGLISH) -> ProbabilisticGrammar:
     """The grammar over a lexicon.
 
     Args:
-        lexicon: its words; a smaller one gives a language small enough to enumerate.
+      lexicon: its words; a smaller one gives a language small enough to enumerate.
 
     Returns:
-        The grammar.
+      The grammar.
     """
     return ProbabilisticGrammar(_Rules(lexicon), start=("sentence",))
 
@@ -256,12 +256,12 @@ def grammar_sentences(num_sentences: int, *, seed: int, split: str) -> Iterator[
     kitchen: the chefs taste some soups badly
 
     Args:
-        num_sentences: how many.
-        seed: the same seed and split give the same sentences, on every machine.
-        split: name of the split; splits of one seed are independent of each other.
+      num_sentences: how many.
+      seed: the same seed and split give the same sentences, on every machine.
+      split: name of the split; splits of one seed are independent of each other.
 
     Yields:
-        The sentences.
+      The sentences.
     """
     generator = random.Random(f"{seed} {split}")
     grammar, topics = _built_in(), _topic_of_word()
@@ -280,10 +280,10 @@ def grammar_log_prob(sentence: str) -> float:
     -inf
 
     Args:
-        sentence: words separated by white space.
+      sentence: words separated by white space.
 
     Returns:
-        Nats; −inf for what the grammar cannot say.
+      Nats; −inf for what the grammar cannot say.
     """
     _, probability = _built_in().derivations(tuple(sentence.split()))
     return math.log(probability) if probability > 0 else -math.inf

@@ -14,10 +14,10 @@ class Topic(NamedTuple):
     """Words of one topic, the most frequent first; all nouns and verbs are regular.
 
     Attributes:
-        agents: nouns that act, singular.
-        objects: nouns acted on, singular.
-        verbs: transitive, base form.
-        places: phrases of preposition, article and noun.
+      agents: nouns that act, singular.
+      objects: nouns acted on, singular.
+      verbs: transitive, base form.
+      places: phrases of preposition, article and noun.
     """
 
     agents: tuple[str, ...]
@@ -30,12 +30,12 @@ class Lexicon(NamedTuple):
     """All words of a grammar but auxiliaries and pronouns, the most frequent first.
 
     Attributes:
-        topics: the topics by name.
-        determiners: for each number.
-        openings: phrases for each tense.
-        adjectives: before nouns, for each sentiment.
-        states: after "because she was", for each sentiment.
-        manners: adverbs for each sentiment.
+      topics: the topics by name.
+      determiners: for each number.
+      openings: phrases for each tense.
+      adjectives: before nouns, for each sentiment.
+      states: after "because she was", for each sentiment.
+      manners: adverbs for each sentiment.
     """
 
     topics: dict[str, Topic]

@@ -35,14 +35,14 @@ def file_digests(directory: Path, names: Iterable[str]) -> dict[str, str]:
     """SHA-256 of files.
 
     Args:
-        directory: folder they are in.
-        names: their paths relative to it.
+      directory: folder they are in.
+      names: their paths relative to it.
 
     Returns:
-        The digest of each, in hexadecimal.
+      The digest of each, in hexadecimal.
 
     Raises:
-        InputError: if a file cannot be read.
+      InputError: if a file cannot be read.
     """
     return {name: file_digest(directory / name) for name in names}
 
@@ -53,10 +53,10 @@ def write_manifest(
     """Writes ``corpus.json`` beside a corpus's files: their digests, and ``content``.
 
     Args:
-        directory: folder of the corpus, complete but for this file.
-        content: what else the manifest shall say.
-        fingerprint: of the corpus these files are part of; if None, they are all of it, and the
-            fingerprint is made from them.
+      directory: folder of the corpus, complete but for this file.
+      content: what else the manifest shall say.
+      fingerprint: of the corpus these files are part of; if None, they are all of it, and the
+        fingerprint is made from them.
     """
     names = sorted(
         path.relative_to(directory).as_posix()
@@ -75,15 +75,15 @@ def read_manifest(directory: Path, *, thorough: bool = False) -> dict:
     """Reads ``corpus.json`` and checks every file against it.
 
     Args:
-        directory: folder of the corpus.
-        thorough: whether files are read that look untouched, too.
+      directory: folder of the corpus.
+      thorough: whether files are read that look untouched, too.
 
     Returns:
-        The manifest.
+      The manifest.
 
     Raises:
-        InputError: if the manifest is missing, unreadable or of another format, or a file is
-            missing or not as it was written; it names the file.
+      InputError: if the manifest is missing, unreadable or of another format, or a file is
+        missing or not as it was written; it names the file.
     """
     path = directory / MANIFEST
     try:

@@ -40,17 +40,17 @@ def prepare_corpus(
     """Writes vocabulary, splits and manifest of a corpus.
 
     Args:
-        shards: the parts of each split.
-        directory: an empty folder.
-        key: what decides the corpus's content, for the manifest.
-        vocabulary: to be taken as it is; None for that of the training split.
-        min_count: words seen less often in the training split become ``<unk>``.
-        max_size: largest vocabulary, specials included; 0 for no limit.
-        max_words: sentences are cut after so many words; 0 for never.
-        num_workers: processes at once; they change nothing in the result.
+      shards: the parts of each split.
+      directory: an empty folder.
+      key: what decides the corpus's content, for the manifest.
+      vocabulary: to be taken as it is; None for that of the training split.
+      min_count: words seen less often in the training split become ``<unk>``.
+      max_size: largest vocabulary, specials included; 0 for no limit.
+      max_words: sentences are cut after so many words; 0 for never.
+      num_workers: processes at once; they change nothing in the result.
 
     Raises:
-        InputError: if a sentence is bad, a split holds none, or the vocabulary is empty.
+      InputError: if a sentence is bad, a split holds none, or the vocabulary is empty.
     """
     if vocabulary is None:
         counts = _word_counts(shards["train"], max_words=max_words, num_workers=num_workers)

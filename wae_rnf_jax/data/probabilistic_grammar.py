@@ -27,8 +27,8 @@ class Rule(NamedTuple):
     """One way to rewrite a symbol.
 
     Attributes:
-        probability: of this rule among the symbol's rules.
-        body: terminals (str) and nonterminals (anything else) it is rewritten to.
+      probability: of this rule among the symbol's rules.
+      body: terminals (str) and nonterminals (anything else) it is rewritten to.
     """
 
     probability: float
@@ -42,10 +42,10 @@ def choice(options: dict[tuple[Symbol, ...], float]) -> tuple[Rule, ...]:
     (Rule(probability=0.75, body=('the',)), Rule(probability=0.25, body=('a',)))
 
     Args:
-        options: the weight, above 0, of each body.
+      options: the weight, above 0, of each body.
 
     Returns:
-        One rule a body.
+      One rule a body.
     """
     total = math.fsum(options.values())
     return tuple(Rule(weight / total, body) for body, weight in options.items())
@@ -62,8 +62,8 @@ class ProbabilisticGrammar:
         """Sets up the grammar; no symbol may derive itself.
 
         Args:
-            rules: the rules of each nonterminal.
-            start: the symbol every sentence is derived from.
+          rules: the rules of each nonterminal.
+          start: the symbol every sentence is derived from.
         """
         self.start = start
         self.rules = functools.cache(rules)
@@ -81,10 +81,10 @@ class ProbabilisticGrammar:
         """Draws a sentence.
 
         Args:
-            generator: source of the random numbers.
+          generator: source of the random numbers.
 
         Returns:
-            Its words, and the log-probability of the derivation drawn, in nats.
+          Its words, and the log-probability of the derivation drawn, in nats.
         """
         words: list[str] = []
         log_prob = 0.0
@@ -108,10 +108,10 @@ class ProbabilisticGrammar:
         cannot: its terminals do not include them, or its lengths do not. This only saves time.
 
         Args:
-            words: the sentence.
+          words: the sentence.
 
         Returns:
-            Their number (0 if the sentence is not of the language) and total probability.
+          Their number (0 if the sentence is not of the language) and total probability.
         """
         spans: dict[tuple[Symbol, int], dict[int, tuple[int, float]]] = {}
 
@@ -173,10 +173,10 @@ class ProbabilisticGrammar:
         """Every derivation's words and probability; for small grammars.
 
         Args:
-            symbol: what to derive from; the start symbol if None.
+          symbol: what to derive from; the start symbol if None.
 
         Returns:
-            A list as long as there are derivations.
+          A list as long as there are derivations.
         """
         symbol = self.start if symbol is None else symbol
         if isinstance(symbol, str):

@@ -47,9 +47,9 @@ class Block(NamedTuple):
     """Some sentences, one after the other, empty ones included.
 
     Attributes:
-        words: those of all sentences, `END` after each, [W].
-        labels: of each sentence, [S], or None where there are none.
-        log_probs: of each sentence in nats, [S], or None where they are not known.
+      words: those of all sentences, `END` after each, [W].
+      labels: of each sentence, [S], or None where there are none.
+      log_probs: of each sentence in nats, [S], or None where they are not known.
     """
 
     words: list[str]
@@ -61,10 +61,10 @@ def sentence_ends(words: Sequence[str]) -> np.ndarray:
     """Which of a block's words are the ends of sentences.
 
     Args:
-        words: of a block.
+      words: of a block.
 
     Returns:
-        bool [W].
+      bool [W].
     """
     return np.fromiter(map(END.__eq__, words), bool, len(words))
 
@@ -90,10 +90,10 @@ def record_blocks(records: Iterable[Record]) -> Iterator[Block]:
     """Records as blocks.
 
     Args:
-        records: checked ones, all with the same fields.
+      records: checked ones, all with the same fields.
 
     Yields:
-        Blocks of a few thousand records.
+      Blocks of a few thousand records.
     """
     records = iter(records)
     while some := list(itertools.islice(records, _BLOCK_RECORDS)):
@@ -107,14 +107,14 @@ def text_shards(file: Path, *, label: str) -> list[TextShard]:
     """Cuts a text into parts of equal size, each line going to the part in which it begins.
 
     Args:
-        file: one sentence a line.
-        label: "none", or "leading" where the first field of each line is its label.
+      file: one sentence a line.
+      label: "none", or "leading" where the first field of each line is its label.
 
     Returns:
-        The parts, in order; one in which no line begins is empty.
+      The parts, in order; one in which no line begins is empty.
 
     Raises:
-        InputError: if the file cannot be read.
+      InputError: if the file cannot be read.
     """
     try:
         size = file.stat().st_size
@@ -128,10 +128,10 @@ class TextShard(NamedTuple):
     """The lines of a text that begin in a range of its bytes.
 
     Attributes:
-        file: the text.
-        begin: first byte.
-        end: the byte after the last.
-        label: "none", or "leading" where the first field of each line is its label.
+      file: the text.
+      begin: first byte.
+      end: the byte after the last.
+      label: "none", or "leading" where the first field of each line is its label.
     """
 
     file: Path
@@ -143,11 +143,11 @@ class TextShard(NamedTuple):
         """The lines, block by block.
 
         Yields:
-            Blocks of whole lines.
+          Blocks of whole lines.
 
         Raises:
-            InputError: naming file and line, if the text is not UTF-8, holds a NUL byte or a
-                reserved word; or if the file cannot be read.
+          InputError: naming file and line, if the text is not UTF-8, holds a NUL byte or a
+            reserved word; or if the file cannot be read.
         """
         try:
             with self.file.open("rb") as stream:

@@ -28,8 +28,8 @@ class Source(NamedTuple):
     """A source of sentences.
 
     Attributes:
-        key: what decides its content, as JSON takes it.
-        shards: the parts of each split, in order.
+      key: what decides its content, as JSON takes it.
+      shards: the parts of each split, in order.
     """
 
     key: dict[str, object]
@@ -40,14 +40,14 @@ def grammar_source(*, seed: int, num_sentences: Sequence[int]) -> Source:
     """The built-in corpus.
 
     Args:
-        seed: which sentences are drawn.
-        num_sentences: how many in training, validation and test split.
+      seed: which sentences are drawn.
+      num_sentences: how many in training, validation and test split.
 
     Returns:
-        What its content is, and its parts.
+      What its content is, and its parts.
 
     Raises:
-        InputError: if the numbers are not three, each above 0.
+      InputError: if the numbers are not three, each above 0.
     """
     if len(num_sentences) != len(SPLITS) or min(num_sentences) < 1:
         raise InputError(
@@ -73,16 +73,16 @@ def text_source(path: str, *, label: str, cache: Path) -> Source:
     """A folder of plain text.
 
     Args:
-        path: the folder.
-        label: "none", or "leading" where the first field of each line is its label.
-        cache: local folder for copies of what is in a store, and for digests of large files.
+      path: the folder.
+      label: "none", or "leading" where the first field of each line is its label.
+      cache: local folder for copies of what is in a store, and for digests of large files.
 
     Returns:
-        What its content is, and its parts.
+      What its content is, and its parts.
 
     Raises:
-        InputError: if a file is missing or empty, or the label none of these; reading the parts
-            raises more (see `TextShard`).
+      InputError: if a file is missing or empty, or the label none of these; reading the parts
+        raises more (see `TextShard`).
     """
     if label not in LABELS:
         raise InputError(f"label must be one of {', '.join(LABELS)}, not {label!r}")
@@ -100,17 +100,17 @@ def tfds_source(
     """A dataset that was prepared with TFDS.
 
     Args:
-        dataset: its name, with config and version where needed.
-        data_dir: where it was prepared; empty for TFDS's default.
-        splits: what to read as training, validation and test split.
-        text_feature: the feature that holds the sentence.
-        cache: local folder for copies of what is in a store, and for digests of large files.
+      dataset: its name, with config and version where needed.
+      data_dir: where it was prepared; empty for TFDS's default.
+      splits: what to read as training, validation and test split.
+      text_feature: the feature that holds the sentence.
+      cache: local folder for copies of what is in a store, and for digests of large files.
 
     Returns:
-        What its content is, and its parts.
+      What its content is, and its parts.
 
     Raises:
-        InputError: if dataset, feature or a split does not exist; it names what exists.
+      InputError: if dataset, feature or a split does not exist; it names what exists.
     """
     if len(splits) != len(SPLITS):
         raise InputError(f"splits must name three (training, validation, test), not {splits!r}")

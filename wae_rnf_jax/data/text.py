@@ -32,9 +32,9 @@ class Record(NamedTuple):
     """One sentence of a source.
 
     Attributes:
-        text: words separated by white space; empty for a line without words.
-        label: what the sentence is labelled with, or None.
-        log_prob: its exact log-probability in nats where the source knows it, or None.
+      text: words separated by white space; empty for a line without words.
+      label: what the sentence is labelled with, or None.
+      log_prob: its exact log-probability in nats where the source knows it, or None.
     """
 
     text: str
@@ -46,13 +46,13 @@ def text_files(path: str) -> dict[str, Path]:
     """The three files of a text folder.
 
     Args:
-        path: the folder.
+      path: the folder.
 
     Returns:
-        The file of each split.
+      The file of each split.
 
     Raises:
-        InputError: if the folder or a file is missing, or a file is empty.
+      InputError: if the folder or a file is missing, or a file is empty.
     """
     folder = Path(path).expanduser()
     if not path or not folder.is_dir():
@@ -77,14 +77,14 @@ def text_digest(path: str, *, memory: Path) -> str:
     """SHA-256 over the contents of a text folder's three files, whatever their place or time.
 
     Args:
-        path: the folder.
-        memory: folder of digests, see `file_digest`.
+      path: the folder.
+      memory: folder of digests, see `file_digest`.
 
     Returns:
-        The digest in hexadecimal.
+      The digest in hexadecimal.
 
     Raises:
-        InputError: as `text_files`, and if a file cannot be read.
+      InputError: as `text_files`, and if a file cannot be read.
     """
     digest = hashlib.sha256()
     for split, file in text_files(path).items():
@@ -99,15 +99,15 @@ def text_records(source: Path | BinaryIO, *, label: str) -> Iterator[Record]:
     that rarer Unicode line separators within a sentence are white space.
 
     Args:
-        source: the file to read, or standard input.
-        label: "none", or "leading" where the first field of each line is its label.
+      source: the file to read, or standard input.
+      label: "none", or "leading" where the first field of each line is its label.
 
     Yields:
-        One record a line.
+      One record a line.
 
     Raises:
-        InputError: naming file and line, if the text is not UTF-8, holds a NUL byte or a reserved
-            word.
+      InputError: naming file and line, if the text is not UTF-8, holds a NUL byte or a reserved
+        word.
     """
     is_file = isinstance(source, Path)
     name = source if is_file else "standard input"
@@ -125,15 +125,15 @@ def parsed_line(line: bytes, where: str, label: str) -> Record:
     """One line of a text.
 
     Args:
-        line: its bytes, with or without their end.
-        where: names the line in a message.
-        label: "none" or "leading".
+      line: its bytes, with or without their end.
+      where: names the line in a message.
+      label: "none" or "leading".
 
     Returns:
-        The sentence.
+      The sentence.
 
     Raises:
-        InputError: if the line is not UTF-8, or holds a NUL byte or a reserved word.
+      InputError: if the line is not UTF-8, or holds a NUL byte or a reserved word.
     """
     try:
         text = line.decode().strip()

@@ -25,12 +25,12 @@ class TokenSplit:
     """The sentences of one split.
 
     Attributes:
-        tokens: word ids of all sentences, one after the other, unsigned [M]; no ``<bos>``, no
-            ``<eos>``.
-        offsets: int64 [N + 1]; sentence i is ``tokens[offsets[i]:offsets[i + 1]]``.
-        log_probs: exact log-probability of each sentence in nats, float64 [N], or None where it
-            is not known.
-        labels: number of each sentence's label, int32 [N], or None where there are none.
+      tokens: word ids of all sentences, one after the other, unsigned [M]; no ``<bos>``, no
+        ``<eos>``.
+      offsets: int64 [N + 1]; sentence i is ``tokens[offsets[i]:offsets[i + 1]]``.
+      log_probs: exact log-probability of each sentence in nats, float64 [N], or None where it
+        is not known.
+      labels: number of each sentence's label, int32 [N], or None where there are none.
     """
 
     tokens: np.ndarray
@@ -58,10 +58,10 @@ class TokenSplit:
         """How often a word stands in the split.
 
         Args:
-            word_id: 0 … V−1.
+          word_id: 0 … V−1.
 
         Returns:
-            The number.
+          The number.
         """
         return sum(
             int(np.count_nonzero(self.tokens[begin : begin + _BLOCK] == word_id))
@@ -72,13 +72,13 @@ class TokenSplit:
         """Word ids of one sentence.
 
         Args:
-            index: 0 … N−1.
+          index: 0 … N−1.
 
         Returns:
-            Ids, unsigned [n].
+          Ids, unsigned [n].
 
         Raises:
-            IndexError: if there is no such sentence.
+          IndexError: if there is no such sentence.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"sentence {index} of {len(self)}")
@@ -95,12 +95,12 @@ class TokenSplit:
         """A split held in memory.
 
         Args:
-            sentences: word ids of each sentence.
-            vocab_size: V; it sets the type of the ids.
-            log_probs: exact log-probability of each sentence in nats, if known.
+          sentences: word ids of each sentence.
+          vocab_size: V; it sets the type of the ids.
+          log_probs: exact log-probability of each sentence in nats, if known.
 
         Returns:
-            The split.
+          The split.
         """
         rows = [np.asarray(list(ids), dtype=token_dtype(vocab_size)) for ids in sentences]
         offsets = np.zeros(len(rows) + 1, np.int64)
@@ -113,8 +113,8 @@ class TokenSplit:
         """Writes the split's arrays as ``.npy`` files.
 
         Args:
-            directory: folder to make.
-            vocab_size: V; it sets the type of the ids on disk.
+          directory: folder to make.
+          vocab_size: V; it sets the type of the ids on disk.
         """
         with TokenWriter(directory, vocab_size=vocab_size) as writer:
             writer.extend(self.tokens, self.lengths, log_probs=self.log_probs, labels=self.labels)
@@ -124,13 +124,13 @@ class TokenSplit:
         """Opens what `save` or `TokenWriter` wrote, memory-mapped.
 
         Args:
-            directory: folder of the split.
+          directory: folder of the split.
 
         Returns:
-            The split.
+          The split.
 
         Raises:
-            InputError: if a file is missing or damaged, or the files do not belong together.
+          InputError: if a file is missing or damaged, or the files do not belong together.
         """
         tokens = _mapped(directory / "tokens.npy")
         offsets = _mapped(directory / "offsets.npy")
@@ -173,8 +173,8 @@ class TokenWriter:
         """Makes the folder and opens the arrays.
 
         Args:
-            directory: folder to make.
-            vocab_size: V; it sets the type of the ids.
+          directory: folder to make.
+          vocab_size: V; it sets the type of the ids.
         """
         directory.mkdir(parents=True)
         self._directory = directory
@@ -197,14 +197,14 @@ class TokenWriter:
         """Adds sentences.
 
         Args:
-            tokens: word ids of all of them, one after the other, integer [W].
-            lengths: words of each, integer [S], of sum W.
-            log_probs: exact log-probability of each in nats, [S]; for all of the split or none.
-            labels: the number of each one's label, integer [S]; for all of the split or none.
+          tokens: word ids of all of them, one after the other, integer [W].
+          lengths: words of each, integer [S], of sum W.
+          log_probs: exact log-probability of each in nats, [S]; for all of the split or none.
+          labels: the number of each one's label, integer [S]; for all of the split or none.
 
         Raises:
-            ValueError: if an id is not below V, or log-probabilities or labels are given for some
-                sentences only.
+          ValueError: if an id is not below V, or log-probabilities or labels are given for some
+            sentences only.
         """
         if len(lengths) == 0:
             return

@@ -47,7 +47,7 @@ class Vocabulary:
     'a dog slept'
 
     Attributes:
-        words: all V words in the order of their ids, the specials at 0 … 3.
+      words: all V words in the order of their ids, the specials at 0 … 3.
     """
 
     words: tuple[str, ...]
@@ -57,8 +57,8 @@ class Vocabulary:
         """Checks the words and builds the inverse map.
 
         Raises:
-            ValueError: if the specials are not first, or a word is repeated, empty or holds
-                white space.
+          ValueError: if the specials are not first, or a word is repeated, empty or holds
+            white space.
         """
         if self.words[: len(SPECIAL_WORDS)] != SPECIAL_WORDS:
             raise ValueError(f"a vocabulary must begin with {', '.join(SPECIAL_WORDS)}")
@@ -83,15 +83,15 @@ class Vocabulary:
         """Vocabulary of the words counted in a training text.
 
         Args:
-            counts: occurrences of each word, in order of first appearance.
-            min_count: words seen less often are left out (they become ``<unk>``).
-            max_size: largest V, specials included; 0 for no limit.
+          counts: occurrences of each word, in order of first appearance.
+          min_count: words seen less often are left out (they become ``<unk>``).
+          max_size: largest V, specials included; 0 for no limit.
 
         Returns:
-            The vocabulary.
+          The vocabulary.
 
         Raises:
-            InputError: if the settings are out of range or a word is reserved.
+          InputError: if the settings are out of range or a word is reserved.
         """
         if min_count < 1:
             raise InputError(f"min_count must be at least 1, not {min_count}")
@@ -120,12 +120,12 @@ class Vocabulary:
         """Vocabulary of the words, split at white space, of ``sentences``.
 
         Args:
-            sentences: the training text, one sentence each.
-            min_count: words seen less often are left out.
-            max_size: largest V, specials included; 0 for no limit.
+          sentences: the training text, one sentence each.
+          min_count: words seen less often are left out.
+          max_size: largest V, specials included; 0 for no limit.
 
         Returns:
-            The vocabulary.
+          The vocabulary.
         """
         counts: Counter[str] = Counter()
         for sentence in sentences:
@@ -136,13 +136,13 @@ class Vocabulary:
         """Ids of the words of ``sentence``; an unknown word has the id of ``<unk>``.
 
         Args:
-            sentence: words separated by white space.
+          sentence: words separated by white space.
 
         Returns:
-            One id for each word; neither ``<bos>`` nor ``<eos>`` is added.
+          One id for each word; neither ``<bos>`` nor ``<eos>`` is added.
 
         Raises:
-            InputError: if the sentence holds a reserved word.
+          InputError: if the sentence holds a reserved word.
         """
         words = sentence.split()
         reserved = first_reserved_word(words)
@@ -155,10 +155,10 @@ class Vocabulary:
         """Ids of many words at once, the special ones among them.
 
         Args:
-            words: of a text that is known to be sound.
+          words: of a text that is known to be sound.
 
         Returns:
-            Their ids, int32; an unknown word has that of ``<unk>``.
+          Their ids, int32; an unknown word has that of ``<unk>``.
         """
         found = map(self._ids.get, words, itertools.repeat(UNK_ID))
         return np.fromiter(found, np.int32, len(words))
@@ -167,10 +167,10 @@ class Vocabulary:
         """Words of ``sentence`` that are not in the vocabulary, which `encode` takes as ``<unk>``.
 
         Args:
-            sentence: words separated by white space.
+          sentence: words separated by white space.
 
         Returns:
-            The words, in their order.
+          The words, in their order.
         """
         return tuple(word for word in sentence.split() if word not in self._ids)
 
@@ -178,10 +178,10 @@ class Vocabulary:
         """Sentence of ``ids``, ended by the first ``<eos>``; ``<pad>`` and ``<bos>`` are dropped.
 
         Args:
-            ids: integers in 0 … V−1.
+          ids: integers in 0 … V−1.
 
         Returns:
-            The words, separated by one space each.
+          The words, separated by one space each.
         """
         words = []
         for word_id in ids:
@@ -195,7 +195,7 @@ class Vocabulary:
         """Writes one word a line, UTF-8, in the order of the ids.
 
         Args:
-            path: file to write.
+          path: file to write.
         """
         Path(path).write_bytes("".join(f"{word}\n" for word in self.words).encode())
 
@@ -204,14 +204,14 @@ class Vocabulary:
         """Reads what `save` wrote.
 
         Args:
-            path: file to read.
+          path: file to read.
 
         Returns:
-            The vocabulary.
+          The vocabulary.
 
         Raises:
-            InputError: if the file is missing, not UTF-8, or not one distinct word a line with
-                the specials first; it names file and line.
+          InputError: if the file is missing, not UTF-8, or not one distinct word a line with
+            the specials first; it names file and line.
         """
         try:
             data = Path(path).read_bytes()

@@ -45,16 +45,16 @@ def ordered_map(
     ahead of the caller.
 
     Args:
-        function: what to do with an item; it, the items and the results must be picklable.
-        items: all of them.
-        num_workers: processes at most; few items, or one process, are done in this one.
+      function: what to do with an item; it, the items and the results must be picklable.
+      items: all of them.
+      num_workers: processes at most; few items, or one process, are done in this one.
 
     Yields:
-        The result of each item.
+      The result of each item.
 
     Raises:
-        Exception: what the function raised, for the first item in order that it raised for.
-        InputError: if a process was killed.
+      Exception: what the function raised, for the first item in order that it raised for.
+      InputError: if a process was killed.
     """
     num_workers = min(num_workers, len(items) // _LEAST_ITEMS_OF_A_PROCESS)
     if num_workers < 2:

@@ -41,18 +41,18 @@ def beam_search(
     may end where its end is among the W best continuations. Width 1 without a penalty is greedy.
 
     Args:
-        model: see `greedy_search`.
-        zk: [B, Z], codes.
-        max_length: most tokens predicted, the end counted.
-        beam_width: W.
-        length_penalty: exponent of the length normalisation, at least 0.
-        allow_unknown: whether `<unk>` may be produced.
+      model: see `greedy_search`.
+      zk: [B, Z], codes.
+      max_length: most tokens predicted, the end counted.
+      beam_width: W.
+      length_penalty: exponent of the length normalisation, at least 0.
+      allow_unknown: whether `<unk>` may be produced.
 
     Returns:
-        The best ended sentence of each row, or the best unended one where none has ended.
+      The best ended sentence of each row, or the best unended one where none has ended.
 
     Raises:
-        ValueError: for a max_length or beam_width below 1, or a negative length_penalty.
+      ValueError: for a max_length or beam_width below 1, or a negative length_penalty.
     """
     chex.assert_rank(zk, 2)
     if max_length < 1 or beam_width < 1 or length_penalty < 0:

@@ -15,14 +15,14 @@ class EvaluatedRun(NamedTuple):
     """What `wae-rnf evaluate` found of one run.
 
     Attributes:
-        name: the workdir's last part, or all of it where two runs share that.
-        workdir: the folder.
-        system: the system's name.
-        corpus: the corpus' name.
-        fingerprint: the corpus' content.
-        split: the split's name.
-        settings: what the evaluation was told, and the step it is of.
-        figures: as `evaluate_split` returns them.
+      name: the workdir's last part, or all of it where two runs share that.
+      workdir: the folder.
+      system: the system's name.
+      corpus: the corpus' name.
+      fingerprint: the corpus' content.
+      split: the split's name.
+      settings: what the evaluation was told, and the step it is of.
+      figures: as `evaluate_split` returns them.
     """
 
     name: str
@@ -39,14 +39,14 @@ def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
     """Reads the results of runs.
 
     Args:
-        workdirs: their folders.
+      workdirs: their folders.
 
     Returns:
-        One entry a folder, in their order.
+      One entry a folder, in their order.
 
     Raises:
-        InputError: a folder holds no run, or one that was not evaluated, or damaged results; or
-            it is named twice.
+      InputError: a folder holds no run, or one that was not evaluated, or damaged results; or
+        it is named twice.
     """
     resolved = [workdir.resolve() for workdir in workdirs]
     for number, workdir in enumerate(resolved):
@@ -79,10 +79,10 @@ def distinct_names(workdirs: Sequence[Path]) -> list[str]:
     """Each folder's last part, or all of it where two share that.
 
     Args:
-        workdirs: the folders.
+      workdirs: the folders.
 
     Returns:
-        A name for each, in their order.
+      A name for each, in their order.
     """
     last_parts = [workdir.resolve().name for workdir in workdirs]
     return [
@@ -95,13 +95,13 @@ def saved_results(workdir: Path) -> dict[str, Any] | None:
     """The contents of a workdir's results.json, or None where it was not evaluated.
 
     Args:
-        workdir: the folder of the run.
+      workdir: the folder of the run.
 
     Returns:
-        As `read_results`.
+      As `read_results`.
 
     Raises:
-        InputError: the file is damaged.
+      InputError: the file is damaged.
     """
     path = workdir / "results.json"
     try:
@@ -120,11 +120,11 @@ def corpus_name(corpus: Corpus, settings: dict[str, Any]) -> str:
     """What a run's corpus is called.
 
     Args:
-        corpus: the corpus.
-        settings: the run's `data` configuration.
+      corpus: the corpus.
+      settings: the run's `data` configuration.
 
     Returns:
-        A name for people.
+      A name for people.
     """
     source = settings["source"]
     named = {"grammar": "built-in grammar", "tfds": settings["dataset"], "text": settings["path"]}
@@ -135,10 +135,10 @@ def footing_notes(runs: Iterable[EvaluatedRun]) -> list[str]:
     """What keeps runs from being compared figure by figure.
 
     Args:
-        runs: the runs.
+      runs: the runs.
 
     Returns:
-        A sentence for each reason; none where all are of one split of one corpus, by as many draws.
+      A sentence for each reason; none where all are of one split of one corpus, by as many draws.
     """
     runs = list(runs)
     coded = [run for run in runs if run.figures.get("kl")]  # without a code all draws are the same

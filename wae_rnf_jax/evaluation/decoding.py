@@ -24,14 +24,14 @@ class Decoding(NamedTuple):
     """How codes become sentences.
 
     Attributes:
-        strategy: "greedy", "sample" or "beam".
-        max_length: most tokens predicted, the end counted.
-        temperature: of "sample".
-        top_p: share of the probability that "sample" keeps, in (0, 1].
-        beam_width: of "beam".
-        length_penalty: exponent of the length normalisation of "beam"; 0 for none.
-        allow_unknown: whether `<unk>` may be produced.
-        seed: of "sample".
+      strategy: "greedy", "sample" or "beam".
+      max_length: most tokens predicted, the end counted.
+      temperature: of "sample".
+      top_p: share of the probability that "sample" keeps, in (0, 1].
+      beam_width: of "beam".
+      length_penalty: exponent of the length normalisation of "beam"; 0 for none.
+      allow_unknown: whether `<unk>` may be produced.
+      seed: of "sample".
     """
 
     strategy: str = "greedy"
@@ -54,16 +54,16 @@ def decoded_sentences(
     """The text that each code decodes to.
 
     Args:
-        trained: a model.
-        zk: [B, Z], codes as the decoder reads them.
-        decoding: greedy unless told.
-        batch_size: codes decoded at once; changes no sentence.
+      trained: a model.
+      zk: [B, Z], codes as the decoder reads them.
+      decoding: greedy unless told.
+      batch_size: codes decoded at once; changes no sentence.
 
     Returns:
-        B sentences, words parted by blanks.
+      B sentences, words parted by blanks.
 
     Raises:
-        InputError: for an unknown strategy or a setting out of its range.
+      InputError: for an unknown strategy or a setting out of its range.
     """
     decoding = Decoding() if decoding is None else decoding
     check_decoding(decoding)

@@ -24,10 +24,10 @@ class Generation(NamedTuple):
     """Generated sentences.
 
     Attributes:
-        tokens: int32 [B, L], words without their end, right-padded with `<pad>`.
-        lengths: int32 [B], number of words.
-        log_probs: [B], log-probability of what was predicted, nats.
-        finished: bool [B], False where the sentence was cut at L words.
+      tokens: int32 [B, L], words without their end, right-padded with `<pad>`.
+      lengths: int32 [B], number of words.
+      log_probs: [B], log-probability of what was predicted, nats.
+      finished: bool [B], False where the sentence was cut at L words.
     """
 
     tokens: jax.Array
@@ -58,17 +58,17 @@ def greedy_search(
     """The most probable next word at every step.
 
     Args:
-        model: with its variables.
-        zk: [B, Z], codes as the decoder reads them.
-        max_length: most tokens predicted, the end counted.
-        allow_unknown: whether `<unk>` may be produced.
-        batch_size: W; None for all. It changes no sentence.
+      model: with its variables.
+      zk: [B, Z], codes as the decoder reads them.
+      max_length: most tokens predicted, the end counted.
+      allow_unknown: whether `<unk>` may be produced.
+      batch_size: W; None for all. It changes no sentence.
 
     Returns:
-        The sentences.
+      The sentences.
 
     Raises:
-        ValueError: if max_length or batch_size is below 1.
+      ValueError: if max_length or batch_size is below 1.
     """
     unused = jax.random.split(jax.random.key(0), zk.shape[0])
     return _checked_samples(model, zk, unused, max_length, 0.0, 1.0, allow_unknown, batch_size)
@@ -92,21 +92,21 @@ def ancestral_samples(
     probability.
 
     Args:
-        model: see `greedy_search`.
-        zk: [B, Z], codes.
-        key: of the draws; row i uses fold_in(key, i).
-        max_length: most tokens predicted, the end counted.
-        temperature: divides the logits; 0 is greedy search.
-        top_p: share of the probability kept, in (0, 1].
-        allow_unknown: whether `<unk>` may be produced.
-        batch_size: see `greedy_search`.
+      model: see `greedy_search`.
+      zk: [B, Z], codes.
+      key: of the draws; row i uses fold_in(key, i).
+      max_length: most tokens predicted, the end counted.
+      temperature: divides the logits; 0 is greedy search.
+      top_p: share of the probability kept, in (0, 1].
+      allow_unknown: whether `<unk>` may be produced.
+      batch_size: see `greedy_search`.
 
     Returns:
-        The sentences.
+      The sentences.
 
     Raises:
-        ValueError: for a max_length or batch_size below 1, a negative temperature or top_p outside
-            (0, 1].
+      ValueError: for a max_length or batch_size below 1, a negative temperature or top_p outside
+        (0, 1].
     """
     keys = example_keys(key, jnp.arange(zk.shape[0], dtype=jnp.int32))
     return _checked_samples(
@@ -151,11 +151,11 @@ def forbidden_words(vocab_size: int, *, allow_unknown: bool) -> jax.Array:
     """Words that a sentence never holds.
 
     Args:
-        vocab_size: V.
-        allow_unknown: whether `<unk>` may be produced.
+      vocab_size: V.
+      allow_unknown: whether `<unk>` may be produced.
 
     Returns:
-        bool [V].
+      bool [V].
     """
     ids = [PAD_ID, BOS_ID] + ([] if allow_unknown else [UNK_ID])
     return jnp.zeros((vocab_size,), bool).at[jnp.asarray(ids)].set(True)
@@ -260,12 +260,12 @@ def no_sentences(batch: int, *, max_length: int, log_prob: float) -> Generation:
     """Sentences before their first word.
 
     Args:
-        batch: B.
-        max_length: L.
-        log_prob: the log-probability to begin with.
+      batch: B.
+      max_length: L.
+      log_prob: the log-probability to begin with.
 
     Returns:
-        B unfinished sentences without words.
+      B unfinished sentences without words.
     """
     return Generation(
         tokens=jnp.full((batch, max_length), PAD_ID, jnp.int32),

@@ -30,9 +30,9 @@ class Paths(NamedTuple):
     """The straight and the geodesic path between two codes.
 
     Attributes:
-        straight_length: [] Fisher–Rao (or state) length of the image of the straight line.
-        straight_error: [] its change when it is measured twice as finely.
-        geodesic: the geodesic, its length and error among the rest.
+      straight_length: [] Fisher–Rao (or state) length of the image of the straight line.
+      straight_error: [] its change when it is measured twice as finely.
+      geodesic: the geodesic, its length and error among the rest.
     """
 
     straight_length: jax.Array
@@ -57,8 +57,8 @@ class Plane(NamedTuple):
     """A plane of the latent space.
 
     Attributes:
-        origin: [Z].
-        axes: [2, Z], orthonormal.
+      origin: [Z].
+      axes: [2, Z], orthonormal.
     """
 
     origin: np.ndarray
@@ -87,17 +87,17 @@ def compared_paths(
     """The straight and the geodesic path between two codes.
 
     Args:
-        model: with a latent code.
-        start: [Z], a code zk.
-        end: [Z].
-        tokens: [B, L], the sentences whose words the decoder is forced to.
-        lengths: [B], words of each.
-        features: "fisher" or "state".
-        num_points: P, knots of the geodesic's spline.
-        num_steps: most iterations of the optimiser.
+      model: with a latent code.
+      start: [Z], a code zk.
+      end: [Z].
+      tokens: [B, L], the sentences whose words the decoder is forced to.
+      lengths: [B], words of each.
+      features: "fisher" or "state".
+      num_points: P, knots of the geodesic's spline.
+      num_steps: most iterations of the optimiser.
 
     Returns:
-        Both paths' lengths and the geodesic's curve [P, Z].
+      Both paths' lengths and the geodesic's curve [P, Z].
     """
     return _compared_paths(
         model,
@@ -140,19 +140,19 @@ def pair_ratios(
     """How much shorter geodesics are than straight lines, over random pairs of sentences.
 
     Args:
-        paths: the paths between the codes of two sentences, given by their numbers.
-        num_sentences: how many there are.
-        num_pairs: pairs drawn, each of two different sentences.
-        seed: of the draw.
-        progress: called with (pairs done, pairs in all) after each.
+      paths: the paths between the codes of two sentences, given by their numbers.
+      num_sentences: how many there are.
+      num_pairs: pairs drawn, each of two different sentences.
+      seed: of the draw.
+      progress: called with (pairs done, pairs in all) after each.
 
     Returns:
-        `ratio`: geodesic over straight length, its `median` and `quartiles`; `share_shorter`: of
-        pairs whose geodesic is shorter by more than both lengths' discretisation errors;
-        `share_converged`; `num_pairs`; and `pairs`: the sentences' numbers with both lengths.
+      `ratio`: geodesic over straight length, its `median` and `quartiles`; `share_shorter`: of
+      pairs whose geodesic is shorter by more than both lengths' discretisation errors;
+      `share_converged`; `num_pairs`; and `pairs`: the sentences' numbers with both lengths.
 
     Raises:
-        InputError: fewer than 2 sentences, or no two of different codes.
+      InputError: fewer than 2 sentences, or no two of different codes.
     """
     if num_sentences < 2:
         raise InputError(f"a pair needs 2 sentences, and there are {num_sentences}")
@@ -192,13 +192,13 @@ def principal_plane(codes: np.ndarray) -> Plane:
     """The plane of the two directions in which codes vary most; through three codes, theirs.
 
     Args:
-        codes: [N, Z].
+      codes: [N, Z].
 
     Returns:
-        The plane; its origin is the codes' mean, either axis' largest entry is positive.
+      The plane; its origin is the codes' mean, either axis' largest entry is positive.
 
     Raises:
-        InputError: fewer than two latent dimensions, or codes that do not span a plane.
+      InputError: fewer than two latent dimensions, or codes that do not span a plane.
     """
     codes = np.asarray(codes, np.float64)
     origin = codes.mean(0)
@@ -224,18 +224,18 @@ def magnification_map(
     """The log-magnification ½·log|G(zk)| of the pullback metric over a grid.
 
     Args:
-        model: with a latent code.
-        points: [G, G', Z] codes.
-        tokens: [B, L], the sentences whose words the decoder is forced to.
-        lengths: [B], words of each.
-        features: "fisher" or "state".
-        progress: called with (points done, points in all) after each row.
+      model: with a latent code.
+      points: [G, G', Z] codes.
+      tokens: [B, L], the sentences whose words the decoder is forced to.
+      lengths: [B], words of each.
+      features: "fisher" or "state".
+      progress: called with (points done, points in all) after each row.
 
     Returns:
-        [G, G'] nats; NaN where the metric has not full rank in single precision.
+      [G, G'] nats; NaN where the metric has not full rank in single precision.
 
     Raises:
-        InputError: the metric is degenerate at every point.
+      InputError: the metric is degenerate at every point.
     """
     rows = []
     for number, row in enumerate(jnp.asarray(points, jnp.float32), start=1):
@@ -289,15 +289,15 @@ def volume_changes(
     """What the flow does to the volume at codes, and the magnification of what they decode to.
 
     Args:
-        model: with a latent code.
-        z0: [B, Z], codes before the flow, one a sentence.
-        tokens: [B, L].
-        lengths: [B], words of each.
-        features: "fisher" or "state".
+      model: with a latent code.
+      z0: [B, Z], codes before the flow, one a sentence.
+      tokens: [B, L].
+      lengths: [B], words of each.
+      features: "fisher" or "state".
 
     Returns:
-        Σ log|det J| of the flow [B], and ½·log|G(zk)| of each code, teacher-forced on its own
-        sentence [B]; nats.
+      Σ log|det J| of the flow [B], and ½·log|G(zk)| of each code, teacher-forced on its own
+      sentence [B]; nats.
     """
     zk, log_det = model.flow_forward(z0)
 

@@ -41,10 +41,10 @@ class Report(NamedTuple):
     """What is said of a model's latent space.
 
     Attributes:
-        picture: of the latent plane.
-        figures: both paths' lengths and sentences, the correlation and, where asked for, the
-            statistics over pairs.
-        unknown: for each given sentence, the words read as `<unk>`.
+      picture: of the latent plane.
+      figures: both paths' lengths and sentences, the correlation and, where asked for, the
+        statistics over pairs.
+      unknown: for each given sentence, the words read as `<unk>`.
     """
 
     picture: PlanePicture
@@ -71,23 +71,23 @@ def geometry_report(
     """Measures and draws the latent space between two sentences; writes nothing.
 
     Args:
-        trained: a model with at least two latent dimensions; any centres it has are shown.
-        start: words parted by blanks.
-        end: words parted by blanks.
-        through: a third sentence for the plane to go through; the principal axes if None.
-        features: "fisher" or "state", what the metric is pulled back from.
-        grid: points of the map along either axis.
-        num_codes: validation sentences whose codes are shown and measured.
-        num_points: sentences decoded along each path.
-        num_knots: of the geodesic's spline.
-        num_pairs: random pairs of test sentences; 0 for none.
-        num_shown: how many of these pairs have their paths decoded.
-        seed: of pairs and codes.
-        progress: called with (stage, done, in all).
+      trained: a model with at least two latent dimensions; any centres it has are shown.
+      start: words parted by blanks.
+      end: words parted by blanks.
+      through: a third sentence for the plane to go through; the principal axes if None.
+      features: "fisher" or "state", what the metric is pulled back from.
+      grid: points of the map along either axis.
+      num_codes: validation sentences whose codes are shown and measured.
+      num_points: sentences decoded along each path.
+      num_knots: of the geodesic's spline.
+      num_pairs: random pairs of test sentences; 0 for none.
+      num_shown: how many of these pairs have their paths decoded.
+      seed: of pairs and codes.
+      progress: called with (stage, done, in all).
 
     Raises:
-        InputError: as `encode_sentences`, for one latent dimension, equal sentences, or a metric
-            that is degenerate everywhere.
+      InputError: as `encode_sentences`, for one latent dimension, equal sentences, or a metric
+        that is degenerate everywhere.
     """
     model, corpus, system = trained.model, trained.corpus, trained.config["system"]
     check_flat_support(model, features)
@@ -126,12 +126,12 @@ def side_by_side(paths: Mapping[str, Any], features: str, *, width: int) -> str:
     """Both decoded paths in two columns headed by their lengths.
 
     Args:
-        paths: as in the report's figures.
-        features: of the metric, whose unit the lengths have.
-        width: of a line, at most; longer sentences go on, indented, on the next.
+      paths: as in the report's figures.
+      features: of the metric, whose unit the lengths have.
+      width: of a line, at most; longer sentences go on, indented, on the next.
 
     Returns:
-        Text without a final newline.
+      Text without a final newline.
     """
     straight, geodesic = paths["straight"], paths["geodesic"]
     heads = [

@@ -32,9 +32,9 @@ class EncodedSentences(NamedTuple):
     """Sentences as codes.
 
     Attributes:
-        codes: [B, Z], zk = flow(center).
-        posterior: of the B sentences, before the flow.
-        unknown: per sentence, the words that the vocabulary lacks and that were read as `<unk>`.
+      codes: [B, Z], zk = flow(center).
+      posterior: of the B sentences, before the flow.
+      unknown: per sentence, the words that the vocabulary lacks and that were read as `<unk>`.
     """
 
     codes: jax.Array
@@ -46,8 +46,8 @@ class Reconstructions(NamedTuple):
     """Sentences decoded from the codes of sentences.
 
     Attributes:
-        sentences: per sentence, the text that its code decodes to.
-        unknown: per sentence, the words read as `<unk>`.
+      sentences: per sentence, the text that its code decodes to.
+      unknown: per sentence, the words read as `<unk>`.
     """
 
     sentences: tuple[str, ...]
@@ -61,9 +61,9 @@ class Interpolation(NamedTuple):
     """A path between two sentences' codes.
 
     Attributes:
-        sentences: P texts, the first and last from the ends' codes.
-        codes: [P, Z].
-        unknown: for either end, the words read as `<unk>`.
+      sentences: P texts, the first and last from the ends' codes.
+      codes: [P, Z].
+      unknown: for either end, the words read as `<unk>`.
     """
 
     sentences: tuple[str, ...]
@@ -75,15 +75,15 @@ def interpolate(start: jax.Array, end: jax.Array, *, num_points: int) -> jax.Arr
     """Evenly spaced points on the straight line between two codes, both ends included.
 
     Args:
-        start: [Z].
-        end: [Z].
-        num_points: P, at least 2.
+      start: [Z].
+      end: [Z].
+      num_points: P, at least 2.
 
     Returns:
-        [P, Z].
+      [P, Z].
 
     Raises:
-        ValueError: if num_points is below 2.
+      ValueError: if num_points is below 2.
 
     >>> interpolate(jnp.zeros(1), jnp.ones(1), num_points=3).tolist()
     [[0.0], [0.5], [1.0]]
@@ -100,13 +100,13 @@ def prior_codes(key: jax.Array, num_codes: int, prior: Prior, *, first_index: in
     """Draws from a prior, each keyed by its number, whatever the count.
 
     Args:
-        key: of all draws.
-        num_codes: how many.
-        prior: on R^Z.
-        first_index: number of the first.
+      key: of all draws.
+      num_codes: how many.
+      prior: on R^Z.
+      first_index: number of the first.
 
     Returns:
-        [num_codes, Z].
+      [num_codes, Z].
     """
     index = first_index + jnp.arange(num_codes, dtype=jnp.int32)
     return _keyed_draws(key, index, prior)
@@ -121,16 +121,16 @@ def prior_sentences(
     """Sentences decoded from draws of the prior; more of them begin with the same ones.
 
     Args:
-        trained: a model; one without a latent code is a language model, whose sentences are drawn
-            as they are.
-        num_sentences: how many.
-        decoding: how codes are decoded; its seed is that of the codes too.
+      trained: a model; one without a latent code is a language model, whose sentences are drawn
+        as they are.
+      num_sentences: how many.
+      decoding: how codes are decoded; its seed is that of the codes too.
 
     Returns:
-        The sentences.
+      The sentences.
 
     Raises:
-        InputError: as `decoded_sentences`.
+      InputError: as `decoded_sentences`.
     """
     key = jax.random.fold_in(jax.random.key(decoding.seed), 1)
     codes = prior_codes(key, num_sentences, trained.model.prior)
@@ -146,16 +146,16 @@ def encode_sentences(
     """The codes of sentences.
 
     Args:
-        trained: a model with a latent code.
-        sentences: words parted by blanks; at least one sentence, none empty.
-        batch_size: sentences encoded at once.
+      trained: a model with a latent code.
+      sentences: words parted by blanks; at least one sentence, none empty.
+      batch_size: sentences encoded at once.
 
     Returns:
-        Codes and posteriors, and the words that were read as `<unk>`.
+      Codes and posteriors, and the words that were read as `<unk>`.
 
     Raises:
-        InputError: for no sentence, an empty one, one that holds a reserved word such as
-            `<eos>`, or a model without a latent code.
+      InputError: for no sentence, an empty one, one that holds a reserved word such as
+        `<eos>`, or a model without a latent code.
     """
     if trained.model.latent_dim == 0:
         raise InputError(
@@ -180,16 +180,16 @@ def reconstruct_sentences(
     """What sentences become on the way through their codes.
 
     Args:
-        trained: a model with a latent code.
-        sentences: words parted by blanks.
-        decoding: how codes are decoded; greedy unless told.
-        batch_size: sentences at once.
+      trained: a model with a latent code.
+      sentences: words parted by blanks.
+      decoding: how codes are decoded; greedy unless told.
+      batch_size: sentences at once.
 
     Returns:
-        The decoded sentences, and the words that were read as `<unk>`.
+      The decoded sentences, and the words that were read as `<unk>`.
 
     Raises:
-        InputError: as `encode_sentences`.
+      InputError: as `encode_sentences`.
     """
     encoded = encode_sentences(trained, sentences, batch_size=batch_size)
     texts = decoded_sentences(trained, encoded.codes, decoding=decoding, batch_size=batch_size)
@@ -208,21 +208,21 @@ def interpolate_sentences(
     """Sentences along a path between the codes of two sentences.
 
     Args:
-        trained: a model with a latent code.
-        start: words parted by blanks.
-        end: words parted by blanks.
-        num_points: P, the ends included.
-        path: "straight", and where codes lie on a sphere, its shadow there; "spherical": along a
-            great circle, the norm changing linearly; or "geodesic": of locally least Fisher–Rao
-            length, with the words of both sentences before each next one; its points are as far
-            from each other in that length.
-        decoding: how codes are decoded; greedy unless told.
+      trained: a model with a latent code.
+      start: words parted by blanks.
+      end: words parted by blanks.
+      num_points: P, the ends included.
+      path: "straight", and where codes lie on a sphere, its shadow there; "spherical": along a
+        great circle, the norm changing linearly; or "geodesic": of locally least Fisher–Rao
+        length, with the words of both sentences before each next one; its points are as far
+        from each other in that length.
+      decoding: how codes are decoded; greedy unless told.
 
     Returns:
-        The decoded sentences, their codes, and the words that were read as `<unk>`.
+      The decoded sentences, their codes, and the words that were read as `<unk>`.
 
     Raises:
-        InputError: as `encode_sentences`, and for fewer than 2 points.
+      InputError: as `encode_sentences`, and for fewer than 2 points.
     """
     if num_points < 2:
         raise InputError(f"an interpolation needs at least 2 points, got {num_points}")
@@ -247,14 +247,14 @@ def sentence_arrays(
     """Sentences as a model takes them.
 
     Args:
-        vocabulary: of the model.
-        sentences: words parted by blanks; at least one sentence, none empty.
+      vocabulary: of the model.
+      sentences: words parted by blanks; at least one sentence, none empty.
 
     Returns:
-        Word ids [B, L] and lengths [B].
+      Word ids [B, L] and lengths [B].
 
     Raises:
-        InputError: for no sentence, an empty one, or one that holds a reserved word.
+      InputError: for no sentence, an empty one, or one that holds a reserved word.
     """
     rows, _ = _word_ids(vocabulary, sentences)
     return _padded(rows, len(rows))

@@ -40,27 +40,27 @@ def evaluate_split(
     """All figures of a model on a split, each sentence counted exactly once.
 
     Args:
-        model: with its variables.
-        split: the sentences.
-        num_samples: draws of z0 per sentence, S; a model without a latent code needs and gets 1.
-        batch_size: sentences per batch.
-        memory_limit_rows: most (draw, sentence) pairs decoded at once; bounds the memory used and
-            changes no figure.
-        num_buckets: length groups; each is compiled once, more of them waste fewer tokens.
-        seed: of the draws.
-        progress: called with (sentences done, sentences in all) after each batch.
+      model: with its variables.
+      split: the sentences.
+      num_samples: draws of z0 per sentence, S; a model without a latent code needs and gets 1.
+      batch_size: sentences per batch.
+      memory_limit_rows: most (draw, sentence) pairs decoded at once; bounds the memory used and
+        changes no figure.
+      num_buckets: length groups; each is compiled once, more of them waste fewer tokens.
+      seed: of the draws.
+      progress: called with (sentences done, sentences in all) after each batch.
 
     Returns:
-        Nats per sentence unless said: `nll_iw` and its standard error `nll_iw_se`, `ppl_iw` (per
-        predicted token), `neg_elbo`, `rec`, `kl` (averages over `num_kl_samples` draws), `mi` (at
-        most `log_num_sentences`), `marginal_kl`, `au` (active dimensions), `num_sentences`,
-        `num_tokens` (predicted: words and one end per sentence), `num_samples`; of Gaussian
-        posteriors, `kl_base` (analytic, z0 to N(0, I)) and `nll_paper` (no bound on anything); and,
-        where the split's exact log-probabilities are known, `true_nll` and `true_nll_ratio` =
-        nll_iw / true_nll.
+      Nats per sentence unless said: `nll_iw` and its standard error `nll_iw_se`, `ppl_iw` (per
+      predicted token), `neg_elbo`, `rec`, `kl` (averages over `num_kl_samples` draws), `mi` (at
+      most `log_num_sentences`), `marginal_kl`, `au` (active dimensions), `num_sentences`,
+      `num_tokens` (predicted: words and one end per sentence), `num_samples`; of Gaussian
+      posteriors, `kl_base` (analytic, z0 to N(0, I)) and `nll_paper` (no bound on anything); and,
+      where the split's exact log-probabilities are known, `true_nll` and `true_nll_ratio` =
+      nll_iw / true_nll.
 
     Raises:
-        ValueError: for an empty split or sizes below 1.
+      ValueError: for an empty split or sizes below 1.
     """
     sentences = per_sentence_likelihood(
         model,
@@ -96,21 +96,21 @@ def per_sentence_likelihood(
     """The likelihood and the posterior of each sentence, in the order of the split.
 
     Args:
-        model: with its variables.
-        split: the sentences.
-        num_samples: draws of z0 per sentence, S.
-        batch_size: sentences per batch.
-        memory_limit_rows: most (draw, sentence) pairs decoded at once.
-        num_buckets: length groups.
-        seed: of the draws.
-        progress: called with (sentences done, sentences in all) after each batch.
+      model: with its variables.
+      split: the sentences.
+      num_samples: draws of z0 per sentence, S.
+      batch_size: sentences per batch.
+      memory_limit_rows: most (draw, sentence) pairs decoded at once.
+      num_buckets: length groups.
+      seed: of the draws.
+      progress: called with (sentences done, sentences in all) after each batch.
 
     Returns:
-        Arrays [N], nats: `nll_iw`, `rec`, `kl` (means over the draws) and, of Gaussian posteriors,
-        `kl_base` and `nll_paper`; `posterior`, of N sentences; and `z0` [N, Z], a draw from it.
+      Arrays [N], nats: `nll_iw`, `rec`, `kl` (means over the draws) and, of Gaussian posteriors,
+      `kl_base` and `nll_paper`; `posterior`, of N sentences; and `z0` [N, Z], a draw from it.
 
     Raises:
-        ValueError: for an empty split or sizes below 1.
+      ValueError: for an empty split or sizes below 1.
     """
     num_sentences = len(split)
     for name, size in (
@@ -155,11 +155,11 @@ def sentence_averages(sentences: Mapping[str, Any], lengths: np.ndarray) -> Figu
     """Averages of per-sentence figures over a split, in float64.
 
     Args:
-        sentences: arrays [N], as `per_sentence_likelihood` returns them.
-        lengths: [N], words of each sentence.
+      sentences: arrays [N], as `per_sentence_likelihood` returns them.
+      lengths: [N], words of each sentence.
 
     Returns:
-        The averages, the standard error of `nll_iw` over sentences, the perplexity and the counts.
+      The averages, the standard error of `nll_iw` over sentences, the perplexity and the counts.
     """
     nll = np.asarray(sentences["nll_iw"], np.float64)
     num_sentences = len(nll)

@@ -49,16 +49,16 @@ class PlanePicture(NamedTuple):
     """What the picture of a latent plane shows; coordinates are in the plane.
 
     Attributes:
-        x: [G] of the grid's columns.
-        y: [G'] of the grid's rows.
-        log_magnification: [G', G] nats, NaN where degenerate.
-        codes: [N, 2] of sentences.
-        centers: [C, 2] of the codebook, or none.
-        straight: [P, 2] path.
-        geodesic: [P', 2] path, projected onto the plane.
-        title: above the picture.
-        magnification_label: beside the colour bar.
-        axis_labels: of x and y.
+      x: [G] of the grid's columns.
+      y: [G'] of the grid's rows.
+      log_magnification: [G', G] nats, NaN where degenerate.
+      codes: [N, 2] of sentences.
+      centers: [C, 2] of the codebook, or none.
+      straight: [P, 2] path.
+      geodesic: [P', 2] path, projected onto the plane.
+      title: above the picture.
+      magnification_label: beside the colour bar.
+      axis_labels: of x and y.
     """
 
     x: np.ndarray
@@ -77,11 +77,11 @@ def save_plane(picture: PlanePicture, stem: Path) -> list[Path]:
     """Draws a latent plane coloured by log-magnification, with codes, centres and two paths.
 
     Args:
-        picture: what it shows.
-        stem: path without suffix.
+      picture: what it shows.
+      stem: path without suffix.
 
     Returns:
-        The files written, PNG first.
+      The files written, PNG first.
     """
     with _figure(6.4, 5.0) as figure:
         axes = figure.subplots()
@@ -125,11 +125,11 @@ def save_training_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], stem: 
     All but λ are scaled by the last three quarters of the lines.
 
     Args:
-        runs: the lines of `metrics.jsonl` by the run's name.
-        stem: path without suffix.
+      runs: the lines of `metrics.jsonl` by the run's name.
+      stem: path without suffix.
 
     Returns:
-        The files written, PNG first.
+      The files written, PNG first.
     """
     with _figure(9.0, 5.0) as figure:
         panels = figure.subplots(2, 3).ravel()
@@ -179,11 +179,11 @@ def save_systems(figures: Mapping[str, Mapping[str, float]], stem: Path) -> list
     """Draws KL, NLL and MI by system, the three figures of the paper.
 
     Args:
-        figures: of the last validation, by the system's name.
-        stem: path without suffix.
+      figures: of the last validation, by the system's name.
+      stem: path without suffix.
 
     Returns:
-        The files written, PNG first.
+      The files written, PNG first.
     """
     with _figure(9.0, 3.0) as figure:
         for panel, (name, title) in zip(figure.subplots(1, 3), BARS, strict=True):

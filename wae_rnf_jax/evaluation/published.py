@@ -19,11 +19,11 @@ class PublishedResult(NamedTuple):
     """What a paper, or its code, reports of a model on a corpus' test split.
 
     Attributes:
-        name: the model.
-        corpus: the corpus.
-        figures: named as `evaluate_split` names them: the paper's formula as `nll_paper`, an
-            importance-weighted or exact likelihood as `nll_iw`, an evidence bound as `neg_elbo`.
-        note: what the figures are.
+      name: the model.
+      corpus: the corpus.
+      figures: named as `evaluate_split` names them: the paper's formula as `nll_paper`, an
+        importance-weighted or exact likelihood as `nll_iw`, an evidence bound as `neg_elbo`.
+      note: what the figures are.
     """
 
     name: str
@@ -85,10 +85,10 @@ def published_results(corpus: str) -> list[PublishedResult]:
     """What is published of a corpus.
 
     Args:
-        corpus: its name, as `known_corpus` gives it.
+      corpus: its name, as `known_corpus` gives it.
 
     Returns:
-        The results; none for a corpus of which no figures are published.
+      The results; none for a corpus of which no figures are published.
     """
     return [result for result in PUBLISHED if result.corpus == corpus]
 
@@ -97,10 +97,10 @@ def known_corpus(corpus: Corpus) -> str | None:
     """The name of a corpus that has published figures.
 
     Args:
-        corpus: vocabulary, validation and test split.
+      corpus: vocabulary, validation and test split.
 
     Returns:
-        Its name, or None.
+      Its name, or None.
     """
     sizes = {
         "types": corpus.vocabulary.size,

@@ -20,10 +20,10 @@ class Column(NamedTuple):
     """A figure as tables show it.
 
     Attributes:
-        name: its key among the figures.
-        title: its heading in a table of several models.
-        format: how its value is written.
-        meaning: what it is, for the table of one model.
+      name: its key among the figures.
+      title: its heading in a table of several models.
+      format: how its value is written.
+      meaning: what it is, for the table of one model.
     """
 
     name: str
@@ -80,10 +80,10 @@ def figure_table(figures: Figures) -> str:
     """The figures of one model, one a line, with what each of them is.
 
     Args:
-        figures: as `evaluate_split` returns them.
+      figures: as `evaluate_split` returns them.
 
     Returns:
-        Text without a final newline.
+      Text without a final newline.
     """
     rows = [
         (column.name, _written(figures, column), column.meaning)
@@ -99,10 +99,10 @@ def comparison_table(results: Mapping[str, Figures]) -> str:
     Likelihood and text are tables of their own, the second for the models that have such figures.
 
     Args:
-        results: figures by the model's name; a figure that a model lacks is left out of its line.
+      results: figures by the model's name; a figure that a model lacks is left out of its line.
 
     Returns:
-        Text without a final newline.
+      Text without a final newline.
     """
     lines = []
     for header, rows in _grids(results):
@@ -114,10 +114,10 @@ def markdown_table(results: Mapping[str, Figures]) -> str:
     """The figures of several models as a Markdown table with its notes below.
 
     Args:
-        results: figures by the model's name.
+      results: figures by the model's name.
 
     Returns:
-        Text without a final newline.
+      Text without a final newline.
     """
     lines = []
     for header, rows in _grids(results):
@@ -130,10 +130,10 @@ def tsv_table(results: Mapping[str, Figures]) -> str:
     """The figures of several models as tab-separated values, in full precision.
 
     Args:
-        results: figures by the model's name; a figure that a model lacks is an empty cell.
+      results: figures by the model's name; a figure that a model lacks is an empty cell.
 
     Returns:
-        A line of the figures' names and one a model, without a final newline.
+      A line of the figures' names and one a model, without a final newline.
     """
     names = [column.name for column in _columns(COLUMNS, results)]
     rows = [
@@ -149,10 +149,10 @@ def write_results(
     """Writes the results of an evaluation; the file is either the old or the new one, whole.
 
     Args:
-        path: the file, `results.json` in a run's directory.
-        split: name of the split.
-        settings: what the evaluation was told: draws, seed, step of the model and the like.
-        figures: as `evaluate_split` returns them; one that is not finite is written as null.
+      path: the file, `results.json` in a run's directory.
+      split: name of the split.
+      settings: what the evaluation was told: draws, seed, step of the model and the like.
+      figures: as `evaluate_split` returns them; one that is not finite is written as null.
     """
     content = {"split": split, "settings": dict(settings), "figures": dict(figures)}
     if "nll_paper" in figures:
@@ -165,10 +165,10 @@ def json_text(content: Any) -> str:
     """JSON in which a number that is not finite is null.
 
     Args:
-        content: dictionaries, lists, text and numbers.
+      content: dictionaries, lists, text and numbers.
 
     Returns:
-        Indented text without a final newline.
+      Indented text without a final newline.
 
     >>> print(json_text({"figures": [1.5, math.nan]}))
     {
@@ -195,10 +195,10 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Reads what `write_results` wrote.
 
     Args:
-        path: the file.
+      path: the file.
 
     Returns:
-        `split`, `settings` and `figures`, a null figure as NaN.
+      `split`, `settings` and `figures`, a null figure as NaN.
     """
     content = json.loads(Path(path).read_text(encoding="utf-8"))
     content["figures"] = {
@@ -237,11 +237,11 @@ def aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> list[str]
     """Rows of cells as lines whose columns stand under each other.
 
     Args:
-        rows: as many cells each.
-        right: which columns are aligned at the right.
+      rows: as many cells each.
+      right: which columns are aligned at the right.
 
     Returns:
-        One line a row.
+      One line a row.
     """
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [

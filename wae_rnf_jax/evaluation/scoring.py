@@ -18,9 +18,9 @@ class Scores(NamedTuple):
     """The likelihood of sentences.
 
     Attributes:
-        nll: float64 [N], nats: importance-weighted over S draws, exact for a language model.
-        num_tokens: [N], predicted tokens: the words and the end.
-        unknown: per sentence, the words that the vocabulary lacks and that were read as `<unk>`.
+      nll: float64 [N], nats: importance-weighted over S draws, exact for a language model.
+      num_tokens: [N], predicted tokens: the words and the end.
+      unknown: per sentence, the words that the vocabulary lacks and that were read as `<unk>`.
     """
 
     nll: np.ndarray
@@ -51,19 +51,19 @@ def score_sentences(
     """The negative log-likelihood of each sentence, in their order.
 
     Args:
-        trained: a model.
-        sentences: words parted by blanks; one without words is the immediate end.
-        num_samples: draws of z0 per sentence, S; a model without a latent code needs and gets 1.
-        batch_size: sentences per batch.
-        memory_limit_rows: most (draw, sentence) pairs decoded at once.
-        num_buckets: most lengths to pad to; each is compiled once.
-        seed: of the draws, which are keyed by the sentence's place.
+      trained: a model.
+      sentences: words parted by blanks; one without words is the immediate end.
+      num_samples: draws of z0 per sentence, S; a model without a latent code needs and gets 1.
+      batch_size: sentences per batch.
+      memory_limit_rows: most (draw, sentence) pairs decoded at once.
+      num_buckets: most lengths to pad to; each is compiled once.
+      seed: of the draws, which are keyed by the sentence's place.
 
     Returns:
-        The scores.
+      The scores.
 
     Raises:
-        InputError: for no sentence, or one that holds a reserved word such as `<eos>`.
+      InputError: for no sentence, or one that holds a reserved word such as `<eos>`.
     """
     if not sentences:
         raise InputError("there is no sentence to score; give at least one")

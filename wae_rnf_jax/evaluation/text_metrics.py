@@ -28,11 +28,11 @@ def corpus_bleu(texts: Sequence[str], references: Sequence[str]) -> float:
     """BLEU of texts, each against its reference (Papineni et al. 2002).
 
     Args:
-        texts: words parted by blanks.
-        references: as many.
+      texts: words parted by blanks.
+      references: as many.
 
     Returns:
-        0 to 100.
+      0 to 100.
 
     >>> round(corpus_bleu(["a b c d e"], ["a b c d f"]), 2)
     66.87
@@ -44,10 +44,10 @@ def self_bleu(texts: Sequence[str]) -> float:
     """How alike texts are: mean BLEU of each against all others (Zhu et al. 2018, Texygen).
 
     Args:
-        texts: words parted by blanks.
+      texts: words parted by blanks.
 
     Returns:
-        0 (nothing shared) to 100 (all the same); NaN for fewer than 2 texts.
+      0 (nothing shared) to 100 (all the same); NaN for fewer than 2 texts.
 
     >>> self_bleu(["the cat sat on it", "the cat sat on it", "a dog ran far away"]) > 66.6
     True
@@ -66,11 +66,11 @@ def distinct_share(texts: Sequence[str], *, order: int) -> float:
     """Share of different n-grams among all n-grams of all texts (Li et al. 2016, distinct-n).
 
     Args:
-        texts: words parted by blanks.
-        order: n.
+      texts: words parted by blanks.
+      order: n.
 
     Returns:
-        0 to 1; NaN where no text has n words.
+      0 to 1; NaN where no text has n words.
 
     >>> distinct_share(["a a b", "a b"], order=2)
     0.6666666666666666
@@ -87,12 +87,12 @@ def novel_share(texts: Sequence[str], vocabulary: Vocabulary, training: TokenSpl
     """Share of texts that are, word for word, no sentence of the training split.
 
     Args:
-        texts: words parted by blanks; at least one.
-        vocabulary: of the split.
-        training: the split; it is read as a stream.
+      texts: words parted by blanks; at least one.
+      vocabulary: of the split.
+      training: the split; it is read as a stream.
 
     Returns:
-        0 to 1.
+      0 to 1.
     """
     rows = [tuple(vocabulary.encode(text)) for text in texts]
     wanted = set(rows)
@@ -111,13 +111,13 @@ def reconstruction_figures(
     """BLEU of greedy reconstructions against the sentences they are of.
 
     Args:
-        trained: a model with a latent code.
-        split: the sentences.
-        num_sentences: only the first so many; None for all.
-        max_length: most tokens predicted, the end counted.
+      trained: a model with a latent code.
+      split: the sentences.
+      num_sentences: only the first so many; None for all.
+      max_length: most tokens predicted, the end counted.
 
     Returns:
-        `recon_bleu`, 0 to 100, and `num_reconstructions`.
+      `recon_bleu`, 0 to 100, and `num_reconstructions`.
     """
     number = len(split) if num_sentences is None else min(num_sentences, len(split))
     decode = trained.vocabulary.decode
@@ -130,11 +130,11 @@ def diversity_figures(samples: Sequence[str]) -> Figures:
     """How varied samples are.
 
     Args:
-        samples: words parted by blanks.
+      samples: words parted by blanks.
 
     Returns:
-        `distinct_1`, `distinct_2` and `distinct_3`, shares of different n-grams; `self_bleu` of the
-        first `num_self_bleu` samples, 0 to 100; `num_generated`.
+      `distinct_1`, `distinct_2` and `distinct_3`, shares of different n-grams; `self_bleu` of the
+      first `num_self_bleu` samples, 0 to 100; `num_generated`.
     """
     few = samples[:SELF_BLEU_SENTENCES]
     return {
@@ -149,11 +149,11 @@ def judged_figures(judge: TrainedModel, samples: Sequence[str]) -> Figures:
     """How likely a language model finds samples: low for fluent text, and for dull text too.
 
     Args:
-        judge: the language model.
-        samples: words parted by blanks; each is scored with its end, also where it was cut.
+      judge: the language model.
+      samples: words parted by blanks; each is scored with its end, also where it was cut.
 
     Returns:
-        `sample_lm_nll`, mean nats a sample, and `sample_lm_ppl`, perplexity per predicted token.
+      `sample_lm_nll`, mean nats a sample, and `sample_lm_ppl`, perplexity per predicted token.
     """
     # Few lengths to pad to: for a thousand samples, compiling costs more than padding.
     scores = score_sentences(judge, samples, num_buckets=3)

@@ -21,18 +21,18 @@ class WorkdirSummary(NamedTuple):
     """A run, as its workdir shows it.
 
     Attributes:
-        system: the system's name.
-        corpus: the corpus' name.
-        vocab_size: V.
-        num_sentences: of each split; None for a training split of unknown size.
-        step: the newest saved step; 0 before the first.
-        num_epochs: that the run is to take.
-        steps_per_epoch: None where the training split's size is unknown.
-        checkpoints: the saved steps, "latest" and "best".
-        selected_step: the step that evaluation takes, or None.
-        parameters: how many each module has.
-        metrics: the last line of metrics of each split.
-        results: as `read_results`; None for a run that was not evaluated.
+      system: the system's name.
+      corpus: the corpus' name.
+      vocab_size: V.
+      num_sentences: of each split; None for a training split of unknown size.
+      step: the newest saved step; 0 before the first.
+      num_epochs: that the run is to take.
+      steps_per_epoch: None where the training split's size is unknown.
+      checkpoints: the saved steps, "latest" and "best".
+      selected_step: the step that evaluation takes, or None.
+      parameters: how many each module has.
+      metrics: the last line of metrics of each split.
+      results: as `read_results`; None for a run that was not evaluated.
     """
 
     system: str
@@ -53,13 +53,13 @@ def workdir_summary(workdir: Path) -> WorkdirSummary:
     """Reads a workdir.
 
     Args:
-        workdir: the folder of a run, finished or not.
+      workdir: the folder of a run, finished or not.
 
     Returns:
-        What it holds.
+      What it holds.
 
     Raises:
-        InputError: the folder holds no run, or a damaged one.
+      InputError: the folder holds no run, or a damaged one.
     """
     config = read_config(workdir)
     corpus = load_evaluation_corpus(workdir / "corpus")
@@ -90,10 +90,10 @@ def saved_steps(directory: Path) -> list[int]:
     """The steps that a folder of checkpoints holds whole.
 
     Args:
-        directory: the folder; it may be missing.
+      directory: the folder; it may be missing.
 
     Returns:
-        The steps, rising.
+      The steps, rising.
     """
     if not directory.is_dir():
         return []
@@ -105,10 +105,10 @@ def parameter_counts(model: TextAutoencoder) -> dict[str, int]:
     """How many parameters each module of a model has.
 
     Args:
-        model: the model.
+      model: the model.
 
     Returns:
-        Counts by the module's name.
+      Counts by the module's name.
     """
     init = functools.partial(initial_variables, model)
     shapes = jax.eval_shape(init, jax.random.key(0))["params"]
@@ -122,10 +122,10 @@ def metric_lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a file of metrics.
 
     Args:
-        path: the file; it may be missing, or end in a line cut short.
+      path: the file; it may be missing, or end in a line cut short.
 
     Returns:
-        Its whole lines, in order.
+      Its whole lines, in order.
     """
     lines: list[dict[str, Any]] = []
     if not path.exists():

@@ -10,6 +10,9 @@ maps or draws points, features or states returns them in the dtype of its argume
 summed, averaged or counted on the way, such as log-densities, distances, kernels, metrics, centres
 and losses, is returned in float32. A decoder is given float32 codes.
 
+Wrong input: AssertionError for what an array is (rank, shape, dtype), ValueError for what it holds
+or a setting says.
+
 Random keys: typed ones of any generator, and raw ones (``jax.random.PRNGKey``) where one key is
 asked for. Noise that belongs to an example is drawn by threefry whatever the key's generator.
 """

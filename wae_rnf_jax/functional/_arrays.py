@@ -3,6 +3,7 @@
 import math
 from typing import TypeVar
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -112,3 +113,24 @@ def log_ratio(numerator: jax.Array, denominator: jax.Array, difference: jax.Arra
     near = excess > -0.5
     ratio = jnp.where(near, 1.0, numerator / denominator)
     return jnp.where(near, jnp.log1p(jnp.where(near, excess, 0.0)), jnp.log(ratio))
+
+
+def assert_floating(**arrays: jax.Array) -> None:
+    """Raises AssertionError, naming it, for an array that is not floating."""
+    for name, array in arrays.items():
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            raise AssertionError(f"{name} must be floating, got {array.dtype}.")
+
+
+def assert_integer(**arrays: jax.Array) -> None:
+    """Raises AssertionError, naming it, for an array that is not integer."""
+    for name, array in arrays.items():
+        if not jnp.issubdtype(array.dtype, jnp.integer):
+            raise AssertionError(f"{name} must be integer, got {array.dtype}.")
+
+
+def assert_mask(where: jax.Array, shape: tuple[int, ...]) -> None:
+    """Raises AssertionError unless a mask is bool and of a shape."""
+    if where.dtype != jnp.bool_:
+        raise AssertionError(f"where must be bool, got {where.dtype}.")
+    chex.assert_shape(where, shape)

@@ -12,7 +12,13 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import match_varying, widened_integers
+from wae_rnf_jax.functional._arrays import (
+    assert_floating,
+    assert_integer,
+    assert_mask,
+    match_varying,
+    widened_integers,
+)
 
 Sums = TypeVar("Sums")
 
@@ -70,7 +76,7 @@ def fused_linear_cross_entropy(
 
     Raises:
       ValueError: `block_size` is below 1.
-      TypeError, AssertionError: wrong dtypes, ranks or sizes.
+      AssertionError: wrong dtypes, ranks or sizes.
 
     >>> nll = fused_linear_cross_entropy(
     ...     jnp.ones((2, 3)), jnp.zeros((3, 4)), jnp.zeros(4), jnp.array([0, 3]), block_size=1)
@@ -312,15 +318,10 @@ def _accumulated_matmul(x: jax.Array, y: jax.Array) -> jax.Array:
 def _check_inputs(hidden, kernel, bias, targets, block_size, where) -> None:
     if block_size < 1:
         raise ValueError(f"block_size must be at least 1, got {block_size}.")
-    for name, array in (("hidden", hidden), ("kernel", kernel), ("bias", bias)):
-        if not jnp.issubdtype(array.dtype, jnp.floating):
-            raise TypeError(f"{name} must be floating, got {array.dtype}.")
-    if not jnp.issubdtype(targets.dtype, jnp.integer):
-        raise TypeError(f"targets must be integer, got {targets.dtype}.")
+    assert_floating(hidden=hidden, kernel=kernel, bias=bias)
+    assert_integer(targets=targets)
     chex.assert_rank([kernel, bias], [2, 1])
     chex.assert_shape(bias, (kernel.shape[1],))
     chex.assert_shape(hidden, (*targets.shape, kernel.shape[0]))
     if where is not None:
-        if where.dtype != jnp.bool_:
-            raise TypeError(f"where must be bool, got {where.dtype}.")
-        chex.assert_shape(where, targets.shape)
+        assert_mask(where, targets.shape)

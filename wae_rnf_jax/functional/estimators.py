@@ -10,7 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import widened
+from wae_rnf_jax.functional._arrays import assert_floating, assert_mask, widened
 from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior, Prior
 from wae_rnf_jax.functional.gaussian import gaussian_entropy, gaussian_log_prob
 
@@ -31,12 +31,12 @@ def importance_weighted_nll(log_weights: jax.Array, axis: int = 0) -> jax.Array:
 
     Raises:
       ValueError: there is no sample, or no such axis.
-      TypeError: `log_weights` is not floating.
+      AssertionError: `log_weights` is not floating.
 
     >>> importance_weighted_nll(jnp.full((10, 2), -3.0)).tolist()
     [3.0, 3.0]
     """
-    _check_floating(log_weights, "log_weights")
+    assert_floating(log_weights=log_weights)
     if not -log_weights.ndim <= axis < log_weights.ndim:
         raise ValueError(f"log_weights of shape {log_weights.shape} have no axis {axis}.")
     num_samples = log_weights.shape[axis]
@@ -71,7 +71,7 @@ def mutual_information(
 
     Raises:
       ValueError: `block_size` is below 1 or there is no row.
-      TypeError, AssertionError: wrong dtypes, ranks or sizes.
+      AssertionError: wrong dtypes, ranks or sizes.
 
     >>> from wae_rnf_jax.functional.distributions import VonMisesFisher
     >>> directions = jnp.array([[1.0, 0.0], [-1.0, 0.0]])
@@ -81,13 +81,13 @@ def mutual_information(
     """
     if block_size < 1:
         raise ValueError(f"block_size must be at least 1, got {block_size}.")
-    _check_floating(z, "z")
+    assert_floating(z=z)
     chex.assert_rank(z, 2)
     chex.assert_equal_shape([z, posterior.center])
     if z.shape[0] == 0:
         raise ValueError("mutual information needs at least one row.")
     where = jnp.ones(z.shape[:1], bool) if where is None else where
-    _check_where(where, z.shape[:1])
+    assert_mask(where, z.shape[:1])
 
     z, posterior = jax.tree.map(partial(_zero_unless, where), widened((z, posterior)))
     count = where.sum().astype(z.dtype)
@@ -118,15 +118,14 @@ def gaussian_mutual_information(
 
     Raises:
       ValueError: `block_size` is below 1 or there is no row.
-      TypeError, AssertionError: wrong dtypes, ranks or sizes.
+      AssertionError: wrong dtypes, ranks or sizes.
 
     >>> mean = jnp.array([[-50.0], [50.0]])
     >>> mi = gaussian_mutual_information(mean, mean, jnp.zeros((2, 1)), block_size=2)
     >>> round(float(mi), 4)
     0.6931
     """
-    for name, array in (("mean", mean), ("log_var", log_var)):
-        _check_floating(array, name)
+    assert_floating(mean=mean, log_var=log_var)
     chex.assert_equal_shape([mean, log_var])
     return mutual_information(
         z, DiagonalGaussian(mean, log_var), block_size=block_size, where=where
@@ -151,15 +150,15 @@ def active_units(
       [], integer; -1 where there is no such number.
 
     Raises:
-      TypeError, AssertionError: wrong dtypes, ranks or sizes.
+      AssertionError: wrong dtypes, ranks or sizes.
 
     >>> int(active_units(jnp.array([[1.0, 0.0], [-1.0, 0.0]])))
     1
     """
-    _check_floating(means, "means")
+    assert_floating(means=means)
     chex.assert_rank(means, 2)
     where = jnp.ones(means.shape[:1], bool) if where is None else where
-    _check_where(where, means.shape[:1])
+    assert_mask(where, means.shape[:1])
     means = _zero_unless(where, widened(means))
     count = where.sum().astype(means.dtype)
     centered = _zero_unless(where, means - (means.sum(axis=0) / count)[None, :])
@@ -204,14 +203,13 @@ def nll_paper(rec: jax.Array, zk: jax.Array, log_var: jax.Array, log_det: jax.Ar
       [B].
 
     Raises:
-      TypeError, AssertionError: wrong dtypes or shapes.
+      AssertionError: wrong dtypes or shapes.
 
     >>> zeros = jnp.zeros((1, 32))
     >>> nll_paper(jnp.array([100.0]), zeros, zeros, jnp.zeros(1)).tolist()
     [84.0]
     """
-    for name, array in (("rec", rec), ("zk", zk), ("log_var", log_var), ("log_det", log_det)):
-        _check_floating(array, name)
+    assert_floating(rec=rec, zk=zk, log_var=log_var, log_det=log_det)
     chex.assert_equal_shape([zk, log_var])
     chex.assert_shape([rec, log_det], zk.shape[:-1])
     prior = gaussian_log_prob(zk, jnp.zeros_like(zk), jnp.zeros_like(zk))
@@ -258,14 +256,3 @@ def _mixture_log_prob(
 def _zero_unless(where: jax.Array, x: jax.Array) -> jax.Array:
     """Rows of x that count, and zeros, free of NaN, for the others."""
     return jnp.where(where.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.zeros_like(x))
-
-
-def _check_floating(array: jax.Array, name: str) -> None:
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(f"{name} must be floating, got {array.dtype}.")
-
-
-def _check_where(where: jax.Array, shape: tuple[int, ...]) -> None:
-    if where.dtype != jnp.bool_:
-        raise TypeError(f"where must be bool, got {where.dtype}.")
-    chex.assert_shape(where, shape)

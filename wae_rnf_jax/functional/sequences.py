@@ -16,7 +16,12 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import widened, widened_integers
+from wae_rnf_jax.functional._arrays import (
+    assert_floating,
+    assert_integer,
+    widened,
+    widened_integers,
+)
 from wae_rnf_jax.functional._keys import threefry_keys
 
 # Here is where most of the package looks for all of them.
@@ -39,12 +44,12 @@ def sequence_mask(lengths: jax.Array, max_length: int) -> jax.Array:
       bool [..., T].
 
     Raises:
-      TypeError, AssertionError: `lengths` is not integer.
+      AssertionError: `lengths` is not integer.
 
     >>> sequence_mask(jnp.array([2, 0]), 3).tolist()
     [[True, True, False], [False, False, False]]
     """
-    _check_integer(lengths, "lengths")
+    assert_integer(lengths=lengths)
     lengths = widened_integers(lengths)
     positions = jax.lax.broadcasted_iota(lengths.dtype, (*lengths.shape, max_length), lengths.ndim)
     return positions < lengths[..., None]
@@ -60,7 +65,7 @@ def bos_inputs(tokens: jax.Array) -> jax.Array:
       integer [..., L + 1]; n + 1 positions are valid.
 
     Raises:
-      TypeError, AssertionError: `tokens` is not an integer array of rank 1 or more.
+      AssertionError: `tokens` is not an integer array of rank 1 or more.
 
     >>> bos_inputs(jnp.array([[7, 8, 0]])).tolist()
     [[2, 7, 8, 0]]
@@ -81,13 +86,13 @@ def eos_targets(tokens: jax.Array, lengths: jax.Array) -> jax.Array:
       integer [..., L + 1]; n + 1 positions are valid.
 
     Raises:
-      TypeError, AssertionError: wrong dtypes, or `lengths` does not match `tokens`.
+      AssertionError: wrong dtypes, or `lengths` does not match `tokens`.
 
     >>> eos_targets(jnp.array([[7, 8, 0]]), jnp.array([2])).tolist()
     [[7, 8, 3, 0]]
     """
     _check_tokens(tokens)
-    _check_integer(lengths, "lengths")
+    assert_integer(lengths=lengths)
     chex.assert_shape(lengths, tokens.shape[:-1])
     last = jnp.full_like(tokens, PAD_ID, shape=(*tokens.shape[:-1], 1))
     padded = jnp.concatenate([tokens, last], axis=-1)
@@ -108,12 +113,12 @@ def sum_over_tokens(values: jax.Array, lengths: jax.Array) -> jax.Array:
       [...], `values`' shape without the last axis.
 
     Raises:
-      TypeError, AssertionError: `lengths` is not integer or does not match `values`.
+      AssertionError: `lengths` is not integer or does not match `values`.
 
     >>> sum_over_tokens(jnp.array([[1.0, 2.0, 4.0]]), jnp.array([2])).tolist()
     [3.0]
     """
-    _check_integer(lengths, "lengths")
+    assert_integer(lengths=lengths)
     sentences = values.shape[:-1]
     chex.assert_shape(lengths, sentences[len(sentences) - lengths.ndim :])
     mask = jnp.broadcast_to(sequence_mask(lengths, values.shape[-1]), values.shape)
@@ -133,13 +138,13 @@ def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
       typed keys [B], of threefry.
 
     Raises:
-      TypeError, AssertionError: `key` is not a typed key or `index` is not integer [B].
+      AssertionError: `key` is not a typed key or `index` is not integer [B].
 
     >>> example_keys(jax.random.key(0), jnp.arange(3)).shape
     (3,)
     """
     _check_keys(key, ())
-    _check_integer(index, "index")
+    assert_integer(index=index)
     chex.assert_rank(index, 1)
     key = threefry_keys(key)
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)
@@ -164,7 +169,7 @@ def word_dropout(keys: jax.Array, inputs: jax.Array, *, rate: float) -> jax.Arra
 
     Raises:
       ValueError: `rate` is outside [0, 1].
-      TypeError, AssertionError: wrong dtypes or shapes.
+      AssertionError: wrong dtypes or shapes.
 
     >>> keys = example_keys(jax.random.key(0), jnp.arange(1))
     >>> word_dropout(keys, jnp.array([[2, 7, 8, 0]]), rate=1.0).tolist()
@@ -172,7 +177,7 @@ def word_dropout(keys: jax.Array, inputs: jax.Array, *, rate: float) -> jax.Arra
     """
     if not 0.0 <= rate <= 1.0:
         raise ValueError(f"word_dropout: rate must lie in [0, 1], got {rate}.")
-    _check_integer(inputs, "inputs")
+    assert_integer(inputs=inputs)
     chex.assert_rank(inputs, 2)
     _check_keys(keys, inputs.shape[:1])
     if rate == 0.0:
@@ -196,7 +201,7 @@ def example_dropout(keys: jax.Array, x: jax.Array, *, rate: float) -> jax.Array:
 
     Raises:
       ValueError: `rate` is outside [0, 1).
-      TypeError, AssertionError: wrong dtypes or shapes.
+      AssertionError: wrong dtypes or shapes.
 
     >>> keys = example_keys(jax.random.key(0), jnp.arange(2))
     >>> sorted(set(example_dropout(keys, jnp.ones((2, 50)), rate=0.5).ravel().tolist()))
@@ -204,8 +209,7 @@ def example_dropout(keys: jax.Array, x: jax.Array, *, rate: float) -> jax.Array:
     """
     if not 0.0 <= rate < 1.0:
         raise ValueError(f"example_dropout: rate must lie in [0, 1), got {rate}.")
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"example_dropout: x must be floating, got {x.dtype}.")
+    assert_floating(x=x)
     _check_keys(keys, x.shape[:1])
     if rate == 0.0:
         return x
@@ -225,7 +229,7 @@ def example_normal(keys: jax.Array, shape: Sequence[int]) -> jax.Array:
       float32 [B, *shape].
 
     Raises:
-      TypeError, AssertionError: `keys` are not typed keys [B].
+      AssertionError: `keys` are not typed keys [B].
 
     >>> example_normal(example_keys(jax.random.key(0), jnp.arange(2)), (3,)).shape
     (2, 3)
@@ -236,18 +240,13 @@ def example_normal(keys: jax.Array, shape: Sequence[int]) -> jax.Array:
 
 
 def _check_tokens(tokens: jax.Array) -> None:
-    _check_integer(tokens, "tokens")
+    assert_integer(tokens=tokens)
     if tokens.ndim == 0:
-        raise TypeError("tokens must have a time axis, got a scalar.")
-
-
-def _check_integer(array: jax.Array, name: str) -> None:
-    if not jnp.issubdtype(array.dtype, jnp.integer):
-        raise TypeError(f"{name} must be integer, got {array.dtype}.")
+        raise AssertionError("tokens must have a time axis, got a scalar.")
 
 
 def _check_keys(keys: jax.Array, shape: tuple[int, ...]) -> None:
     if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
-        raise TypeError(f"random keys must be typed (jax.random.key), got dtype {keys.dtype}.")
+        raise AssertionError(f"random keys must be typed (jax.random.key), got dtype {keys.dtype}.")
     if keys.shape != shape or len(shape) > 1:
-        raise TypeError(f"random keys must have shape {shape}, got {keys.shape}.")
+        raise AssertionError(f"random keys must have shape {shape}, got {keys.shape}.")
