@@ -306,6 +306,22 @@ def test_targets_of_any_integer_dtype_have_one_class_each(masked, dtype):
     assert_close(actual, wanted, rtol=0)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("target", [-1, -100, 600, 10**6])
+def test_a_target_that_is_no_class_has_no_nll(masked, target):
+    """As an index from the end, -100 would be some class, whose nll is a number like any other."""
+    nll = wae.fused_linear_cross_entropy(
+        jnp.ones((2, HIDDEN)),
+        jnp.ones((HIDDEN, 600)),
+        jnp.zeros(600),
+        jnp.array([5, target]),
+        block_size=2,
+        where=jnp.ones(2, bool) if masked else None,
+    )
+    assert np.isfinite(nll[0])
+    assert np.isnan(nll[1])
+
+
 GOOD = {
     "hidden": np.ones((2, 3)),
     "kernel": np.ones((3, 4)),

@@ -65,7 +65,7 @@ def fused_linear_cross_entropy(
       hidden: floating [..., H].
       kernel: floating [H, V].
       bias: floating [V].
-      targets: integer [...], ids in [0, V).
+      targets: integer [...], ids in [0, V); of a token that counts, any other has an nll of NaN.
       block_size: most rows whose logits are held at a time.
       where: bool [...], tokens that count; the others get an nll of 0 and no gradient, and give
         none, whatever they hold.
@@ -84,7 +84,8 @@ def fused_linear_cross_entropy(
     [1.3863, 1.3863]
     """
     _check_inputs(hidden, kernel, bias, targets, block_size, where)
-    targets = widened_integers(targets)
+    # A negative id would count from the end: as one above all classes it has no logit, but NaN.
+    targets = jnp.where(targets < 0, kernel.shape[1], widened_integers(targets))
     # Marked alike outside the custom gradient, so that JAX itself sums a replicated kernel's
     # gradient over the devices of a shard_map.
     inputs = (hidden, kernel, bias, targets) + (() if where is None else (where,))
