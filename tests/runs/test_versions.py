@@ -61,12 +61,12 @@ def evaluated(workdir):
     return json.loads((workdir / "results.json").read_text())["figures"]
 
 
-def resumed(workdir, cache, **changes):
+def train_arguments(workdir, cache, **changes):
     keys = {**KEYS, **(WITH_CODE if workdir.name == "wae_rnf" else {}), **changes}
     keys["data.cache_dir"] = cache
     config = f"--config={ROOT}/configs/grammar/{workdir.name}.py"
     overrides = [f"--config.{key}={value}" for key, value in keys.items()]
-    return cli.main(["train", config, f"--workdir={workdir}", *overrides])
+    return ["train", config, f"--workdir={workdir}", *overrides]
 
 
 def expected_of(workdir):
@@ -81,21 +81,23 @@ def test_its_figures_are_what_that_version_found(run):
 
 
 def test_it_is_resumed_to_the_same_end(run, tmp_path):
-    assert resumed(run, tmp_path / "cache") == 0
+    """The next step is the same; after it Adam follows the sign of what is rounding alone."""
+    assert cli.main(train_arguments(run, tmp_path / "cache", **{"train.log_every": 1})) == 0
     expected = expected_of(run)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    for line, last in zip(lines[-2:], expected["last_lines"], strict=True):
-        assert {key: line[key] for key in last if key in ("step", "split")} == {
-            key: last[key] for key in ("step", "split")
-        }
-        for key in last.keys() - {"step", "split"}:
-            assert line[key] == pytest.approx(last[key], rel=2e-4, abs=2e-4), key
-    assert evaluated(run) == pytest.approx(expected["figures_at_end"], rel=2e-4, abs=2e-4)
+    found = {(line["step"], line["split"]): line for line in lines}
+    assert [line["step"] for line in expected["resumed"]] == [14, 24, 24]
+    for line in expected["resumed"]:
+        close = {"rel": 1e-5, "abs": 1e-5} if line["step"] == 14 else {"rel": 1e-2, "abs": 1e-2}
+        for name in line.keys() - {"step", "split"}:
+            actual = found[line["step"], line["split"]][name]
+            assert actual == pytest.approx(line[name], **close), (line["step"], name)
+    assert evaluated(run) == pytest.approx(expected["figures_at_end"], rel=1e-2, abs=1e-2)
 
 
 def test_another_configuration_is_refused_in_todays_words(run, tmp_path, capsys):
     changes = {"posterior.batch_norm": run.name == "lm"}
-    assert resumed(run, tmp_path / "cache", **changes) == 2
+    assert cli.main(train_arguments(run, tmp_path / "cache", **changes)) == 2
     error = capsys.readouterr().err
     assert f"posterior.batch_norm is {str(run.name != 'lm').lower()} there and" in error
     assert len(error.strip().splitlines()) == 1
