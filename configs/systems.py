@@ -136,7 +136,7 @@ def _without_codebook(config: ConfigDict, system: str) -> ConfigDict:
 
 
 def _on_sphere(config: ConfigDict) -> ConfigDict:
-    config.posterior = ConfigDict({"name": "vmf", "concentration": 25.0})
+    config.posterior = ConfigDict({"name": "vmf", "concentration": 15.0})
     config.decoder = ConfigDict({"name": "lstm", "z_every_step": True})
     return config
 

@@ -122,7 +122,7 @@ class VonMisesFisherPosterior(nn.Module):
     input_dim: int
     axis_name: str | None = None
     initializers: Initializers = DEFAULT
-    concentration: Positive = 25.0
+    concentration: Positive = 15.0
 
     @nn.compact
     def __call__(self, summary: jax.Array, *, where: jax.Array, train: bool) -> VonMisesFisher:
