@@ -183,3 +183,18 @@ def test_flow_of_the_model_is_inverted(key, flow):
     assert float(jnp.abs(zk - z0).max()) > 0.05
     np.testing.assert_allclose(back, z0, atol=1e-4)
     np.testing.assert_allclose(inverse_log_det, -log_det, atol=1e-4)
+
+
+def test_lengths_of_any_integer_dtype_count_alike(key):
+    """A sentence of 127 words, the largest int8, has 128 steps."""
+    model, variables, _ = build(key)
+    tokens = np.tile(np.arange(127)[None] % 7 + 4, (B, 1)).astype(np.int32)
+    lengths = np.array([127, 3, 90], np.int32)
+    tokens[np.arange(127)[None] >= lengths[:, None]] = 0
+    zk = jnp.ones((B, 3))
+    for method, args in (("infer", (tokens,)), ("score", (zk, tokens))):
+        wide, narrow = (
+            model.apply(variables, *args, lengths.astype(dtype), method=method)
+            for dtype in (np.int32, np.int8)
+        )
+        jax.tree.map(np.testing.assert_array_equal, wide, narrow)

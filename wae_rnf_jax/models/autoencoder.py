@@ -217,7 +217,8 @@ class TextAutoencoder(nn.Module):
             drop_keys = _PassKeys.of(keys).encoder_inputs
             embedded = example_dropout(drop_keys, embedded, rate=self.dropout)
         where = jnp.ones(tokens.shape[:1], bool) if where is None else where
-        return self.posterior(self.encoder(embedded, lengths + 1), where=where, train=train)
+        steps = lengths.astype(jnp.int32) + 1  # of narrower integers the longest might have none
+        return self.posterior(self.encoder(embedded, steps), where=where, train=train)
 
     def score(
         self,
@@ -256,7 +257,7 @@ class TextAutoencoder(nn.Module):
         if train and self.dropout:
             outputs = example_dropout(dropped.outputs, outputs, rate=self.dropout)
         targets = jnp.broadcast_to(eos_targets(tokens, lengths), outputs.shape[:-1])
-        counted = sequence_mask(lengths + 1, outputs.shape[-2])
+        counted = sequence_mask(lengths.astype(jnp.int32) + 1, outputs.shape[-2])
         if where is not None:  # all counted tokens then weigh alike: the fast gradient holds
             counted = counted & where[:, None]
         counted = jnp.broadcast_to(counted, targets.shape)

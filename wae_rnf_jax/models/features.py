@@ -49,7 +49,7 @@ def code_features(
     if features != "fisher":
         raise ValueError(f"features must be one of {FEATURES}, got {features!r}")
     codes = jnp.broadcast_to(z, (tokens.shape[0], *z.shape))
-    counted = sequence_mask(lengths + 1, tokens.shape[1] + 1).reshape(-1)
+    counted = sequence_mask(lengths.astype(jnp.int32) + 1, tokens.shape[1] + 1).reshape(-1)
     (positions,) = jnp.nonzero(counted, size=num_positions or counted.size, fill_value=0)
     logits = model.token_logits(codes, tokens, positions)
     read = jnp.arange(positions.size) < counted.sum()
