@@ -1,1 +1,1 @@
-"""Training: objectives, the pure step, its mapping over devices, checkpoints and the loop."""
+"""Training: objectives, procedures, the pure step, its mapping over devices, and the loop."""
