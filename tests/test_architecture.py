@@ -203,6 +203,19 @@ def one_mapping_file(tree: ast.Module, relative: str) -> list[Offence]:
     ]
 
 
+def one_generator(tree: ast.Module, relative: str) -> list[Offence]:
+    """A seed's key is of one generator, whatever the environment says."""
+    if relative == "functional/_keys.py":
+        return []
+    return [
+        Offence(node.lineno, f"{name} is for functional/_keys.py: take random_key or key_of_data")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and (name := ast.unparse(node))
+        in ("jax.random.key", "jax.random.PRNGKey", "jax.random.wrap_key_data")
+    ]
+
+
 def docstring_sections(tree: ast.Module, relative: str) -> list[Offence]:
     """What stands in a section of a docstring is indented by two."""
     del relative
@@ -257,6 +270,7 @@ RULES = [
     quick_start,
     config_stops_early,
     one_mapping_file,
+    one_generator,
     docstring_sections,
     no_hidden_defaults,
     short_functions,
@@ -288,6 +302,7 @@ PLANTED = [
     (one_mapping_file, "training/step.py", "import jax\nf = jax.pmap(g)", 2),
     (one_mapping_file, "training/loop.py", "import jax\nf = jax.shard_map(g)", 2),
     (one_mapping_file, "functional/mmd.py", "from jax import pmap", 1),
+    (one_generator, "training/loop.py", "import jax\nkey = jax.random.key(0)", 2),
     (docstring_sections, "cli.py", 'def f():\n    """F.\n\n    Args:\n        x: y\n    """', 2),
     (no_hidden_defaults, "cli.py", "a = 1\nx = config.train.get('seed', 0)", 2),
     (no_hidden_defaults, "cli.py", "x = getattr(run.config, 'seed', 0)", 1),

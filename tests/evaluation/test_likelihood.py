@@ -239,3 +239,13 @@ def test_keys_follow_the_sentence_and_not_the_process(tiny, split, reference):
         mean, log_var = (x[index] for x in jax.tree.leaves(reference["posterior"]))
         expected = mean + np.exp(0.5 * log_var) * noise
         np.testing.assert_allclose(reference["z0"][index], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("generator", ["rbg", "unsafe_rbg"])
+def test_draws_are_the_same_whatever_generator_is_the_default(tiny, split, reference, generator):
+    with jax.default_prng_impl(generator):
+        assert str(jax.random.key_impl(jax.random.key(0))) == generator
+        other = per_sentence_likelihood(
+            tiny, split, num_samples=13, batch_size=4, memory_limit_rows=20, num_buckets=2
+        )
+    np.testing.assert_allclose(other["nll_iw"], reference["nll_iw"], rtol=1e-5, atol=1e-5)

@@ -229,3 +229,19 @@ def test_descent_keeps_nothing(batch):
     assert isinstance(state, TrainState)
     assert jax.tree.leaves((state.procedure, state.plateau)) == []
     assert recipe.procedure.event is None
+
+
+def test_a_run_goes_on_under_another_default_generator(config, tmp_path, monkeypatch):
+    config.train.update(num_epochs=1, log_every=1, select="last")
+    whole = loop.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(loop.Interrupted):
+            loop.train(config, tmp_path / "parts")
+    with jax.default_prng_impl("rbg"):
+        loop.train(config, tmp_path / "parts")
+    losses = [
+        [line["loss"] for line in lines_of(folder, "train")]
+        for folder in (whole, tmp_path / "parts")
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-6)

@@ -14,6 +14,7 @@ import numpy as np
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.beam_search import beam_search
 from wae_rnf_jax.evaluation.generation import Generation, ancestral_samples, greedy_search
+from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.runs.trained_model import TrainedModel
 
@@ -96,7 +97,7 @@ def _generations(
         yield ancestral_samples(
             model,
             zk,
-            jax.random.key(decoding.seed),
+            random_key(decoding.seed),
             temperature=decoding.temperature,
             top_p=decoding.top_p,
             batch_size=batch_size,

@@ -16,6 +16,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, UNK_ID, example_keys
 from wae_rnf_jax.models.bound import BoundModel
 
@@ -70,7 +71,7 @@ def greedy_search(
     Raises:
       ValueError: if max_length or batch_size is below 1.
     """
-    unused = jax.random.split(jax.random.key(0), zk.shape[0])
+    unused = jax.random.split(random_key(0), zk.shape[0])
     return _checked_samples(model, zk, unused, max_length, 0.0, 1.0, allow_unknown, batch_size)
 
 

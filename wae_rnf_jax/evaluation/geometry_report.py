@@ -29,6 +29,7 @@ from wae_rnf_jax.evaluation.latent_space import (
     sentence_arrays,
 )
 from wae_rnf_jax.evaluation.pictures import PlanePicture
+from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.functional.curves import resampled_curve
 from wae_rnf_jax.runs.trained_model import TrainedModel
 
@@ -196,7 +197,7 @@ def _path_figures(trained: TrainedModel, num_points: int, paths: Paths) -> dict[
 def _correlation(model, corpus, sentences, codes, features, seed) -> float | None:
     """Of the flow's Σ log|det J| with ½·log|G(zk)|; None where one of them does not vary."""
     tokens, lengths = sentence_arrays(corpus.vocabulary, sentences)
-    z0 = codes.posterior.sample(jax.random.split(jax.random.key(seed), len(sentences)))
+    z0 = codes.posterior.sample(jax.random.split(random_key(seed), len(sentences)))
     log_det, magnification = (
         np.asarray(values, np.float64)
         for values in volume_changes(model, z0, tokens, lengths, features=features)

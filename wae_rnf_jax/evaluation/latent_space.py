@@ -18,6 +18,7 @@ from wae_rnf_jax.data.vocabulary import Vocabulary, first_reserved_word
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
 from wae_rnf_jax.evaluation.geometry import check_flat_support, compared_paths
+from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.functional.curves import resampled_curve
 from wae_rnf_jax.functional.distributions import Posterior, Prior
 from wae_rnf_jax.functional.sequences import PAD_ID, example_keys
@@ -132,7 +133,7 @@ def prior_sentences(
     Raises:
       InputError: as `decoded_sentences`.
     """
-    key = jax.random.fold_in(jax.random.key(decoding.seed), 1)
+    key = jax.random.fold_in(random_key(decoding.seed), 1)
     codes = prior_codes(key, num_sentences, trained.model.prior)
     return decoded_sentences(trained, codes, decoding=decoding)
 

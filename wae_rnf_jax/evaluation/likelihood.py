@@ -21,6 +21,7 @@ import numpy as np
 from wae_rnf_jax.data.batches import split_batches
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.functional import distributions, estimators, sequences
+from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.models.bound import BoundModel
 
 Figures = dict[str, float | int]
@@ -124,7 +125,7 @@ def per_sentence_likelihood(
     num_samples = _draws(model, num_samples)
     batch_size = min(batch_size, memory_limit_rows, num_sentences)
     block_size = _block_size(num_samples + 1, max(1, memory_limit_rows // batch_size))
-    key = jax.random.key(seed)
+    key = random_key(seed)
     rows: dict[str, Any] | None = None
     done = 0
     for batch in split_batches(split, batch_size=batch_size, num_buckets=num_buckets):

@@ -11,6 +11,7 @@ import jax
 from wae_rnf_jax.data.batches import num_batches_per_epoch
 from wae_rnf_jax.data.corpora import Corpus, cached_corpus, load_evaluation_corpus
 from wae_rnf_jax.evaluation.comparison import corpus_name, saved_results
+from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
 from wae_rnf_jax.runs.trained_model import module_of
 from wae_rnf_jax.runs.workdir import read_config
@@ -111,7 +112,7 @@ def parameter_counts(model: TextAutoencoder) -> dict[str, int]:
       Counts by the module's name.
     """
     init = functools.partial(initial_variables, model)
-    shapes = jax.eval_shape(init, jax.random.key(0))["params"]
+    shapes = jax.eval_shape(init, random_key(0))["params"]
     return {
         name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(module))
         for name, module in sorted(shapes.items())

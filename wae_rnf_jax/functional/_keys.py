@@ -8,6 +8,16 @@ import jax.numpy as jnp
 _THREEFRY = "threefry2x32"
 
 
+def random_key(seed: int | jax.Array) -> jax.Array:
+    """The typed key of a seed, of threefry whatever generator JAX was told to take by default."""
+    return jax.random.key(seed, impl=_THREEFRY)
+
+
+def key_of_data(data: jax.Array) -> jax.Array:
+    """The key that `jax.random.key_data` took apart."""
+    return jax.random.wrap_key_data(data, impl=_THREEFRY)
+
+
 def threefry_keys(keys: jax.Array) -> jax.Array:
     """Keys of threefry, of which each draws what it would draw alone, in any batch.
 

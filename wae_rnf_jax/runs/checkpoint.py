@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 
 from wae_rnf_jax.errors import InputError, TrainingFailed, warn
+from wae_rnf_jax.functional._keys import key_of_data
 from wae_rnf_jax.runs.snapshots import (
     Damaged,
     check_snapshot,
@@ -123,7 +124,7 @@ class Checkpoints:
             self._remove(path)
         # Those of earlier versions were saved after the validation that was due, if one was.
         progress = {"validated_step": int(state.step), **progress}
-        rng = jax.random.wrap_key_data(key_data)
+        rng = key_of_data(key_data)
         return state, rng, self._with_whole_best(Progress(**progress))
 
     def _with_whole_best(self, progress: Progress) -> Progress:

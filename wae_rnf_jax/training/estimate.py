@@ -14,6 +14,7 @@ import numpy as np
 
 from wae_rnf_jax.data.batches import bucket_bounds, epoch_plan, padding_share
 from wae_rnf_jax.data.buckets import EpochPlan
+from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.training.parallel import mapped_train_step
 from wae_rnf_jax.training.recipe import Recipe, TrainState
 from wae_rnf_jax.training.step import train_step
@@ -102,7 +103,7 @@ def step_flops(recipe: Recipe, state: TrainState, *, batch_size: int, length: in
 
 def abstract_key() -> jax.ShapeDtypeStruct:
     """Returns the shape and type of a run's key."""
-    return jax.eval_shape(jax.random.key, 0)
+    return jax.eval_shape(random_key, 0)
 
 
 def matrix_flops(function: Callable, *args: Any) -> int:

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from wae_rnf_jax.data.batches import num_batches_per_epoch, training_batches
 from wae_rnf_jax.data.corpora import Corpus, load_corpus
 from wae_rnf_jax.errors import InputError, TrainingFailed, first_line, warn
+from wae_rnf_jax.functional._keys import key_of_data, random_key
 from wae_rnf_jax.jobs.agreement import (
     check_agreement,
     config_facts,
@@ -196,14 +197,14 @@ class _Trainer:
 
     def _first_state(self) -> tuple[TrainState, jax.Array, Progress]:
         with together():
-            rng = jax.random.key(self.config.train.seed)
+            rng = random_key(self.config.train.seed)
             state = initial_state(self.config, self.recipe, jax.random.fold_in(rng, 0))
             rng, progress = jax.random.fold_in(rng, 1), Progress()
             if self.own is not None:
                 state, rng, progress = self._state_on_disk(state, rng) or (state, rng, progress)
         state, key_data = from_first((state, jax.random.key_data(rng)))
         progress = Progress(*gathered(progress)[0])
-        return replicate(state), replicate(jax.random.wrap_key_data(key_data)), progress
+        return replicate(state), replicate(key_of_data(key_data)), progress
 
     def _state_on_disk(
         self, state: TrainState, rng: jax.Array

@@ -18,6 +18,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
 from wae_rnf_jax.runs.remote import local_workdir
 from wae_rnf_jax.runs.trained_model import load_trained_model
@@ -120,7 +121,7 @@ def planned_transfer(origin: Origin, model: TextAutoencoder, vocabulary: Vocabul
     except InputError as error:
         raise InputError(str(error).replace("--workdir:", "--init_from:", 1)) from error
     there = flatten_dict(source.model.variables, sep="/")
-    shapes = jax.eval_shape(partial(initial_variables, model), jax.random.key(0))
+    shapes = jax.eval_shape(partial(initial_variables, model), random_key(0))
     here = flatten_dict(shapes, sep="/")
     common = [name for name in here if name in there]
     for part in origin.parts:
