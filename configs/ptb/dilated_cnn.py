@@ -1,6 +1,9 @@
 """Text VAE with a dilated causal CNN as decoder, on the Penn Treebank.
 
 wae-rnf train --config=configs/ptb/dilated_cnn.py --workdir=runs/ptb/dilated_cnn
+
+Test, S = 10, after 3 epochs: nll_iw 113.55, kl 1.37, mi 1.35, au 3;
+docs/results.md has the commands.
 """
 
 from configs import systems

@@ -1,6 +1,9 @@
 """Text VAE with von Mises–Fisher posteriors, on the Penn Treebank.
 
 wae-rnf train --config=configs/ptb/vmf.py --workdir=runs/ptb/vmf
+
+Test, S = 10, after 3 epochs: nll_iw 113.51, kl 2.77, mi 1.72, au 32;
+docs/results.md has the commands.
 """
 
 from configs import systems
