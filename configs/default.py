@@ -45,15 +45,18 @@ def get_config() -> ConfigDict:
 
     # Each of the next four names a definition; the other keys are its arguments.
     config.encoder = ConfigDict()
+    # "lstm"; "bilstm"; or "transformer": `num_layers`, `num_heads`, `feedforward_dim`.
     config.encoder.name = "lstm"
 
     config.posterior = ConfigDict()
     config.posterior.name = "gaussian"  # or "vmf", on the unit sphere: `concentration`
     config.posterior.batch_norm = False  # gaussian: normalise mean and log_var over the batch
+    config.posterior.mean_scale = 0.0  # gaussian: above 0, γ of BN-VAE, for the means alone
     config.posterior.initial_log_var = 0.0  # gaussian: below 0, codes start informative
 
     config.decoder = ConfigDict()
-    config.decoder.name = "lstm"  # or "dilated_cnn": `dilations`, `internal_dim`
+    # "lstm"; "dilated_cnn": `dilations`, `internal_dim`; or "transformer", as the encoder.
+    config.decoder.name = "lstm"
     config.decoder.z_every_step = False  # lstm: feed the code at every step
 
     config.procedure = ConfigDict()
@@ -65,6 +68,7 @@ def get_config() -> ConfigDict:
     )
     config.objective.mmd_weight = 10.0  # of MMD² (the share λ of it goes to the KL term)
     config.objective.rnf_weight = 10.0  # of the Riemannian regulariser
+    config.objective.kl_floor = 0.0  # free bits: nats a dimension that cost nothing
 
     config.kl_weight = ConfigDict()  # λ(step)
     config.kl_weight.schedule = "linear"  # "linear", "cyclical", "paper" or "constant"

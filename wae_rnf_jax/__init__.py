@@ -11,6 +11,7 @@ posteriors.
 from etils import epy
 
 with epy.lazy_api_imports(globals()):  # so that the command answers before jax is loaded
+    from wae_rnf_jax.functional.batch_norm import batch_normalized_mean
     from wae_rnf_jax.functional.clustering import kmeans
     from wae_rnf_jax.functional.cross_entropy import fused_linear_cross_entropy
     from wae_rnf_jax.functional.curves import (
@@ -53,6 +54,7 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         radial_inverse_and_log_det,
     )
     from wae_rnf_jax.functional.gaussian import (
+        free_bits_kl,
         gaussian_entropy,
         gaussian_kl,
         gaussian_log_prob,
@@ -119,6 +121,7 @@ __all__ = (
     "active_threshold",
     "active_units",
     "attract_regularizer",
+    "batch_normalized_mean",
     "bos_inputs",
     "chain_forward_and_log_det",
     "chain_inverse_and_log_det",
@@ -132,6 +135,7 @@ __all__ = (
     "example_normal",
     "fisher_features",
     "flow_kl",
+    "free_bits_kl",
     "fused_linear_cross_entropy",
     "gaussian_entropy",
     "gaussian_kl",

@@ -81,3 +81,37 @@ def test_values_and_gradients_are_finite_at_extreme_variances(log_var):
 def test_wrong_shapes_and_dtypes_are_refused(call):
     with pytest.raises(AssertionError):
         call()
+
+
+class FreeBitsTest(chex.TestCase):
+    @chex.variants(with_jit=True, without_jit=True, with_device=True)
+    def test_every_dimension_counts_at_least_the_floor(self):
+        mean, log_var = jnp.array([[2.0, 0.1, 0.0]]), jnp.zeros((1, 3))
+        kl = self.variant(lambda m, v: wae.free_bits_kl(m, v, floor=0.25))(mean, log_var)
+        np.testing.assert_allclose(kl, [2.0 + 0.25 + 0.25], rtol=1e-6)
+
+
+def test_free_bits_without_a_floor_are_the_kl(posterior):
+    mean, log_var = (jnp.asarray(x, jnp.float32) for x in posterior)
+    free = wae.free_bits_kl(mean, log_var, floor=0.0)
+    np.testing.assert_allclose(free, wae.gaussian_kl(mean, log_var), rtol=1e-6)
+    gradients = [
+        jax.grad(lambda m, v, f=f: f(m, v).sum(), argnums=(0, 1))(mean, log_var)
+        for f in (wae.gaussian_kl, lambda m, v: wae.free_bits_kl(m, v, floor=0.0))
+    ]
+    chex.assert_trees_all_close(*gradients, rtol=1e-5, atol=1e-6)
+
+
+def test_below_the_floor_the_gradient_is_exactly_zero():
+    mean, log_var = jnp.array([2.0, 0.3, 0.0]), jnp.array([0.0, -0.3, 0.2])
+    of_mean, of_log_var = jax.grad(lambda m, v: wae.free_bits_kl(m, v, floor=0.25), argnums=(0, 1))(
+        mean, log_var
+    )
+    np.testing.assert_array_equal(of_mean, [2.0, 0.0, 0.0])
+    np.testing.assert_array_equal(of_log_var, [0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("floor", [-0.1, float("nan")])
+def test_a_floor_below_zero_is_refused(floor):
+    with pytest.raises(ValueError, match="floor must be at least 0"):
+        wae.free_bits_kl(jnp.zeros(2), jnp.zeros(2), floor=floor)

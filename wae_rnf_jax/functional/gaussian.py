@@ -65,6 +65,37 @@ def gaussian_kl(mean: jax.Array, log_var: jax.Array) -> jax.Array:
     return 0.5 * jnp.sum(jnp.square(mean) + jnp.expm1(log_var) - log_var, axis=-1)
 
 
+def free_bits_kl(mean: jax.Array, log_var: jax.Array, *, floor: float) -> jax.Array:
+    """The KL of `gaussian_kl` with a floor under every dimension's share: Σ_d max(KL_d, floor).
+
+    Free bits (Kingma et al. 2016; Li et al. 2019): a dimension below the floor gives no gradient,
+    so that it costs nothing to let it hold that much.
+
+    Args:
+      mean: [..., Z] means.
+      log_var: [..., Z] log-variances.
+      floor: nats that each dimension may hold for nothing, at least 0.
+
+    Returns:
+      [...] nats, at least Z·floor.
+
+    Raises:
+      ValueError: `floor` is negative or no number.
+      AssertionError: wrong ranks, shapes or dtypes.
+
+    >>> print(f"{free_bits_kl(jnp.array([2.0, 0.0]), jnp.zeros([2]), floor=0.25):.2f}")
+    2.25
+    """
+    if not floor >= 0.0:
+        raise ValueError(f"free_bits_kl: floor must be at least 0, got {floor}.")
+    chex.assert_type([mean, log_var], float)
+    chex.assert_equal_shape([mean, log_var])
+    _assert_latent_axis(mean)
+    per_dim = gaussian_kl(mean[..., None], log_var[..., None])
+    # A choice and not a maximum, which would share the gradient at a tie. A NaN stays one.
+    return jnp.where(per_dim < floor, floor, per_dim).sum(axis=-1)
+
+
 def gaussian_entropy(log_var: jax.Array) -> jax.Array:
     """Differential entropy of a diagonal Gaussian.
 

@@ -7,7 +7,7 @@ A language model is the same module with an empty code (`latent_dim` 0): its enc
 its codes have shape [B, 0], its Kullback-Leibler term is 0, and every estimator holds as it is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import flax.linen as nn
@@ -85,7 +85,8 @@ class TextAutoencoder(nn.Module):
       num_flow_steps: K; 0 for none.
       shared_embedding: one embedding serves encoder and decoder.
       tied_output: tie output to the decoder's embedding.
-      dropout: rate on encoder embeddings, decoder embeddings and decoder outputs.
+      dropout: rate on encoder embeddings, decoder embeddings and decoder outputs, and between the
+        layers of a transformer.
       word_dropout: rate at which decoder inputs become `<unk>`.
       initializer: "default" or "pytorch".
       cross_entropy_block: rows of logits held at once.
@@ -213,12 +214,15 @@ class TextAutoencoder(nn.Module):
             return DiagonalGaussian(empty, empty)
         if embedded is None:
             embedded = self.encoder_embedding[bos_inputs(tokens)].astype(self.dtype)
+        dropout = None
         if train and self.dropout:
             drop_keys = _PassKeys.of(keys).encoder_inputs
             embedded = example_dropout(drop_keys, embedded, rate=self.dropout)
+            dropout = self._layer_dropout(drop_keys)
         where = jnp.ones(tokens.shape[:1], bool) if where is None else where
         steps = lengths.astype(jnp.int32) + 1  # of narrower integers the longest might have none
-        return self.posterior(self.encoder(embedded, steps), where=where, train=train)
+        summary = self.encoder(embedded, steps, dropout=dropout)
+        return self.posterior(summary, where=where, train=train)
 
     def score(
         self,
@@ -251,9 +255,11 @@ class TextAutoencoder(nn.Module):
             inputs = word_dropout(dropped.words, inputs, rate=self.word_dropout)
             embedded = None
         embedded = self._embedded(inputs) if embedded is None else embedded
+        dropout = None
         if train and self.dropout:
             embedded = example_dropout(dropped.decoder_inputs, embedded, rate=self.dropout)
-        outputs = self.decoder(zk, embedded)
+            dropout = self._layer_dropout(dropped.decoder_inputs)
+        outputs = self.decoder(zk, embedded, dropout=dropout)
         if train and self.dropout:
             outputs = example_dropout(dropped.outputs, outputs, rate=self.dropout)
         targets = jnp.broadcast_to(eos_targets(tokens, lengths), outputs.shape[:-1])
@@ -295,6 +301,16 @@ class TextAutoencoder(nn.Module):
         """Args: carry; token [B], the last one; zk [B, Z]. Returns carry and logits [B, V]."""
         carry, output = self.decoder.step(carry, self._embedded(token), zk)
         return carry, self.output_layer.logits(output, self.embedding)
+
+    def _layer_dropout(self, keys: jax.Array) -> Callable[[jax.Array, int], jax.Array]:
+        """Drops entries of a layer's output [B, ...], by keys [B] and the layer's number."""
+
+        def dropped(x: jax.Array, place: int) -> jax.Array:
+            # The keys themselves have dropped the part's inputs.
+            own = jax.vmap(jax.random.fold_in, (0, None))(keys, place + 1)
+            return example_dropout(own, x, rate=self.dropout)
+
+        return dropped
 
     def _embedded(self, inputs: jax.Array) -> jax.Array:
         return self.embedding[inputs].astype(self.dtype)

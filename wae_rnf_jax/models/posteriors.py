@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional.batch_norm import batch_moments
 from wae_rnf_jax.functional.distributions import (
     DiagonalGaussian,
     Prior,
@@ -18,7 +19,7 @@ from wae_rnf_jax.functional.distributions import (
     VonMisesFisher,
 )
 from wae_rnf_jax.models.initializers import DEFAULT, Initializers
-from wae_rnf_jax.rules import Finite, Positive, Switch
+from wae_rnf_jax.rules import Finite, NotNegative, Positive, Switch
 
 
 class MaskedBatchNorm(nn.Module):
@@ -32,11 +33,13 @@ class MaskedBatchNorm(nn.Module):
       momentum: weight of a batch in the running statistics.
       epsilon: added to the variance.
       axis_name: mapped axis over which the batch is split, or None.
+      fixed_scale: of the result, where it is not to be learned.
     """
 
     momentum: float = 0.1
     epsilon: float = 1e-5
     axis_name: str | None = None
+    fixed_scale: float | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, where: jax.Array, train: bool) -> jax.Array:
@@ -44,10 +47,12 @@ class MaskedBatchNorm(nn.Module):
         features = x.shape[-1]
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (features,))
         running_var = self.variable("batch_stats", "var", jnp.ones, (features,))
-        scale = self.param("scale", nn.initializers.ones, (features,))
+        scale = self.fixed_scale
+        if scale is None:
+            scale = self.param("scale", nn.initializers.ones, (features,))
         bias = self.param("bias", nn.initializers.zeros, (features,))
         if train:
-            mean, var, count = self._batch_statistics(x, where)
+            mean, var, count = batch_moments(x, where=where, axis_name=self.axis_name)
             # Where few rows count, padding lies many deviations away: exp(log_var) would overflow,
             # and its gradient, though masked, would be no number.
             x = jnp.where(where[:, None], x, mean[None])
@@ -61,17 +66,6 @@ class MaskedBatchNorm(nn.Module):
         gain = scale * jax.lax.rsqrt(var + self.epsilon)
         return (x - mean[None]) * gain[None] + bias[None]
 
-    def _batch_statistics(self, x: jax.Array, where: jax.Array):
-        def total(values: jax.Array) -> jax.Array:
-            summed = values.sum(0)
-            return summed if self.axis_name is None else jax.lax.psum(summed, self.axis_name)
-
-        valid = where[:, None].astype(x.dtype)
-        count = total(where.astype(x.dtype))
-        mean = total(x * valid) / jnp.maximum(count, 1)
-        var = total(jnp.square(x - mean[None]) * valid) / jnp.maximum(count, 1)
-        return mean, var, count
-
 
 class GaussianPosterior(nn.Module):
     """Heads for mean and log-variance of q0(z0|x).
@@ -82,6 +76,8 @@ class GaussianPosterior(nn.Module):
       axis_name: mapped axis of the batch, or None.
       initializers: the family of initialisers.
       batch_norm: normalise both heads over the batch; itself a device against collapse.
+      mean_scale: γ of BN-VAE (Zhu et al. 2020), above 0: the means alone are normalised over the
+        batch, to this scale, with a learned shift, which holds their KL up.
       initial_log_var: where log_var starts. Well below 0, the codes start apart and informative;
         at 0, they start as noise that the decoder learns to ignore.
     """
@@ -91,6 +87,7 @@ class GaussianPosterior(nn.Module):
     axis_name: str | None = None
     initializers: Initializers = DEFAULT
     batch_norm: Switch = False
+    mean_scale: NotNegative = 0.0
     initial_log_var: Finite = 0.0
 
     @nn.compact
@@ -99,8 +96,11 @@ class GaussianPosterior(nn.Module):
         outputs = []
         for name in ("mean", "log_var"):
             head = _dense(self, name)(summary)
-            if self.batch_norm:
-                norm = MaskedBatchNorm(axis_name=self.axis_name, name=f"{name}_norm")
+            scale = self.mean_scale if name == "mean" else 0.0
+            if self.batch_norm or scale:
+                norm = MaskedBatchNorm(
+                    axis_name=self.axis_name, fixed_scale=scale or None, name=f"{name}_norm"
+                )
                 head = norm(head, where=where, train=train)
             outputs.append(head)
         mean, log_var = outputs

@@ -25,6 +25,8 @@ ADDED = {
     "posterior.name": "gaussian",
     "decoder.name": "lstm",
     "procedure.name": "descent",
+    "posterior.mean_scale": 0.0,
+    "objective.kl_floor": 0.0,
     "model.shared_embedding": True,
     "train.optimizer": "adam",
     "train.momentum": 0.0,

@@ -258,7 +258,7 @@ Disagreement = tuple[str, Any, str]  # key, value, what is wrong
 
 def _disagreements(**sections: dict) -> Iterator[Disagreement]:
     """Keys whose values do not go together."""
-    for part in (_of_latent, _of_posterior, _of_weights, _of_codebook, _of_optimizer):
+    for part in (_of_latent, _of_posterior, _of_parts, _of_weights, _of_codebook, _of_optimizer):
         yield from part(**sections)
 
 
@@ -299,6 +299,22 @@ def _of_posterior(
     if "features" in objective and objective["features"] == "state" and not state:
         rule = f"decoder {decoder['name']} has no initial state: take fisher, or decoder lstm"
         yield "objective.features", "state", rule
+
+
+def _of_parts(
+    *, model: dict, encoder: dict, posterior: dict, decoder: dict, objective: dict, **_: dict
+) -> Iterator[Disagreement]:
+    for name, part in (("encoder", encoder), ("decoder", decoder)):
+        if "num_heads" in part and model["hidden_dim"] % (2 * part["num_heads"]):
+            rule = f"model.hidden_dim, {model['hidden_dim']}, must be an even multiple of it"
+            yield f"{name}.num_heads", part["num_heads"], rule
+    if posterior.get("mean_scale") and posterior["batch_norm"]:
+        rule = "batch_norm has a scale for the means already: take one of the two"
+        yield "posterior.mean_scale", posterior["mean_scale"], rule
+    if objective.get("kl_floor") and posterior["name"] != "gaussian":
+        rule = "a floor is for a KL that is learned, as posterior gaussian has it; "
+        rule += f"that of {posterior['name']} is a constant"
+        yield "objective.kl_floor", objective["kl_floor"], rule
 
 
 def _of_weights(*, objective: dict, kl_weight: dict, **_: dict) -> Iterator[Disagreement]:

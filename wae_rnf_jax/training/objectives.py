@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional.distributions import sampled_kl
+from wae_rnf_jax.functional.gaussian import free_bits_kl
 from wae_rnf_jax.functional.kernels import multi_scale_imq_kernel
 from wae_rnf_jax.functional.losses import (
     attract_regularizer,
@@ -91,29 +92,54 @@ def lm(out: ForwardPass, ctx: Context) -> Terms:
     return {"rec": (1.0, out.nll)}
 
 
-def vae(out: ForwardPass, ctx: Context) -> Terms:
-    """The annealed bound of Bowman et al. 2015; with a cyclical λ, that of Fu et al. 2019."""
-    return {"rec": (1.0, out.nll), "kl": (ctx.kl_weight, kl_divergence(out))}
+def vae(out: ForwardPass, ctx: Context, *, kl_floor: NotNegative = 0.0) -> Terms:
+    """The annealed bound of Bowman et al. 2015; with a cyclical λ, that of Fu et al. 2019.
+
+    `kl_floor` is the free bits of Li et al. 2019, nats a dimension.
+    """
+    return {"rec": (1.0, out.nll), **_kl_terms(kl_divergence(out), out, ctx, kl_floor)}
 
 
-def wae(out: ForwardPass, ctx: Context, *, mmd_weight: NotNegative) -> Terms:
+def _kl_terms(kl: jax.Array, out: ForwardPass, ctx: Context, floor: float) -> Terms:
+    """The KL at λ. Where it has a floor, that is what λ weighs, and the KL itself is watched.
+
+    With a flow the KL has no parts by dimension, and the floor is under the batch's mean.
+    """
+    if not floor:
+        return {"kl": (ctx.kl_weight, kl)}
+    if out.log_dets.shape[0]:
+        mean, least = ctx.mean(kl), floor * out.z0.shape[-1]
+        floored = jnp.where(mean < least, least, mean)
+    else:
+        floored = free_bits_kl(out.posterior.mean, out.posterior.log_var, floor=floor)
+    return {"kl": (0.0, kl), "kl_floored": (ctx.kl_weight, floored)}
+
+
+def wae(
+    out: ForwardPass, ctx: Context, *, mmd_weight: NotNegative, kl_floor: NotNegative = 0.0
+) -> Terms:
     """Wasserstein autoencoder (Tolstikhin et al. 2018) with the paper's share of KL.
 
     rec + λ·KL + (mmd_weight − λ)·MMD²(zk, prior); with flow steps in the model it is `wae_nf`.
     """
     mmd = _mmd_squared(out.zk, out, ctx)
-    return {**vae(out, ctx), "mmd": (mmd_weight - ctx.kl_weight, mmd)}
+    return {**vae(out, ctx, kl_floor=kl_floor), "mmd": (mmd_weight - ctx.kl_weight, mmd)}
 
 
 def wae_rnf(
-    out: ForwardPass, ctx: Context, *, mmd_weight: NotNegative, rnf_weight: NotNegative
+    out: ForwardPass,
+    ctx: Context,
+    *,
+    mmd_weight: NotNegative,
+    rnf_weight: NotNegative,
+    kl_floor: NotNegative = 0.0,
 ) -> Terms:
     """`wae` with a flow whose volume change follows the RBF metric of the codes (`match`)."""
     # Before the first refresh there is no metric to match.
     active = ctx.codebook.ready.astype(out.z0.dtype)
     magnification = active * codebook_log_magnification(out.z0, ctx.codebook)
     return {
-        **wae(out, ctx, mmd_weight=mmd_weight),
+        **wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor),
         **_match(out, ctx, magnification, weight=rnf_weight * active),
     }
 
@@ -125,6 +151,7 @@ def wae_rnf_pullback(
     mmd_weight: NotNegative,
     rnf_weight: NotNegative,
     features: Annotated[str, one_of(*FEATURES)],
+    kl_floor: NotNegative = 0.0,
 ) -> Terms:
     """`wae` with a flow that evens out the magnification of the whole map from z0 to text.
 
@@ -137,7 +164,7 @@ def wae_rnf_pullback(
     share = ctx.mean(known.astype(out.zk.dtype))
     mean = ctx.mean(jnp.where(known, magnification, 0.0)) / jnp.maximum(share, 1e-6)
     return {
-        **wae(out, ctx, mmd_weight=mmd_weight),
+        **wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor),
         **_match(out, ctx, -jnp.where(known, magnification, mean), weight=rnf_weight),
         "degenerate": (0.0, 1.0 - share),
     }
@@ -165,11 +192,12 @@ def wae_rnf_attract(
     mmd_weight: NotNegative,
     rnf_weight: NotNegative,
     sharpness: Positive,
+    kl_floor: NotNegative = 0.0,
 ) -> Terms:
     """`wae` with a flow whose inputs are drawn to the centres of the codes."""
     rnf = attract_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
     active = rnf_weight * ctx.codebook.ready.astype(rnf.dtype)
-    return {**wae(out, ctx, mmd_weight=mmd_weight), "rnf": (active, rnf)}
+    return {**wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor), "rnf": (active, rnf)}
 
 
 def wae_rnf_repel(
@@ -179,25 +207,30 @@ def wae_rnf_repel(
     mmd_weight: NotNegative,
     rnf_weight: NotNegative,
     sharpness: Positive,
+    kl_floor: NotNegative = 0.0,
 ) -> Terms:
     """`wae` with a flow whose inputs are driven from the centres of the codes."""
     rnf = repel_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
     active = rnf_weight * ctx.codebook.ready.astype(rnf.dtype)
-    return {**wae(out, ctx, mmd_weight=mmd_weight), "rnf": (active, rnf)}
+    return {**wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor), "rnf": (active, rnf)}
 
 
-def wae_paper(out: ForwardPass, ctx: Context, *, mmd_weight: NotNegative) -> Terms:
+def wae_paper(
+    out: ForwardPass, ctx: Context, *, mmd_weight: NotNegative, kl_floor: NotNegative = 0.0
+) -> Terms:
     """The paper's code without a flow: MMD² on a fresh draw of z0."""
     mmd = _mmd_squared(ctx.posterior_draws(out), out, ctx)
-    return {**vae(out, ctx), "mmd": (mmd_weight - ctx.kl_weight, mmd)}
+    return {**vae(out, ctx, kl_floor=kl_floor), "mmd": (mmd_weight - ctx.kl_weight, mmd)}
 
 
-def wae_nf_paper(out: ForwardPass, ctx: Context, *, mmd_weight: NotNegative) -> Terms:
+def wae_nf_paper(
+    out: ForwardPass, ctx: Context, *, mmd_weight: NotNegative, kl_floor: NotNegative = 0.0
+) -> Terms:
     """The paper's code with a flow: the log-det stands outside λ, the MMD² before the flow."""
-    posterior = out.posterior
+    kl = out.posterior.log_prob(out.z0) - out.posterior.prior.log_prob(out.zk)
     return {
         **wae_paper(out, ctx, mmd_weight=mmd_weight),
-        "kl": (ctx.kl_weight, posterior.log_prob(out.z0) - posterior.prior.log_prob(out.zk)),
+        **_kl_terms(kl, out, ctx, kl_floor),
         "log_det": (-1.0, out.log_det),
     }
 
@@ -209,10 +242,14 @@ def wae_rnf_paper(
     mmd_weight: NotNegative,
     rnf_weight: NotNegative,
     sharpness: Positive,
+    kl_floor: NotNegative = 0.0,
 ) -> Terms:
     """The paper's code: `repel` from fixed centres, summed over the layers' inputs."""
     rnf = repel_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
-    return {**wae_nf_paper(out, ctx, mmd_weight=mmd_weight), "rnf": (rnf_weight, rnf)}
+    return {
+        **wae_nf_paper(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor),
+        "rnf": (rnf_weight, rnf),
+    }
 
 
 def codebook_log_magnification(z: jax.Array, codebook: Codebook) -> jax.Array:

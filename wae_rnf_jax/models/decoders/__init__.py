@@ -6,6 +6,7 @@ import jax
 
 from wae_rnf_jax.models.decoders.dilated_cnn import DilatedCNN
 from wae_rnf_jax.models.decoders.lstm import LSTMDecoder
+from wae_rnf_jax.models.decoders.transformer import TransformerDecoder
 
 Carry = Any  # a pytree whose leaves are all [B, ...]
 
@@ -31,9 +32,13 @@ class Decoder(Protocol):
         """All positions at once: zk [..., B, Z], embedded [B, T, E]. Returns [..., B, T, H].
 
         Leading axes are several codes of the same sentences, and share the work that is the words'
-        alone. `dropout`, for decoders with layers to drop, is a function of one array [B, ...] that
-        drops entries of it; None drops none.
+        alone. `dropout`, for decoders with layers to drop, is a function of one array [B, ...] and
+        the number of its place in the decoder that drops entries of it; None drops none.
         """
 
 
-DECODERS = {"lstm": LSTMDecoder, "dilated_cnn": DilatedCNN}
+DECODERS = {
+    "lstm": LSTMDecoder,
+    "dilated_cnn": DilatedCNN,
+    "transformer": TransformerDecoder,
+}

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.models.initializers import DEFAULT, Initializers
+from wae_rnf_jax.models.linear import linear, product
 from wae_rnf_jax.rules import Count, Sizes
 
 Carry = tuple[jax.Array, ...]  # one block's last inputs of its convolution each, [B, 2·d, I]
@@ -72,13 +73,13 @@ class ResidualBlock(nn.Module):
 
     def _narrowed(self, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
         """The convolution's input, [..., I]."""
-        return nn.relu(_linear(nn.relu(x), self.narrowing_kernel, self.narrowing_bias, dtype))
+        return nn.relu(linear(nn.relu(x), self.narrowing_kernel, self.narrowing_bias, dtype))
 
     def _widened(self, taps: jax.Array, num_taps: int, dtype: jnp.dtype) -> jax.Array:
         """What the block adds, [..., H], of the last taps side by side, [..., num_taps·I]."""
         kernel = self.kernel[_WIDTH - num_taps :].reshape(-1, self.internal_dim)
-        convolved = _linear(taps, kernel, self.bias, dtype)
-        return _linear(nn.relu(convolved), self.widening_kernel, self.widening_bias, dtype)
+        convolved = linear(taps, kernel, self.bias, dtype)
+        return linear(nn.relu(convolved), self.widening_kernel, self.widening_bias, dtype)
 
 
 class DilatedCNN(nn.Module):
@@ -138,7 +139,7 @@ class DilatedCNN(nn.Module):
 
     def step(self, carry: Carry, embedded: jax.Array, zk: jax.Array) -> tuple[Carry, jax.Array]:
         """One position. Args: carry; embedded [B, E]; zk [B, Z]. Returns carry, output [B, H]."""
-        x = _product(embedded, self.word_kernel, embedded.dtype) + self._of_code(zk)
+        x = product(embedded, self.word_kernel, embedded.dtype) + self._of_code(zk)
         lasts = []
         for block, last in zip(self.blocks, carry, strict=True):
             last, x = block.step(last, x, embedded.dtype)
@@ -160,7 +161,7 @@ class DilatedCNN(nn.Module):
         del dropout
         batch, num_steps, _ = embedded.shape
         rows = jnp.swapaxes(embedded, 0, 1).reshape(num_steps * batch, self.embedding_dim)
-        words = _product(rows, self.word_kernel, embedded.dtype)
+        words = product(rows, self.word_kernel, embedded.dtype)
         code = self._of_code(zk)
         shape = (num_steps, *code.shape)
         words = words.reshape(num_steps, *(1,) * (code.ndim - 2), *code.shape[-2:])
@@ -180,13 +181,3 @@ class DilatedCNN(nn.Module):
 def _later(rows: jax.Array, shift: int) -> jax.Array:
     """The rows moved down by `shift`, zeros before them."""
     return jnp.pad(rows[: rows.shape[0] - shift], ((shift, 0), (0, 0)))
-
-
-def _product(x: jax.Array, kernel: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    accumulator = jnp.promote_types(dtype, jnp.float32)
-    return jnp.matmul(x.astype(dtype), kernel.astype(dtype), preferred_element_type=accumulator)
-
-
-def _linear(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    product = _product(x, kernel, dtype)
-    return product + jnp.broadcast_to(bias, product.shape)

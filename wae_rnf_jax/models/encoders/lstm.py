@@ -24,8 +24,14 @@ class LSTMEncoder(nn.Module):
         return 2 * self.hidden_dim
 
     @nn.compact
-    def __call__(self, embedded: jax.Array, lengths: jax.Array) -> jax.Array:
-        """Args: embedded [B, T, E]; lengths [B] of valid steps, at least 1. Returns [B, 2H]."""
+    def __call__(
+        self, embedded: jax.Array, lengths: jax.Array, *, dropout: None = None
+    ) -> jax.Array:
+        """Args: embedded [B, T, E]; lengths [B] of valid steps, at least 1. Returns [B, 2H].
+
+        There is no layer between to drop anything of: `dropout` is not read.
+        """
+        del dropout
         dtype = jnp.promote_types(embedded.dtype, jnp.float32)
         zeros = jnp.zeros((embedded.shape[0], self.hidden_dim), dtype)
         lstm = LSTM(

@@ -1,0 +1,14 @@
+"""Text VAE with four cycles of λ, on the Penn Treebank.
+
+wae-rnf train --config=configs/ptb/cyclical.py --workdir=runs/ptb/cyclical
+"""
+
+from configs import systems
+from configs.ptb import base
+
+
+def get_config():
+    """Returns the configuration."""
+    config = systems.cyclical(base.get_config())
+    config.kl_weight.period = 15_781  # of the 63,120 steps of 48 epochs
+    return config
