@@ -60,7 +60,11 @@ def get_config() -> ConfigDict:
     config.decoder.z_every_step = False  # lstm: feed the code at every step
 
     config.procedure = ConfigDict()
-    config.procedure.name = "descent"  # a function of training/procedures
+    # A function of training/procedures: "descent"; "semi_amortized": `num_steps`,
+    # `evaluation_steps`, `rate`, `momentum`, `max_norm`; "lagging": `window`, `most_encoder_steps`;
+    # or "pretrained", with an entry for each earlier stage: `kl_weights`, `num_steps`, `patience`,
+    # `reset`.
+    config.procedure.name = "descent"
 
     config.objective = ConfigDict()
     config.objective.name = (

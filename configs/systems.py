@@ -52,6 +52,46 @@ def bn_vae(config: ConfigDict) -> ConfigDict:
     return config
 
 
+def semi_amortized(config: ConfigDict) -> ConfigDict:
+    """`vae` whose posteriors take steps on their own sentences' bounds (Kim et al. 2018)."""
+    config.procedure = ConfigDict(
+        {
+            "name": "semi_amortized",
+            "num_steps": 10,
+            "evaluation_steps": 20,
+            "rate": 0.03125,
+            "momentum": 0.5,
+            "max_norm": 28.0,
+        }
+    )
+    vae(config)
+    config.system = "semi_amortized"
+    return config
+
+
+def lagging(config: ConfigDict) -> ConfigDict:
+    """`vae` whose encoder converges before each step of the decoder, at first (He et al. 2019)."""
+    config.procedure = ConfigDict({"name": "lagging", "window": 15, "most_encoder_steps": 99})
+    vae(config)
+    config.system = "lagging"
+    return config
+
+
+def free_bits(config: ConfigDict) -> ConfigDict:
+    """`vae` with free bits after an autoencoder's pretraining, a new decoder (Li et al. 2019)."""
+    vae(_pretrained(config))
+    config.objective.kl_floor = 0.25  # 8 nats at Z = 32
+    config.system = "free_bits"
+    return config
+
+
+def wae_rnf_pretrained(config: ConfigDict) -> ConfigDict:
+    """`wae_rnf` after an autoencoder's pretraining, with a new decoder."""
+    wae_rnf(_pretrained(config))
+    config.system = "wae_rnf_pretrained"
+    return config
+
+
 def bilstm(config: ConfigDict) -> ConfigDict:
     """`vae` whose encoder reads the sentence from both ends."""
     config.encoder = ConfigDict({"name": "bilstm"})
@@ -178,6 +218,20 @@ def _without_codebook(config: ConfigDict, system: str) -> ConfigDict:
 def _on_sphere(config: ConfigDict) -> ConfigDict:
     config.posterior = ConfigDict({"name": "vmf", "concentration": 15.0})
     config.decoder = ConfigDict({"name": "lstm", "z_every_step": True})
+    return config
+
+
+def _pretrained(config: ConfigDict) -> ConfigDict:
+    """One stage at λ = 0 first; the corpus' configuration says how many steps it has at most."""
+    config.procedure = ConfigDict(
+        {
+            "name": "pretrained",
+            "kl_weights": (0.0,),
+            "num_steps": (10_000,),
+            "patience": (2,),
+            "reset": ("decoder",),
+        }
+    )
     return config
 
 

@@ -77,6 +77,7 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         pullback_metric_product,
     )
     from wae_rnf_jax.functional.recurrence import lstm_states
+    from wae_rnf_jax.functional.refinement import refined_posterior
     from wae_rnf_jax.functional.riemannian import (
         rbf_bandwidth,
         rbf_log_magnification,
@@ -174,6 +175,7 @@ __all__ = (
     "rbf_kernel",
     "rbf_log_magnification",
     "rbf_precision",
+    "refined_posterior",
     "repel_regularizer",
     "resampled_curve",
     "sampled_kl",

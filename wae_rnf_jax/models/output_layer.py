@@ -50,11 +50,15 @@ class OutputLayer(nn.Module):
         return logits + jnp.broadcast_to(self.bias, logits.shape)
 
     def nll(
-        self, outputs: jax.Array, embedding: jax.Array, targets: jax.Array, where: jax.Array
+        self,
+        outputs: jax.Array,
+        embedding: jax.Array,
+        targets: jax.Array,
+        where: jax.Array | None = None,
     ) -> jax.Array:
         """Args: outputs [..., T, H]; embedding [V, E]; targets, where [..., T]. Returns [..., T].
 
-        The NLL of each target in nats, 0 where `where` says no.
+        The NLL of each target in nats, 0 where `where` says no; without it, of all targets.
         """
         outputs, kernel = self._operands(outputs, embedding)
         return fused_linear_cross_entropy(

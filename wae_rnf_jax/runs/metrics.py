@@ -90,6 +90,11 @@ class MetricsLog:
         for sink in self._sinks:
             sink.wait()
 
+    def expect(self, num_steps: int) -> None:
+        """Lets the bar count to another number of steps."""
+        self._bar.total = num_steps
+        self._bar.refresh()
+
     def restart_clock(self) -> None:
         """Leaves the time since the last line, spent on validation, out of the rate."""
         self._since = time.monotonic()

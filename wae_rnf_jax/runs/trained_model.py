@@ -10,6 +10,7 @@ from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.models.autoencoder import TextAutoencoder, text_autoencoder
 from wae_rnf_jax.models.bound import BoundModel
+from wae_rnf_jax.models.refinement import Refinement
 from wae_rnf_jax.runs.checkpoint import restored_model
 from wae_rnf_jax.runs.workdir import fingerprint, read_config
 
@@ -37,7 +38,8 @@ def load_trained_model(workdir: Path) -> TrainedModel:
     restored = restored_model(
         workdir / "checkpoints", config["train"]["select"], run=fingerprint(config)
     )
-    model = BoundModel(module, restored.variables)
+    refinement = Refinement.of(config["procedure"])
+    model = BoundModel(module, restored.variables, refinement)
     return TrainedModel(config, corpus, model, restored.step, restored.centers)
 
 

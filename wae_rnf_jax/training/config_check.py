@@ -258,7 +258,15 @@ Disagreement = tuple[str, Any, str]  # key, value, what is wrong
 
 def _disagreements(**sections: dict) -> Iterator[Disagreement]:
     """Keys whose values do not go together."""
-    for part in (_of_latent, _of_posterior, _of_parts, _of_weights, _of_codebook, _of_optimizer):
+    for part in (
+        _of_latent,
+        _of_posterior,
+        _of_parts,
+        _of_procedure,
+        _of_weights,
+        _of_codebook,
+        _of_optimizer,
+    ):
         yield from part(**sections)
 
 
@@ -315,6 +323,24 @@ def _of_parts(
         rule = "a floor is for a KL that is learned, as posterior gaussian has it; "
         rule += f"that of {posterior['name']} is a constant"
         yield "objective.kl_floor", objective["kl_floor"], rule
+
+
+def _of_procedure(
+    *, model: dict, posterior: dict, procedure: dict, **_: dict
+) -> Iterator[Disagreement]:
+    name = procedure["name"]
+    if name != "descent" and not model["latent_dim"]:
+        yield "procedure.name", name, "objective lm has no latent code and needs descent"
+    if name == "semi_amortized" and posterior["name"] != "gaussian":
+        rule = f"its steps are of means and variances; posterior {posterior['name']} has none, and "
+        rule += "goes with any other procedure"
+        yield "procedure.name", name, rule
+    if name == "pretrained":
+        stages = len(procedure["kl_weights"])
+        for key in ("num_steps", "patience", "reset"):
+            if len(procedure[key]) != stages:
+                rule = f"there must be one for each of the {stages} of kl_weights"
+                yield f"procedure.{key}", procedure[key], rule
 
 
 def _of_weights(*, objective: dict, kl_weight: dict, **_: dict) -> Iterator[Disagreement]:

@@ -1,5 +1,6 @@
 """The training loop: batches through the mapped step, validation, checkpoints, interruption."""
 
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -178,7 +179,7 @@ class _Trainer:
         self.own, self.flags = own, flags
         batch_size = config.train.batch_size
         self.steps_per_epoch = num_batches_per_epoch(len(corpus.train), batch_size)
-        self.num_steps = config.train.num_epochs * self.steps_per_epoch
+        asked_for = config.train.num_epochs * self.steps_per_epoch
         self.recipe: Recipe = build_recipe(
             config,
             corpus.vocabulary.size,
@@ -187,13 +188,15 @@ class _Trainer:
         )
         self.eval_every = config.train.eval_every or self.steps_per_epoch
         self.save_every = config.train.checkpoint_every or self.eval_every
-        self.highest_kl_weight = _highest(self.recipe.kl_weight, self.num_steps)
+        self.highest_kl_weight = _highest(self.recipe.kl_weight, asked_for)
         backend = config.train.backend
         make_step = nan_checked_train_step if flags.debug_nans else mapped_train_step
         self.train_step = make_step(self.recipe, backend=backend)
         self.eval_step = mapped_eval_step(self.recipe, backend=backend)
         self.unsaved: NotSaved | None = None  # why the newest state is not on disk
         self.state, self.rng, self.progress = self._first_state()
+        self.steps_asked_for = asked_for
+        self.num_steps = self.recipe.procedure.num_steps(self.state, asked_for)
 
     def _first_state(self) -> tuple[TrainState, jax.Array, Progress]:
         with together():
@@ -267,7 +270,7 @@ class _Trainer:
             process_count=jax.process_count(),
         )
         on_cpu = jax.default_backend() == "cpu"
-        for step in range(first + 1, self.num_steps + 1):
+        for step in itertools.count(first + 1):
             batch = split_rows(signals.told(next(batches)))
             trace.begin(step)
             with jax.profiler.StepTraceAnnotation("train", step_num=step):
@@ -279,14 +282,16 @@ class _Trainer:
             log.add(step, metrics)
             if signum := signals.heard(reduced_signal):
                 self._stop_on_signal(signum, step, log)
-            last, evaluate = step == self.num_steps, self._is_due(step)
+            evaluate = self._is_due(step)
             if evaluate or step % self.save_every == 0:
                 log.flush()
                 self._validate_and_save(step, log, evaluate=evaluate)
                 if self._out_of_patience():
                     log.say(f"step {step}: no better bound in {self.progress.without_gain} rounds")
                     break
-                if self.unsaved and self.own and not last:
+                if step >= self.num_steps:
+                    break
+                if self.unsaved and self.own:
                     warn(f"{self.unsaved}; training goes on, and the next checkpoint is tried")
         if self.unsaved:
             raise NotSaved(f"{self.unsaved}: make room, and the same command goes on")
@@ -341,7 +346,7 @@ class _Trainer:
         log.write("valid", step, values)
         log.restart_clock()
         procedure = self.recipe.procedure
-        kl_weight = float(self.recipe.kl_weight(procedure.clock(self.state)))
+        kl_weight = float(self.recipe.kl_weight_of(self.state))
         comparable = kl_weight >= self.highest_kl_weight - 1e-6 and procedure.selects(self.state)
         bound, best = values["neg_elbo"], self.progress.best_bound
         is_best = comparable and (best is None or bound < best)
@@ -351,21 +356,27 @@ class _Trainer:
             self.progress = self.progress._replace(without_gain=self.progress.without_gain + 1)
         shown = ", ".join(f"{k} {v:.3f}" for k, v in values.items())
         log.say(f"step {step} (epoch {step / self.steps_per_epoch:.3g}): {shown}")
-        self._after_validation(step, values, comparable=comparable)
+        self._after_validation(step, values, log, comparable=comparable)
         return is_best
 
-    def _after_validation(self, step: int, values: dict[str, float], *, comparable: bool) -> None:
+    def _after_validation(
+        self, step: int, values: dict[str, float], log: MetricsLog, *, comparable: bool
+    ) -> None:
         """Lowers the learning rate where it is time to, and lets the procedure act."""
         state, procedure = self.state, self.recipe.procedure
         if comparable:
             state = after_bound(state, values["neg_elbo"], recipe=self.recipe)
         restart = False
         if procedure.event is not None:
-            state, restart = procedure.event(state, jax.random.fold_in(self.rng, 1), values)
+            key = jax.random.fold_in(self.rng, 1)
+            state, restart = procedure.event(state, key, values, recipe=self.recipe)
         if state is not self.state:
             self.state = replicate(jax.device_get(state))
         if restart:
             self.progress = Progress()
+            self.num_steps = procedure.num_steps(self.state, self.steps_asked_for)
+            log.expect(self.num_steps)
+            log.say(f"step {step}: the next stage begins")
         self.progress = self.progress._replace(validated_step=step)
 
     def validation_metrics(self) -> dict[str, float]:
