@@ -62,6 +62,8 @@ REFUSED = {
     "objective.name": ("gan", None),
     "objective.mmd_weight": NEGATIVE,
     "objective.rnf_weight": NEGATIVE,
+    "objective.kl_floor": NEGATIVE,
+    "posterior.mean_scale": NEGATIVE,
     "kl_weight.schedule": ("sudden", None),
     "kl_weight.start": NO_NUMBER,
     "kl_weight.length": NOT_POSITIVE,
@@ -128,6 +130,7 @@ def test_value_that_no_run_can_use_is_refused_by_name(key):
 
 
 VMF, VAE = {"name": "vmf", "concentration": 50.0}, {"name": "vae"}
+NO_FLOW = {"model.num_flow_steps": 0, "codebook.num_centers": 0}
 TOGETHER = {
     "a code without dimensions": (
         {"model.latent_dim": 0},
@@ -203,12 +206,48 @@ TOGETHER = {
     "keys of another objective": (
         {"objective.name": "wae"},
         "--config.objective.rnf_weight: there is no such key where name is wae (it takes "
-        "mmd_weight)",
+        "mmd_weight, kl_floor)",
     ),
     "an argument that is missing": (
         {"objective": {"name": "wae_rnf", "mmd_weight": 10.0}},
         "--config.objective.rnf_weight is missing where name is wae_rnf (it takes mmd_weight, "
-        "rnf_weight): it must be at least 0",
+        "rnf_weight, kl_floor): it must be at least 0",
+    ),
+    "heads that do not divide the model": (
+        {"decoder": {"name": "transformer", "num_heads": 4}},
+        "--config.decoder.num_heads is 4: model.hidden_dim, 6, must be an even multiple of it",
+    ),
+    "two scales of the means": (
+        {"posterior.mean_scale": 0.6, "posterior.batch_norm": True},
+        "--config.posterior.mean_scale is 0.6: batch_norm has a scale for the means already",
+    ),
+    "free bits on the sphere": (
+        {"posterior": VMF, "objective": {"name": "vae", "kl_floor": 0.1}, **NO_FLOW},
+        "--config.objective.kl_floor is 0.1: a floor is for a KL that is learned, as posterior "
+        "gaussian has it; that of vmf is a constant",
+    ),
+    "refinement on the sphere": (
+        {"posterior": VMF, "objective": VAE, "procedure": {"name": "semi_amortized"}, **NO_FLOW},
+        "--config.procedure.name is 'semi_amortized': its steps are of means and variances; "
+        "posterior vmf has none, and goes with any other procedure",
+    ),
+    "a language model with an encoder's procedure": (
+        {
+            "objective": {"name": "lm"},
+            "procedure": {"name": "lagging"},
+            "model.latent_dim": 0,
+            **NO_FLOW,
+        },
+        "--config.procedure.name is 'lagging': objective lm has no latent code and needs descent",
+    ),
+    "stages of unequal number": (
+        {"procedure": {"name": "pretrained", "num_steps": (5, 5)}},
+        "--config.procedure.num_steps is (5, 5): there must be one for each of the 1 of kl_weights",
+    ),
+    "a reset of what there is not": (
+        {"procedure": {"name": "pretrained", "reset": ("flow",)}},
+        "--config.procedure.reset is ('flow',): it must be a list of names among none, encoder, "
+        "decoder",
     ),
     "a constant weight above 1": (
         {"kl_weight": {"schedule": "constant", "value": 1.5}},
