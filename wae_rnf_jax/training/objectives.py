@@ -275,6 +275,8 @@ OBJECTIVES: dict[str, Objective] = {
         wae_rnf_paper,
     )
 }
+WITHOUT_KL_WEIGHT = {"lm"}  # those that do not read λ
+WITH_METRIC = {"wae_rnf"}  # and those that read the RBF metric, with its floor
 # Those that mean nothing without flow steps, and without centres of the codes.
 WITH_CODEBOOK = {"wae_rnf", "wae_rnf_attract", "wae_rnf_repel", "wae_rnf_paper"}
 WITH_FLOW = WITH_CODEBOOK | {"wae_rnf_pullback", "wae_nf_paper"}
