@@ -270,7 +270,7 @@ Disagreement = tuple[str, Any, str]  # key, value, what is wrong
 
 def _disagreements(**sections: dict) -> Iterator[Disagreement]:
     """Keys whose values do not go together."""
-    for part in (_of_latent, _of_posterior, _of_parts, _of_weights, _of_codebook):
+    for part in (_of_latent, _of_posterior, _of_parts, _of_weights, _of_codebook, _of_rows):
         yield from part(**sections)
 
 
@@ -340,3 +340,12 @@ def _of_codebook(*, codebook: dict, **_: dict) -> Iterator[Disagreement]:
     if codebook["refresh_every"] and codebook["num_codes"] < codebook["num_centers"]:
         rule = f"it must be at least num_centers, {codebook['num_centers']}"
         yield "codebook.num_codes", codebook["num_codes"], rule
+
+
+def _of_rows(*, train: dict, objective: dict, posterior: dict, **_: dict) -> Iterator[Disagreement]:
+    rows = train["batch_size"] // train["accumulate"]
+    normalised = posterior.get("batch_norm") or posterior.get("mean_scale")
+    if rows < 2 and ("mmd_weight" in objective or normalised):
+        rule = f"its micro-batches would have {rows} sentences, and MMD² and batch norm, which are "
+        rule += "theirs, need 2: take at most half of train.batch_size"
+        yield "train.accumulate", train["accumulate"], rule
