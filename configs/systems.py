@@ -1,16 +1,19 @@
 """What makes each system: functions that turn a corpus' settings into the system's.
 
-A corpus' folder has one small file a system, which calls one of these.
+A corpus' folder has one small file a system, which calls one of these. What a system does not read
+is left, or set back, to the default.
 """
 
 from ml_collections import ConfigDict
+
+from configs import default
 
 
 def lm(config: ConfigDict) -> ConfigDict:
     """LSTM language model: no latent code, the yardstick."""
     config.model.latent_dim = 0
     config.objective = ConfigDict({"name": "lm"})
-    config.kl_weight = ConfigDict({"schedule": "constant", "value": 0.0})
+    config.kl_weight = default.get_config().kl_weight
     return _without_flow(config, "lm")
 
 
@@ -180,8 +183,8 @@ def wae_rnf_paper(config: ConfigDict) -> ConfigDict:
     config.objective = ConfigDict(
         {"name": "wae_rnf_paper", "mmd_weight": 10.0, "rnf_weight": 1.0, "sharpness": 0.5}
     )
-    config.codebook.refresh_every = 0  # fixed centres
-    return _paper_training(config)
+    fixed_centers = {"num_centers": config.codebook.num_centers, "refresh_every": 0}
+    return _with_codebook(_paper_training(config), **fixed_centers)
 
 
 def _by_distance(config: ConfigDict, system: str) -> ConfigDict:
@@ -205,13 +208,18 @@ def _pullback(config: ConfigDict, features: str) -> ConfigDict:
 
 
 def _without_flow(config: ConfigDict, system: str) -> ConfigDict:
-    config.model.num_flow_steps = 0
+    config.model.update(num_flow_steps=0, flow=default.get_config().model.flow)
     return _without_codebook(config, system)
 
 
 def _without_codebook(config: ConfigDict, system: str) -> ConfigDict:
     config.system = system
-    config.codebook.num_centers = 0
+    return _with_codebook(config, num_centers=0)
+
+
+def _with_codebook(config: ConfigDict, **settings: int) -> ConfigDict:
+    config.codebook = default.get_config().codebook
+    config.codebook.update(settings)
     return config
 
 

@@ -1,5 +1,7 @@
 """`sample`, `reconstruct` and `interpolate`."""
 
+import pytest
+
 from wae_rnf_jax import cli
 
 
@@ -36,3 +38,20 @@ def test_a_language_model_samples_but_does_not_reconstruct(lm_workdir, refusal, 
     assert len(capsys.readouterr().out.splitlines()) == 2
     stdin("the cat sat\n")
     assert "no latent code" in refusal("reconstruct", f"--workdir={lm_workdir}")
+
+
+@pytest.mark.parametrize(
+    "strategy, flag, value, reader",
+    [
+        ("greedy", "temperature", "0.5", "sample"),
+        ("beam", "top_p", "0.5", "sample"),
+        ("sample", "beam_width", "3", "beam"),
+        ("sample", "length_penalty", "0.6", "beam"),
+    ],
+)
+def test_what_a_strategy_does_not_read_is_refused(strategy, flag, value, reader, refusal):
+    command = ("sample", "--workdir=none", f"--strategy={strategy}", f"--{flag}={value}")
+    assert refusal(*command) == (
+        f"wae-rnf: --{flag} is {value}, and nothing in this run reads it: it is read where "
+        f"--strategy is {reader}, and --strategy is {strategy}"
+    )

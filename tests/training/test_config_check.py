@@ -55,6 +55,7 @@ REFUSED = {
     "encoder.name": ("ltsm", None, ["lstm"]),
     "posterior.name": ("cauchy", None),
     "posterior.batch_norm": NO_SWITCH,
+    "posterior.mean_scale": NEGATIVE,
     "posterior.initial_log_var": NO_NUMBER,
     "decoder.name": ("ltsm", None),
     "decoder.z_every_step": NO_SWITCH,
@@ -63,7 +64,6 @@ REFUSED = {
     "objective.mmd_weight": NEGATIVE,
     "objective.rnf_weight": NEGATIVE,
     "objective.kl_floor": NEGATIVE,
-    "posterior.mean_scale": NEGATIVE,
     "kl_weight.schedule": ("sudden", None),
     "kl_weight.start": NO_NUMBER,
     "kl_weight.length": NOT_POSITIVE,
@@ -166,10 +166,18 @@ TOGETHER = {
     ),
     "a file of centres that would not be read": (
         {"codebook.centers_file": "centers.npy"},
-        "--config.codebook.centers_file is 'centers.npy': it is read for fixed centres alone",
+        "--config.codebook.centers_file is 'centers.npy', and nothing in this run reads it: it is "
+        "read where codebook.refresh_every is 0, and codebook.refresh_every is 2",
     ),
     "a missing file of centres": (
-        {"codebook.centers_file": "/no/such.npy", "codebook.refresh_every": 0},
+        {
+            "codebook": {
+                **default.get_config().codebook,
+                "num_centers": 3,
+                "centers_file": "/no/such.npy",
+                "refresh_every": 0,
+            }
+        },
         "--config.codebook.centers_file: /no/such.npy cannot be read as an array of shape (3, 3)",
     ),
     "a sphere of one dimension": (
@@ -189,14 +197,6 @@ TOGETHER = {
         {"posterior.name": "vmf", "posterior.batch_norm": True},
         "--config.posterior.batch_norm: there is no such key where name is vmf (it takes "
         "concentration)",
-    ),
-    "a momentum that would not be read": (
-        {"train.momentum": 0.9},
-        "--config.train.momentum is 0.9: it is read where train.optimizer is sgd alone",
-    ),
-    "a decay that would not be read": (
-        {"train.weight_decay": 0.1, "train.optimizer": "sgd"},
-        "--config.train.weight_decay is 0.1: it is read where train.optimizer is adamw alone",
     ),
     "keys of another schedule": (
         {"kl_weight.schedule": "cyclical"},
@@ -305,7 +305,8 @@ def test_what_a_file_leaves_out_is_named():
 )
 def test_a_file_of_centres_is_read_before_anything_is_begun(array, message, tmp_path):
     config = tiny_config()
-    config.codebook.refresh_every = 0
+    config.codebook = default.get_config().codebook
+    config.codebook.update(num_centers=3, refresh_every=0)
     np.save(tmp_path / "centers.npy", np.eye(3))
     config.codebook.centers_file = str(tmp_path / "centers.npy")
     check_config(config)

@@ -12,6 +12,12 @@ from absl import flags
 from wae_rnf_jax.errors import InputError, warn
 
 _DECODING_FLAGS = {"strategy", "max_length", "temperature", "top_p", "beam_width", "length_penalty"}
+_STRATEGY_READING = {  # flag -> the strategy that reads it
+    "temperature": "sample",
+    "top_p": "sample",
+    "beam_width": "beam",
+    "length_penalty": "beam",
+}
 _NAMED_WORDS = 20  # of those that a vocabulary lacks
 
 
@@ -95,6 +101,12 @@ def decoding(values: flags.FlagValues):
         check_decoding(chosen)
     except InputError as error:
         raise InputError(f"--{error}") from error
+    for name, reader in _STRATEGY_READING.items():
+        if settings[name] != getattr(Decoding(), name) and chosen.strategy != reader:
+            raise InputError(
+                f"--{name} is {settings[name]}, and nothing in this run reads it: it is read where "
+                f"--strategy is {reader}, and --strategy is {chosen.strategy}"
+            )
     return chosen
 
 

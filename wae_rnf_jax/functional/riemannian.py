@@ -87,8 +87,8 @@ def rbf_bandwidth(
       axis_name: mapped axis over which points and where are parts of one global set.
 
     Returns:
-      [] bandwidth, a positive length; if all points lie at their centres, or none is valid, the
-      least whose square does not underflow.
+      [] bandwidth, a positive length; if all points lie at their centres, the least whose square
+      does not underflow; NaN where no point is valid.
 
     Raises:
       AssertionError: wrong ranks, shapes or dtypes.
@@ -109,4 +109,5 @@ def rbf_bandwidth(
     if axis_name is not None:
         total, count = jax.lax.psum((total, count), axis_name)
     half_mean = 0.5 * total / jnp.maximum(count, 1)
-    return jnp.sqrt(jnp.maximum(half_mean, jnp.finfo(points.dtype).tiny))
+    bandwidth = jnp.sqrt(jnp.maximum(half_mean, jnp.finfo(points.dtype).tiny))
+    return jnp.where(count > 0, bandwidth, jnp.nan)

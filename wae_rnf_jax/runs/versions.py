@@ -52,13 +52,9 @@ def current_config(config: Mapping[str, Any]) -> dict[str, Any]:
     >>> new["model"], new["posterior"]
     ({'hidden_dim': 8}, {'batch_norm': True, 'name': 'gaussian'})
     """
-    result: dict[str, Any] = {}
     leaves = {MOVED.get(key, key): value for key, value in config_leaves(config).items()}
     names = {key: value for key, value in ADDED.items() if key.endswith(".name")}
-    for key, value in {**leaves, **{k: v for k, v in names.items() if k not in leaves}}.items():
-        section, _, name = key.rpartition(".")
-        (result.setdefault(section, {}) if section else result)[name] = value
-    return result
+    return in_sections({**leaves, **{k: v for k, v in names.items() if k not in leaves}})
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,6 +83,15 @@ def config_leaves(config: Mapping[str, Any]) -> dict[str, Any]:
         else:
             leaves[key] = value
     return leaves
+
+
+def in_sections(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a configuration of values by their dotted keys: `config_leaves`, undone."""
+    result: dict[str, Any] = {}
+    for key, value in leaves.items():
+        section, _, name = key.rpartition(".")
+        (result.setdefault(section, {}) if section else result)[name] = value
+    return result
 
 
 def current_state(state: Any) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from wae_rnf_jax.training.state import (
     OPTIMIZERS,
     centers_from_file,
 )
+from wae_rnf_jax.training.unread import check_unread
 
 _SMALLEST_SIZE = len(SPECIAL_WORDS) + 1
 _BELOW_1 = number("above 0 and below 1", lambda v: 0 < v < 1)
@@ -225,7 +226,18 @@ def check_config(config: ConfigDict) -> None:
         _check_chosen(f"{name}.", sections[name], chosen)
     for key, value, rule in _disagreements(**sections):
         raise InputError(f"--config.{key} is {value!r}: {rule}")
+    check_unread(settings, _default_arguments(sections))
     centers_from_file(config)
+
+
+def _default_arguments(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The defaults of the arguments of the definitions that the sections choose, by key."""
+    return {
+        f"{name}.{key}": setting.default
+        for name, chosen in _CHOICES.items()
+        for key, setting in chosen.settings(sections[name][chosen.key]).items()
+        if setting.has_default
+    }
 
 
 def _check_keys(
@@ -265,7 +277,7 @@ def _disagreements(**sections: dict) -> Iterator[Disagreement]:
         _of_procedure,
         _of_weights,
         _of_codebook,
-        _of_optimizer,
+        _of_rows,
     ):
         yield from part(**sections)
 
@@ -351,17 +363,15 @@ def _of_weights(*, objective: dict, kl_weight: dict, **_: dict) -> Iterator[Disa
 
 
 def _of_codebook(*, codebook: dict, **_: dict) -> Iterator[Disagreement]:
-    if not codebook["refresh_every"]:
-        return
-    if codebook["num_codes"] < codebook["num_centers"]:
+    if codebook["refresh_every"] and codebook["num_codes"] < codebook["num_centers"]:
         rule = f"it must be at least num_centers, {codebook['num_centers']}"
         yield "codebook.num_codes", codebook["num_codes"], rule
-    if codebook["centers_file"]:
-        rule = "it is read for fixed centres alone, so codebook.refresh_every must be 0"
-        yield "codebook.centers_file", codebook["centers_file"], rule
 
 
-def _of_optimizer(*, train: dict, **_: dict) -> Iterator[Disagreement]:
-    for key, reader in (("momentum", "sgd"), ("weight_decay", "adamw")):
-        if train[key] and train["optimizer"] != reader:
-            yield f"train.{key}", train[key], f"it is read where train.optimizer is {reader} alone"
+def _of_rows(*, train: dict, objective: dict, posterior: dict, **_: dict) -> Iterator[Disagreement]:
+    rows = train["batch_size"] // train["accumulate"]
+    normalised = posterior.get("batch_norm") or posterior.get("mean_scale")
+    if rows < 2 and ("mmd_weight" in objective or normalised):
+        rule = f"its micro-batches would have {rows} sentences, and MMD² and batch norm, which are "
+        rule += "theirs, need 2: take at most half of train.batch_size"
+        yield "train.accumulate", train["accumulate"], rule

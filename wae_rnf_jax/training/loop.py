@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,12 +23,7 @@ from wae_rnf_jax.jobs.agreement import (
     corpus_facts,
     program_facts,
 )
-from wae_rnf_jax.jobs.processes import (
-    from_first,
-    gathered,
-    is_first,
-    together,
-)
+from wae_rnf_jax.jobs.processes import from_first, gathered, is_first, together
 from wae_rnf_jax.jobs.signals import SIGNAL, Interrupted, StopSignals
 from wae_rnf_jax.models.autoencoder import text_autoencoder
 from wae_rnf_jax.runs.checkpoint import Checkpoints, NotSaved, Progress, newest_step
@@ -49,6 +45,7 @@ from wae_rnf_jax.training.recipe import Recipe, TrainState
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import after_bound
 from wae_rnf_jax.training.transfer import Transfer, planned_transfer
+from wae_rnf_jax.training.unread import is_read
 from wae_rnf_jax.training.validation import split_metrics
 
 
@@ -160,8 +157,9 @@ def _opened_run(
             model = text_autoencoder(config.to_dict(), vocab_size=corpus.vocabulary.size)
             transfer = planned_transfer(origin, model, corpus.vocabulary)
     held.enter_context(sole_use(workdir))
-    open_workdir(workdir, resolved, corpus)
-    return Checkpoints(workdir, run=fingerprint(resolved)), transfer
+    # A run keeps what it began with of settings that nothing in it reads: they name it too.
+    kept = open_workdir(workdir, resolved, corpus, is_read=partial(is_read, config=resolved))
+    return Checkpoints(workdir, run=fingerprint(kept)), transfer
 
 
 class _Trainer:

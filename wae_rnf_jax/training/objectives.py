@@ -55,6 +55,11 @@ class Context(NamedTuple):
             total, count = jax.lax.psum((total, count), self.axis_name)
         return total / jnp.maximum(count, 1)
 
+    def num_sentences(self) -> jax.Array:
+        """Returns how many rows of the global batch are valid, []."""
+        count = self.where.sum()
+        return count if self.axis_name is None else jax.lax.psum(count, self.axis_name)
+
     def prior_draws(self, out: ForwardPass) -> jax.Array:
         """Returns draws from the prior, [B, Z]."""
         return out.posterior.prior.sample(_branch(self.keys, 0))
@@ -76,8 +81,9 @@ def kl_divergence(out: ForwardPass) -> jax.Array:
 
 
 def _mmd_squared(codes: jax.Array, out: ForwardPass, ctx: Context) -> jax.Array:
+    """MMD² of the global batch, which a batch of one sentence has not: there it is left out."""
     scale = out.posterior.prior.mean_squared_distance
-    return mmd_squared_unbiased(
+    estimate = mmd_squared_unbiased(
         codes,
         ctx.prior_draws(out),
         kernel=partial(multi_scale_imq_kernel, mean_squared_distance=scale),
@@ -85,6 +91,7 @@ def _mmd_squared(codes: jax.Array, out: ForwardPass, ctx: Context) -> jax.Array:
         axis_name=ctx.axis_name,
         block_size=_MMD_BLOCK,
     )
+    return jnp.where(ctx.num_sentences() >= 2, estimate, 0.0)
 
 
 def lm(out: ForwardPass, ctx: Context) -> Terms:
@@ -275,6 +282,8 @@ OBJECTIVES: dict[str, Objective] = {
         wae_rnf_paper,
     )
 }
+WITHOUT_KL_WEIGHT = {"lm"}  # those that do not read λ
+WITH_METRIC = {"wae_rnf"}  # and those that read the RBF metric, with its floor
 # Those that mean nothing without flow steps, and without centres of the codes.
 WITH_CODEBOOK = {"wae_rnf", "wae_rnf_attract", "wae_rnf_repel", "wae_rnf_paper"}
 WITH_FLOW = WITH_CODEBOOK | {"wae_rnf_pullback", "wae_nf_paper"}

@@ -22,7 +22,7 @@ from wae_rnf_jax.functional.schedules import (
 )
 from wae_rnf_jax.models.autoencoder import initial_variables, text_autoencoder
 from wae_rnf_jax.training.codebook import CodebookSettings, initial_codebook
-from wae_rnf_jax.training.objectives import OBJECTIVES
+from wae_rnf_jax.training.objectives import OBJECTIVES, WITHOUT_KL_WEIGHT
 from wae_rnf_jax.training.parts import PARTS, part_labels
 from wae_rnf_jax.training.procedures import PROCEDURES
 from wae_rnf_jax.training.recipe import Recipe, TrainState
@@ -94,6 +94,8 @@ def initial_state(config: ConfigDict, recipe: Recipe, rng: jax.Array) -> TrainSt
 
 
 def _kl_schedule(config: ConfigDict, steps_per_epoch: int):
+    if config.objective.name in WITHOUT_KL_WEIGHT:  # nor does the choice of the best model wait
+        return KL_SCHEDULES["constant"](0.0)
     arguments = config.kl_weight.to_dict()
     name = arguments.pop("schedule")
     if name == "paper":
