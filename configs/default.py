@@ -68,7 +68,7 @@ def get_config() -> ConfigDict:
 
     config.objective = ConfigDict()
     config.objective.name = (
-        "wae_rnf"  # a function of training/objectives.py; the rest its arguments
+        "wae_rnf"  # a function of functional/objectives.py; the rest its arguments
     )
     config.objective.mmd_weight = 10.0  # of MMD² (the share λ of it goes to the KL term)
     config.objective.rnf_weight = 10.0  # of the Riemannian regulariser

@@ -28,7 +28,7 @@ ALLOWED_IMPORTS = {
     "rules": set(),
     "choices": set(),
     "storage": {"errors", "storage"},
-    "functional": {"functional"},
+    "functional": {"functional", "rules"},  # which annotate the objectives' arguments
     "data": {"functional", "errors", "storage", "data"},
     "models": {"functional", *LIGHT, "models"},
     "jobs": {"errors", "data", "jobs"},

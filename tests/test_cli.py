@@ -8,8 +8,8 @@ from command_runs import ROOT
 
 from wae_rnf_jax import cli
 from wae_rnf_jax.commands import COMMANDS
+from wae_rnf_jax.functional.objectives import OBJECTIVES
 from wae_rnf_jax.training.config_check import check_config
-from wae_rnf_jax.training.objectives import OBJECTIVES
 from wae_rnf_jax.training.state import build_recipe
 
 VAE = "--config={root}/configs/grammar/vae.py"

@@ -68,6 +68,12 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         repel_regularizer,
     )
     from wae_rnf_jax.functional.mmd import mmd_squared_biased, mmd_squared_unbiased
+    from wae_rnf_jax.functional.objectives import (
+        OBJECTIVES,
+        ForwardPass,
+        ObjectiveContext,
+        weighted_loss,
+    )
     from wae_rnf_jax.functional.pullback import (
         fisher_features,
         metric_log_magnification,
@@ -79,6 +85,7 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
     from wae_rnf_jax.functional.recurrence import lstm_states
     from wae_rnf_jax.functional.refinement import refined_posterior
     from wae_rnf_jax.functional.riemannian import (
+        Codebook,
         rbf_bandwidth,
         rbf_log_magnification,
         rbf_precision,
@@ -111,11 +118,22 @@ __version__ = "0.1.0"
 FLOWS: dict
 """Every kind of flow step, a `Flow`, by its name, as `model.flow` of a configuration has it."""
 
+OBJECTIVES: dict
+"""Every objective by its name, as `objective.name` of a configuration has it.
+
+A function `(out, ctx, *, arguments) -> terms`: of a `ForwardPass` and an `ObjectiveContext`, the
+terms of the loss by their names, each a weight and a value, which `weighted_loss` adds up.
+"""
+
 __all__ = (
+    "Codebook",
     "DiagonalGaussian",
     "FLOWS",
     "Flow",
+    "ForwardPass",
     "Geodesic",
+    "OBJECTIVES",
+    "ObjectiveContext",
     "StandardNormal",
     "UniformSphere",
     "VonMisesFisher",
@@ -186,5 +204,6 @@ __all__ = (
     "vmf_kl_to_uniform",
     "vmf_log_prob",
     "vmf_sample",
+    "weighted_loss",
     "word_dropout",
 )

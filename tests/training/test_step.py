@@ -11,8 +11,8 @@ import pytest
 
 from tests.training.conftest import V, tiny_config
 from wae_rnf_jax.functional.gaussian import gaussian_kl
+from wae_rnf_jax.functional.objectives import OBJECTIVES, ObjectiveContext
 from wae_rnf_jax.functional.schedules import linear_annealing
-from wae_rnf_jax.training.objectives import OBJECTIVES, Context
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import eval_step, train_step
 
@@ -102,7 +102,7 @@ def objective_inputs(batch):
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     apply = jax.jit(partial(recipe.model.apply, train=False))
     out = apply(variables, batch["tokens"], batch["lengths"], keys, where=batch["where"])
-    return out, Context(
+    return out, ObjectiveContext(
         keys=keys,
         where=batch["where"],
         kl_weight=jnp.float32(0.3),

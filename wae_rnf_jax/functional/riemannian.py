@@ -5,12 +5,33 @@ G(z) = I / β(z), with the RBF precision β of Arvanitidis et al. (2018, arXiv:1
 """
 
 from collections.abc import Hashable
+from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional._arrays import squared_distances, widened
+
+
+class Codebook(NamedTuple):
+    """Centres and bandwidth of the RBF metric, with the codes that training finds them in.
+
+    Attributes:
+      centers: [C, Z].
+      bandwidth: [], h.
+      floor: [], ζ.
+      ready: [] bool, whether the centres are those of codes.
+      codes: [M, Z], posterior means of recent training sentences; None where centres are fixed.
+      spreads: [M], their summed posterior variances, Σσ²; 0 where no code has been written yet.
+    """
+
+    centers: jax.Array
+    bandwidth: jax.Array | float
+    floor: jax.Array | float
+    ready: jax.Array | bool = True
+    codes: jax.Array | None = None
+    spreads: jax.Array | None = None
 
 
 def rbf_precision(

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from wae_rnf_jax.choices import Choice
 from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior, Prior
 from wae_rnf_jax.functional.flows import FLOWS
+from wae_rnf_jax.functional.objectives import ForwardPass
 from wae_rnf_jax.functional.sequences import (
     bos_inputs,
     eos_targets,
@@ -32,26 +33,6 @@ from wae_rnf_jax.models.initializers import INITIALIZERS
 from wae_rnf_jax.models.output_layer import OutputLayer
 from wae_rnf_jax.models.posteriors import POSTERIORS
 from wae_rnf_jax.rules import Count, Share, Size, Switch, one_of
-
-
-class ForwardPass(NamedTuple):
-    """What one pass over a batch gives the objectives; all per example."""
-
-    nll: jax.Array  # [B] reconstruction: the sentence's NLL given zk
-    posterior: Posterior  # of B sentences
-    z0: jax.Array  # [B, Z] a draw from the posterior, before the flow
-    points: jax.Array  # [K+1, B, Z] the flow's trajectory, z0 first
-    log_dets: jax.Array  # [K, B] one a flow step
-
-    @property
-    def zk(self) -> jax.Array:
-        """The code that the decoder read, [B, Z]."""
-        return self.points[-1]
-
-    @property
-    def log_det(self) -> jax.Array:
-        """The flow's summed log|det|, [B]."""
-        return self.log_dets.sum(0)
 
 
 class _PassKeys(NamedTuple):

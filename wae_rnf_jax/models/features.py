@@ -7,11 +7,9 @@ Z latent.
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional.pullback import fisher_features
+from wae_rnf_jax.functional.pullback import FEATURES, fisher_features
 from wae_rnf_jax.functional.sequences import sequence_mask
 from wae_rnf_jax.models.bound import BoundModel
-
-FEATURES = ("fisher", "state")
 
 
 def code_features(

@@ -27,6 +27,7 @@ ADDED = {
     "procedure.name": "descent",
     "posterior.mean_scale": 0.0,
     "objective.kl_floor": 0.0,
+    "objective.biased_mmd": False,
     "model.shared_embedding": True,
     "train.optimizer": "adam",
     "train.momentum": 0.0,

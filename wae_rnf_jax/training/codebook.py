@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional.clustering import kmeans
-from wae_rnf_jax.functional.riemannian import rbf_bandwidth
+from wae_rnf_jax.functional.riemannian import Codebook, rbf_bandwidth
 
 
 class CodebookSettings(NamedTuple):
@@ -30,18 +30,6 @@ class CodebookSettings(NamedTuple):
     refresh_every: int
     num_iterations: int
     floor: float
-
-
-class Codebook(NamedTuple):
-    """The part of the training state that the geometry reads; fixed centres need no codes."""
-
-    codes: jax.Array | None  # [M, Z] posterior means of recent training sentences
-    # [M] their summed posterior variances, Σσ²; 0 where no code has been written yet
-    spreads: jax.Array | None
-    centers: jax.Array  # [C, Z]
-    bandwidth: jax.Array  # [] h
-    floor: jax.Array  # [] ζ
-    ready: jax.Array  # [] bool: the centres are those of codes
 
 
 def initial_codebook(

@@ -10,6 +10,7 @@ from wae_rnf_jax.data.text import LABELS
 from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS
 from wae_rnf_jax.errors import InputError, did_you_mean
 from wae_rnf_jax.functional.distributions import StandardNormal
+from wae_rnf_jax.functional.objectives import IN_FLAT_SPACE, OBJECTIVES, WITH_CODEBOOK, WITH_FLOW
 from wae_rnf_jax.models.autoencoder import NOT_CONFIGURED, TextAutoencoder
 from wae_rnf_jax.models.decoders import DECODERS
 from wae_rnf_jax.models.encoders import ENCODERS
@@ -30,7 +31,6 @@ from wae_rnf_jax.rules import (
     three,
     whole,
 )
-from wae_rnf_jax.training.objectives import IN_FLAT_SPACE, OBJECTIVES, WITH_CODEBOOK, WITH_FLOW
 from wae_rnf_jax.training.parallel import BACKENDS
 from wae_rnf_jax.training.procedures import PROCEDURES
 from wae_rnf_jax.training.state import (

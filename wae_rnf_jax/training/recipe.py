@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from wae_rnf_jax.functional.objectives import Objective
+from wae_rnf_jax.functional.riemannian import Codebook
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
 from wae_rnf_jax.models.refinement import Refinement
-from wae_rnf_jax.training.codebook import Codebook, CodebookSettings
-from wae_rnf_jax.training.objectives import Objective
+from wae_rnf_jax.training.codebook import CodebookSettings
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]

@@ -15,6 +15,7 @@ from optax.contrib import reduce_on_plateau
 
 from wae_rnf_jax.choices import Choice
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.functional.objectives import OBJECTIVES, WITHOUT_KL_WEIGHT
 from wae_rnf_jax.functional.schedules import (
     cyclical_annealing,
     linear_annealing,
@@ -22,7 +23,6 @@ from wae_rnf_jax.functional.schedules import (
 )
 from wae_rnf_jax.models.autoencoder import initial_variables, text_autoencoder
 from wae_rnf_jax.training.codebook import CodebookSettings, initial_codebook
-from wae_rnf_jax.training.objectives import OBJECTIVES, WITHOUT_KL_WEIGHT
 from wae_rnf_jax.training.parts import PARTS, part_labels
 from wae_rnf_jax.training.procedures import PROCEDURES
 from wae_rnf_jax.training.recipe import Recipe, TrainState

@@ -19,13 +19,14 @@ import optax
 
 from wae_rnf_jax.functional._arrays import match_varying
 from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior
+from wae_rnf_jax.functional.objectives import ForwardPass, ObjectiveContext, kl_divergence
 from wae_rnf_jax.functional.pullback import pullback_log_magnification
+from wae_rnf_jax.functional.riemannian import Codebook
 from wae_rnf_jax.functional.sequences import example_keys
-from wae_rnf_jax.models.autoencoder import ForwardPass, TextAutoencoder
+from wae_rnf_jax.models.autoencoder import TextAutoencoder
 from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.models.features import code_features
-from wae_rnf_jax.training.codebook import Codebook, updated_codebook
-from wae_rnf_jax.training.objectives import Context, kl_divergence
+from wae_rnf_jax.training.codebook import updated_codebook
 from wae_rnf_jax.training.parts import part_labels
 from wae_rnf_jax.training.recipe import Batch, Metrics, Recipe, TrainState
 
@@ -309,7 +310,7 @@ def _loss(
     where = rows["where"]
     variables = {"params": params, "batch_stats": batch_stats}
     out, updates = _forward(recipe, variables, rows, keys[:, 0], kl_weight=kl_weight, train=True)
-    ctx = Context(
+    ctx = ObjectiveContext(
         keys[:, 1],
         where,
         kl_weight,

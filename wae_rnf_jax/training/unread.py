@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.functional.objectives import WITH_METRIC, WITHOUT_KL_WEIGHT
 from wae_rnf_jax.rules import Rule
 from wae_rnf_jax.runs.versions import config_leaves
-from wae_rnf_jax.training.objectives import WITH_METRIC, WITHOUT_KL_WEIGHT
 
 
 def _is(*values: Any) -> Rule:

@@ -2,12 +2,14 @@
 
 Letters: B batch, Z latent, K flow steps, C centres.
 
-A term is a weight and a value, per example [B] or already over the global batch []; the step
-averages the examples, and adds weight times value. To add an objective: write a function here,
-list it in `OBJECTIVES`, name it in a config. Its keyword arguments are the config's
-`objective` keys.
+A term is a weight and a value, per example [B] or already over the global batch []; the loss is the
+sum of weight times mean value, as `weighted_loss` has it. An objective takes what any model's pass
+over a batch has come to, a `ForwardPass`, and an `ObjectiveContext`; its keyword arguments are the
+keys of a configuration's section `objective`. To add one: write a function here, list it in
+`OBJECTIVES`, name it in a config.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, NamedTuple
@@ -15,20 +17,18 @@ from typing import Annotated, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional.distributions import sampled_kl
+from wae_rnf_jax.functional.distributions import Posterior, sampled_kl
 from wae_rnf_jax.functional.gaussian import free_bits_kl
-from wae_rnf_jax.functional.kernels import multi_scale_imq_kernel
+from wae_rnf_jax.functional.kernels import multi_scale_imq_kernel, rbf_kernel
 from wae_rnf_jax.functional.losses import (
     attract_regularizer,
     match_regularizer,
     repel_regularizer,
 )
-from wae_rnf_jax.functional.mmd import mmd_squared_unbiased
-from wae_rnf_jax.functional.riemannian import rbf_log_magnification
-from wae_rnf_jax.models.autoencoder import ForwardPass
-from wae_rnf_jax.models.features import FEATURES
-from wae_rnf_jax.rules import NotNegative, Positive, one_of
-from wae_rnf_jax.training.codebook import Codebook
+from wae_rnf_jax.functional.mmd import mmd_squared_biased, mmd_squared_unbiased
+from wae_rnf_jax.functional.pullback import FEATURES
+from wae_rnf_jax.functional.riemannian import Codebook, rbf_log_magnification
+from wae_rnf_jax.rules import NotNegative, Positive, Switch, one_of
 
 # Codes compared at a time: batches up to this size, over all devices, are compared at once.
 _MMD_BLOCK = 256
@@ -36,16 +36,59 @@ _MMD_BLOCK = 256
 Terms = dict[str, tuple[jax.Array | float, jax.Array]]  # name -> (weight, value)
 
 
-class Context(NamedTuple):
-    """What an objective may use beside the forward pass."""
+class ForwardPass(NamedTuple):
+    """What a model's pass over a batch gives the objectives.
 
-    keys: jax.Array  # [B] one an example, for further draws
-    where: jax.Array  # [B] valid rows
-    kl_weight: jax.Array  # [] λ(t)
-    codebook: Codebook | None  # centres and bandwidth, where the system has them
-    axis_name: str | None  # mapped axis of the batch
-    # ½ log|G| of each code zk [B, Z], pulled back from the named features of its own sentence: [B]
-    pullback_log_magnification: Callable[[jax.Array, str], jax.Array]
+    Attributes:
+      nll: [B], reconstruction: each sentence's NLL given zk, nats.
+      posterior: of B sentences.
+      z0: [B, Z], a draw from it, before the flow.
+      points: [K + 1, B, Z], the flow's trajectory, z0 first, as `chain_trajectory` returns it;
+        without a flow z0[None].
+      log_dets: [K, B], log|det J| of each flow step; without a flow of shape [0, B].
+    """
+
+    nll: jax.Array
+    posterior: Posterior
+    z0: jax.Array
+    points: jax.Array
+    log_dets: jax.Array
+
+    @classmethod
+    def without_flow(cls, nll: jax.Array, posterior: Posterior, z: jax.Array) -> "ForwardPass":
+        """The pass of a model whose decoder reads the posteriors' draws z [B, Z] themselves."""
+        return cls(nll, posterior, z, z[None], jnp.zeros((0, *nll.shape), nll.dtype))
+
+    @property
+    def zk(self) -> jax.Array:
+        """The code that the decoder read, [B, Z]."""
+        return self.points[-1]
+
+    @property
+    def log_det(self) -> jax.Array:
+        """The flow's summed log|det|, [B]."""
+        return self.log_dets.sum(0)
+
+
+class ObjectiveContext(NamedTuple):
+    """What an objective may use beside the forward pass.
+
+    Attributes:
+      keys: [B], one an example, for further draws.
+      where: bool [B], valid rows.
+      kl_weight: [], λ.
+      codebook: centres and bandwidth of the RBF metric, for the objectives that read it.
+      axis_name: mapped axis of the batch, or None.
+      pullback_log_magnification: (codes zk [B, Z], "fisher" or "state") -> [B], ½ log|G| pulled
+        back from those features of each code's own sentence, for the objectives that read it.
+    """
+
+    keys: jax.Array
+    where: jax.Array
+    kl_weight: jax.Array | float = 1.0
+    codebook: Codebook | None = None
+    axis_name: str | None = None
+    pullback_log_magnification: Callable[[jax.Array, str], jax.Array] | None = None
 
     def mean(self, values: jax.Array) -> jax.Array:
         """Returns the mean over the valid rows of the global batch; values [B]."""
@@ -80,7 +123,7 @@ def kl_divergence(out: ForwardPass) -> jax.Array:
     return out.posterior.kl()
 
 
-def _mmd_squared(codes: jax.Array, out: ForwardPass, ctx: Context) -> jax.Array:
+def _mmd_squared(codes: jax.Array, out: ForwardPass, ctx: ObjectiveContext) -> jax.Array:
     """MMD² of the global batch, which a batch of one sentence has not: there it is left out."""
     scale = out.posterior.prior.mean_squared_distance
     estimate = mmd_squared_unbiased(
@@ -94,12 +137,49 @@ def _mmd_squared(codes: jax.Array, out: ForwardPass, ctx: Context) -> jax.Array:
     return jnp.where(ctx.num_sentences() >= 2, estimate, 0.0)
 
 
-def lm(out: ForwardPass, ctx: Context) -> Terms:
+def _paper_mmd_squared(
+    codes: jax.Array, out: ForwardPass, ctx: ObjectiveContext, biased: bool
+) -> jax.Array:
+    """As the paper's runs on Penn Treebank have it; biased, as those on Yelp and Yahoo have it."""
+    if not biased:
+        return _mmd_squared(codes, out, ctx)
+    return mmd_squared_biased(
+        codes,
+        ctx.prior_draws(out),
+        kernel=partial(rbf_kernel, bandwidth=codes.shape[-1] / math.sqrt(20)),
+        where=ctx.where,
+        axis_name=ctx.axis_name,
+        block_size=_MMD_BLOCK,
+    )
+
+
+def weighted_loss(terms: Terms, *, where: jax.Array) -> jax.Array:
+    """The loss that an objective's terms add up to, over the batch of one device.
+
+    Args:
+      terms: of an objective.
+      where: bool [B], valid rows.
+
+    Returns:
+      [], nats.
+
+    >>> terms = {"rec": (1.0, jnp.array([3.0, 5.0])), "mmd": (10.0, jnp.array(0.1))}
+    >>> float(weighted_loss(terms, where=jnp.array([True, True])))
+    5.0
+    """
+    count = jnp.maximum(where.sum(), 1)
+    return sum(
+        weight * (jnp.where(where, value, 0).sum() / count if value.ndim else value)
+        for weight, value in terms.values()
+    )
+
+
+def lm(out: ForwardPass, ctx: ObjectiveContext) -> Terms:
     """A language model's NLL: no latent, no other term."""
     return {"rec": (1.0, out.nll)}
 
 
-def vae(out: ForwardPass, ctx: Context, *, kl_floor: NotNegative = 0.0) -> Terms:
+def vae(out: ForwardPass, ctx: ObjectiveContext, *, kl_floor: NotNegative = 0.0) -> Terms:
     """The annealed bound of Bowman et al. 2015; with a cyclical λ, that of Fu et al. 2019.
 
     `kl_floor` is the free bits of Li et al. 2019, nats a dimension.
@@ -107,7 +187,7 @@ def vae(out: ForwardPass, ctx: Context, *, kl_floor: NotNegative = 0.0) -> Terms
     return {"rec": (1.0, out.nll), **_kl_terms(kl_divergence(out), out, ctx, kl_floor)}
 
 
-def _kl_terms(kl: jax.Array, out: ForwardPass, ctx: Context, floor: float) -> Terms:
+def _kl_terms(kl: jax.Array, out: ForwardPass, ctx: ObjectiveContext, floor: float) -> Terms:
     """The KL at λ. Where it has a floor, that is what λ weighs, and the KL itself is watched.
 
     With a flow the KL has no parts by dimension, and the floor is under the batch's mean.
@@ -123,7 +203,7 @@ def _kl_terms(kl: jax.Array, out: ForwardPass, ctx: Context, floor: float) -> Te
 
 
 def wae(
-    out: ForwardPass, ctx: Context, *, mmd_weight: NotNegative, kl_floor: NotNegative = 0.0
+    out: ForwardPass, ctx: ObjectiveContext, *, mmd_weight: NotNegative, kl_floor: NotNegative = 0.0
 ) -> Terms:
     """Wasserstein autoencoder (Tolstikhin et al. 2018) with the paper's share of KL.
 
@@ -135,7 +215,7 @@ def wae(
 
 def wae_rnf(
     out: ForwardPass,
-    ctx: Context,
+    ctx: ObjectiveContext,
     *,
     mmd_weight: NotNegative,
     rnf_weight: NotNegative,
@@ -143,7 +223,7 @@ def wae_rnf(
 ) -> Terms:
     """`wae` with a flow whose volume change follows the RBF metric of the codes (`match`)."""
     # Before the first refresh there is no metric to match.
-    active = ctx.codebook.ready.astype(out.z0.dtype)
+    active = jnp.asarray(ctx.codebook.ready, out.z0.dtype)
     magnification = active * codebook_log_magnification(out.z0, ctx.codebook)
     return {
         **wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor),
@@ -153,7 +233,7 @@ def wae_rnf(
 
 def wae_rnf_pullback(
     out: ForwardPass,
-    ctx: Context,
+    ctx: ObjectiveContext,
     *,
     mmd_weight: NotNegative,
     rnf_weight: NotNegative,
@@ -177,7 +257,7 @@ def wae_rnf_pullback(
     }
 
 
-def _match(out: ForwardPass, ctx: Context, magnification: jax.Array, *, weight) -> Terms:
+def _match(out: ForwardPass, ctx: ObjectiveContext, magnification: jax.Array, *, weight) -> Terms:
     """The regulariser `match` and the spread sd(m) of what it matches, which has no weight.
 
     The magnification is a target: it carries no gradient, for else the codes would move to where
@@ -194,7 +274,7 @@ def _match(out: ForwardPass, ctx: Context, magnification: jax.Array, *, weight) 
 
 def wae_rnf_attract(
     out: ForwardPass,
-    ctx: Context,
+    ctx: ObjectiveContext,
     *,
     mmd_weight: NotNegative,
     rnf_weight: NotNegative,
@@ -203,13 +283,13 @@ def wae_rnf_attract(
 ) -> Terms:
     """`wae` with a flow whose inputs are drawn to the centres of the codes."""
     rnf = attract_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
-    active = rnf_weight * ctx.codebook.ready.astype(rnf.dtype)
+    active = rnf_weight * jnp.asarray(ctx.codebook.ready, rnf.dtype)
     return {**wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor), "rnf": (active, rnf)}
 
 
 def wae_rnf_repel(
     out: ForwardPass,
-    ctx: Context,
+    ctx: ObjectiveContext,
     *,
     mmd_weight: NotNegative,
     rnf_weight: NotNegative,
@@ -218,25 +298,39 @@ def wae_rnf_repel(
 ) -> Terms:
     """`wae` with a flow whose inputs are driven from the centres of the codes."""
     rnf = repel_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
-    active = rnf_weight * ctx.codebook.ready.astype(rnf.dtype)
+    active = rnf_weight * jnp.asarray(ctx.codebook.ready, rnf.dtype)
     return {**wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor), "rnf": (active, rnf)}
 
 
 def wae_paper(
-    out: ForwardPass, ctx: Context, *, mmd_weight: NotNegative, kl_floor: NotNegative = 0.0
+    out: ForwardPass,
+    ctx: ObjectiveContext,
+    *,
+    mmd_weight: NotNegative,
+    kl_floor: NotNegative = 0.0,
+    biased_mmd: Switch = False,
 ) -> Terms:
-    """The paper's code without a flow: MMD² on a fresh draw of z0."""
-    mmd = _mmd_squared(ctx.posterior_draws(out), out, ctx)
+    """The paper's code without a flow: MMD² on a fresh draw of z0.
+
+    `biased_mmd`: by the kernel exp(−10·‖x − y‖²/Z²), diagonals and all, as its runs on Yelp and
+    Yahoo have it.
+    """
+    mmd = _paper_mmd_squared(ctx.posterior_draws(out), out, ctx, biased_mmd)
     return {**vae(out, ctx, kl_floor=kl_floor), "mmd": (mmd_weight - ctx.kl_weight, mmd)}
 
 
 def wae_nf_paper(
-    out: ForwardPass, ctx: Context, *, mmd_weight: NotNegative, kl_floor: NotNegative = 0.0
+    out: ForwardPass,
+    ctx: ObjectiveContext,
+    *,
+    mmd_weight: NotNegative,
+    kl_floor: NotNegative = 0.0,
+    biased_mmd: Switch = False,
 ) -> Terms:
     """The paper's code with a flow: the log-det stands outside λ, the MMD² before the flow."""
     kl = out.posterior.log_prob(out.z0) - out.posterior.prior.log_prob(out.zk)
     return {
-        **wae_paper(out, ctx, mmd_weight=mmd_weight),
+        **wae_paper(out, ctx, mmd_weight=mmd_weight, biased_mmd=biased_mmd),
         **_kl_terms(kl, out, ctx, kl_floor),
         "log_det": (-1.0, out.log_det),
     }
@@ -244,19 +338,18 @@ def wae_nf_paper(
 
 def wae_rnf_paper(
     out: ForwardPass,
-    ctx: Context,
+    ctx: ObjectiveContext,
     *,
     mmd_weight: NotNegative,
     rnf_weight: NotNegative,
     sharpness: Positive,
     kl_floor: NotNegative = 0.0,
+    biased_mmd: Switch = False,
 ) -> Terms:
     """The paper's code: `repel` from fixed centres, summed over the layers' inputs."""
     rnf = repel_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
-    return {
-        **wae_nf_paper(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor),
-        "rnf": (rnf_weight, rnf),
-    }
+    shared = {"mmd_weight": mmd_weight, "kl_floor": kl_floor, "biased_mmd": biased_mmd}
+    return {**wae_nf_paper(out, ctx, **shared), "rnf": (rnf_weight, rnf)}
 
 
 def codebook_log_magnification(z: jax.Array, codebook: Codebook) -> jax.Array:

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 import wae_rnf_jax as wr
+from wae_rnf_jax import Codebook, ForwardPass
+from wae_rnf_jax.functional.objectives import OBJECTIVES, WITH_FLOW, ObjectiveContext
 from wae_rnf_jax.functional.sequences import example_keys
-from wae_rnf_jax.models.autoencoder import ForwardPass
-from wae_rnf_jax.training.codebook import Codebook
-from wae_rnf_jax.training.objectives import OBJECTIVES, Context
 
 B, Z, K = 6, 3, 2
 WHERE = jnp.array([1, 1, 1, 1, 1, 0], bool)
@@ -22,9 +21,9 @@ WITH_KL = [name for name in OBJECTIVES if name != "lm"]
 def context():
     centers = jnp.ones((2, Z))
     ones = jnp.ones(())
-    codebook = Codebook(None, None, centers, ones, 0.1 * ones, jnp.ones((), bool))
+    codebook = Codebook(centers, ones, 0.1 * ones)
     keys = example_keys(jax.random.key(1), jnp.arange(B))
-    return Context(keys, WHERE, jnp.asarray(0.5), codebook, None, lambda zk, _: zk.sum(-1))
+    return ObjectiveContext(keys, WHERE, jnp.asarray(0.5), codebook, None, lambda zk, _: zk.sum(-1))
 
 
 def forward(mean, log_var, num_steps=0):
@@ -83,3 +82,41 @@ def test_below_the_floor_the_kl_has_no_gradient(num_steps):
     )(*posterior())
     for found, expected in zip(above, plain, strict=True):
         np.testing.assert_allclose(found[WHERE], expected[WHERE], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_foreign_code_can_take_any_objective_as_a_loss(name):
+    """Of arrays that any model may have made, with a gradient, under jit."""
+    steps = K if name in WITH_FLOW else 0
+
+    @jax.jit
+    @jax.value_and_grad
+    def loss(parts):
+        out = forward(*parts, steps)
+        if not steps:
+            out = ForwardPass.without_flow(out.nll, out.posterior, out.z0)
+        return wr.weighted_loss(terms(name, out), where=WHERE)
+
+    value, gradient = loss(posterior())
+    assert np.isfinite(value)
+    assert all(np.all(np.isfinite(g)) for g in gradient)
+    by_hand = sum(
+        float(weight) * float(jnp.mean(v[WHERE]) if v.ndim else v)
+        for weight, v in terms(name, forward(*posterior(), steps)).values()
+    )
+    assert float(value) == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["wae_paper", "wae_nf_paper", "wae_rnf_paper"])
+def test_the_papers_mmd_of_yelp_is_biased_with_its_own_kernel(name):
+    steps = K if name in WITH_FLOW else 0
+    out, ctx = forward(*posterior(), steps), context()
+    codes, draws = ctx.posterior_draws(out), ctx.prior_draws(out)
+
+    def kernel(x, y):
+        return jnp.exp(-10 * jnp.square(x[:, None] - y[None]).sum(-1) / Z**2)
+
+    expected = wr.mmd_squared_biased(codes, draws, kernel=kernel, where=WHERE)
+    found = terms(name, out, biased_mmd=True)["mmd"]
+    np.testing.assert_allclose(found[1], expected, rtol=1e-5)
+    assert abs(float(found[1]) - float(terms(name, out)["mmd"][1])) > 1e-3
