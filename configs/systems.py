@@ -187,6 +187,14 @@ def wae_rnf_paper(config: ConfigDict) -> ConfigDict:
     return _with_codebook(_paper_training(config), **fixed_centers)
 
 
+def of_reviews(config: ConfigDict) -> ConfigDict:
+    """A `*_paper` system as the runs on Yelp and Yahoo have it: one flow step, biased MMD²."""
+    config.model.num_flow_steps = min(config.model.num_flow_steps, 1)
+    with config.unlocked():
+        config.objective.biased_mmd = True
+    return config
+
+
 def _by_distance(config: ConfigDict, system: str) -> ConfigDict:
     config.system = system
     config.objective = ConfigDict(
