@@ -62,7 +62,7 @@ def get_config() -> ConfigDict:
     config.procedure = ConfigDict()
     # A function of training/procedures: "descent"; "semi_amortized": `num_steps`,
     # `evaluation_steps`, `rate`, `momentum`, `max_norm`; "lagging": `window`, `most_encoder_steps`;
-    # or "pretrained", with an entry for each earlier stage: `kl_weights`, `num_steps`, `patience`,
+    # or "pretrained", with an entry for each earlier stage: `kl_weights`, `max_steps`, `patience`,
     # `reset`.
     config.procedure.name = "descent"
 

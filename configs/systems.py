@@ -243,7 +243,7 @@ def _pretrained(config: ConfigDict) -> ConfigDict:
         {
             "name": "pretrained",
             "kl_weights": (0.0,),
-            "num_steps": (10_000,),
+            "max_steps": (10_000,),
             "patience": (2,),
             "reset": ("decoder",),
         }

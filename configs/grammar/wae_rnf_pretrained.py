@@ -11,5 +11,5 @@ from configs.grammar import base
 def get_config():
     """Returns the configuration."""
     config = systems.wae_rnf_pretrained(base.get_config())
-    config.procedure.num_steps = (939,)  # 3 epochs
+    config.procedure.max_steps = (939,)  # 3 epochs
     return config

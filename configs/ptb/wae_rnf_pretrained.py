@@ -10,5 +10,5 @@ from configs.ptb import base
 def get_config():
     """Returns the configuration."""
     config = systems.wae_rnf_pretrained(base.get_config())
-    config.procedure.num_steps = (13_150,)  # 10 epochs
+    config.procedure.max_steps = (13_150,)  # 10 epochs
     return config

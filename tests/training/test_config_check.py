@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from configs import default
 from tests.training.conftest import tiny_config
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.training.config_check import check_config
+from wae_rnf_jax.training.config_check import _CHOICES, check_config
 
 NO_COUNT = (-1, 1.5, "2", None, True)
 NO_SIZE = (0, *NO_COUNT)
@@ -241,8 +241,8 @@ TOGETHER = {
         "--config.procedure.name is 'lagging': objective lm has no latent code and needs descent",
     ),
     "stages of unequal number": (
-        {"procedure": {"name": "pretrained", "num_steps": (5, 5)}},
-        "--config.procedure.num_steps is (5, 5): there must be one for each of the 1 of kl_weights",
+        {"procedure": {"name": "pretrained", "max_steps": (5, 5)}},
+        "--config.procedure.max_steps is (5, 5): there must be one for each of the 1 of kl_weights",
     ),
     "a reset of what there is not": (
         {"procedure": {"name": "pretrained", "reset": ("flow",)}},
@@ -322,3 +322,14 @@ def test_schedules_and_objectives_of_all_kinds_are_accepted():
     ):
         config = with_values(tiny_config(), {"kl_weight": kl_weight})
         assert check_config(config) is None
+
+
+@pytest.mark.parametrize("section", _CHOICES)
+def test_an_argument_means_one_kind_of_value_whatever_is_chosen(section):
+    """The command line reads it by its type, and may not know the definition yet."""
+    chosen, kinds = _CHOICES[section], {}
+    for name in chosen.definitions:
+        for key, setting in chosen.settings(name).items():
+            if setting.has_default:
+                kinds.setdefault(key, set()).add(type(setting.default))
+    assert all(len(found) == 1 for found in kinds.values()), kinds

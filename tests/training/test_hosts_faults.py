@@ -87,7 +87,7 @@ PROCEDURES = {
     "lagging": {"procedure.window": 2, "procedure.most_encoder_steps": 3},
     "pretrained": {
         "procedure.kl_weights": "(0.0,)",
-        "procedure.num_steps": "(12,)",
+        "procedure.max_steps": "(12,)",
         "procedure.patience": "(2,)",
         "procedure.reset": "('decoder',)",
     },

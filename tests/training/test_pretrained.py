@@ -20,7 +20,7 @@ from wae_rnf_jax.training.step import train_step
 
 
 def pretrained_config(config, **settings):
-    stage = {"kl_weights": (0.0,), "num_steps": (10,), "patience": (0,), "reset": ("decoder",)}
+    stage = {"kl_weights": (0.0,), "max_steps": (10,), "patience": (0,), "reset": ("decoder",)}
     with config.unlocked():
         config.procedure = type(config)({"name": "pretrained", **stage, **settings})
     check_config(config)
@@ -51,7 +51,7 @@ def parts_of(tree, labels):
 
 @pytest.mark.parametrize("reset", ["encoder", "decoder", "none"])
 def test_reset_parts_equal_a_fresh_draw_and_the_others_do_not_move(reset, batch, rng):
-    recipe, state = recipe_and_state(batch_norm=True, reset=(reset,), num_steps=(2,))
+    recipe, state = recipe_and_state(batch_norm=True, reset=(reset,), max_steps=(2,))
     for _ in range(2):
         state, _ = train_step(state, batch, rng, recipe=recipe)
     key = jax.random.key(3)
@@ -82,7 +82,7 @@ def test_reset_parts_equal_a_fresh_draw_and_the_others_do_not_move(reset, batch,
 
 def test_every_stage_has_its_own_weight_and_clock(batch, rng):
     recipe, state = recipe_and_state(
-        kl_weights=(0.25, 0.5), num_steps=(2, 1), patience=(0, 0), reset=("none", "none")
+        kl_weights=(0.25, 0.5), max_steps=(2, 1), patience=(0, 0), reset=("none", "none")
     )
     procedure, weights, totals = recipe.procedure, [], []
     for _ in range(6):
@@ -97,7 +97,7 @@ def test_every_stage_has_its_own_weight_and_clock(batch, rng):
 
 
 def test_a_plateau_of_the_reconstruction_ends_a_stage():
-    recipe, state = recipe_and_state(num_steps=(1000,), patience=(2,))
+    recipe, state = recipe_and_state(max_steps=(1000,), patience=(2,))
     stages = []
     for number, rec in enumerate((9.0, 8.0, 8.5, 7.5, 7.6, 7.5, 7.0)):
         state = state.replace(step=jnp.asarray(5 * number + 5, jnp.int32))
@@ -111,7 +111,7 @@ def test_a_plateau_of_the_reconstruction_ends_a_stage():
 
 
 def test_the_run_counts_its_epochs_from_the_last_stage_and_selects_in_it(config, tmp_path):
-    pretrained_config(config, num_steps=(10,))
+    pretrained_config(config, max_steps=(10,))
     config.kl_weight.update(start=-10, length=1)
     config.train.update(num_epochs=3, log_every=1)
     workdir = loop.train(config, tmp_path / "run")
@@ -125,7 +125,7 @@ def test_the_run_counts_its_epochs_from_the_last_stage_and_selects_in_it(config,
 
 @pytest.mark.parametrize("moment", ["signal", "kill before saving", "kill after saving"])
 def test_a_stop_in_the_change_of_a_stage_loses_nothing(moment, config, tmp_path, monkeypatch):
-    pretrained_config(config, num_steps=(5,))
+    pretrained_config(config, max_steps=(5,))
     config.train.update(num_epochs=2, select="last", log_every=1)
     whole = loop.train(config, tmp_path / "whole")
 
@@ -161,7 +161,7 @@ def test_a_stop_in_the_change_of_a_stage_loses_nothing(moment, config, tmp_path,
 
 @pytest.mark.parametrize("stop", [3, 8])
 def test_it_resumes_bit_for_bit_in_either_stage(stop, config, tmp_path, monkeypatch):
-    pretrained_config(config, num_steps=(5,))
+    pretrained_config(config, max_steps=(5,))
     config.train.update(num_epochs=1, select="last")
     whole = loop.train(config, tmp_path / "whole")
     with monkeypatch.context() as patch:

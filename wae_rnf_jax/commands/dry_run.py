@@ -32,13 +32,16 @@ def print_dry_run(config, origin=None) -> None:
     transfer = origin and planned_transfer(origin, recipe.model, corpus.vocabulary)
     counts = ", ".join(f"{n} {len(getattr(corpus, n)):,}" for n in ("train", "valid", "test"))
     devices, kind = jax.local_device_count(), jax.local_devices()[0].device_kind
-    total = config.train.num_epochs * epoch
+    state = jax.eval_shape(partial(initial_state, config, recipe), estimate.abstract_key())
+    procedure = recipe.procedure
+    begun = state.replace(procedure=procedure.init(state.params))
+    total = procedure.num_steps(begun, config.train.num_epochs * epoch)
     for topic, line in (
         ("system", config.system),
         ("corpus", corpus_name(corpus, config.data.to_dict())),
         ("", f"sentences: {counts}"),
         ("", f"vocabulary: {corpus.vocabulary.size:,} types"),
-        ("steps", f"{total:,}: {config.train.num_epochs} epochs of {epoch:,}"),
+        ("steps", _steps(total, config.train.num_epochs, epoch)),
         ("devices", f"{devices} × {kind}, {config.train.batch_size // devices} rows each"),
     ):
         print(f"{topic:12} {line}")
@@ -51,7 +54,6 @@ def print_dry_run(config, origin=None) -> None:
         seed=config.train.seed,
     )
     _print_buckets(buckets, config.train.batch_size)
-    state = jax.eval_shape(partial(initial_state, config, recipe), estimate.abstract_key())
     _print_parameters(state)
     largest = {"batch_size": config.train.batch_size, "length": buckets[-1].length}
     _print_memory(state, estimate.step_memory(recipe, state, **largest))
@@ -59,6 +61,12 @@ def print_dry_run(config, origin=None) -> None:
     rows, words = config.train.batch_size, largest["length"]
     print(f"\na step on [{rows}, {words}] takes {flops:.3g} FLOPs, those of its matrix products")
     print("nothing was trained, and no workdir was made")
+
+
+def _steps(total: int, num_epochs: int, epoch: int) -> str:
+    before = total - num_epochs * epoch
+    stages = f", after at most {before:,} of earlier stages" if before else ""
+    return f"{total:,}: {num_epochs} epochs of {epoch:,}{stages}"
 
 
 def _print_buckets(buckets, rows: int) -> None:

@@ -349,7 +349,7 @@ def _of_procedure(
         yield "procedure.name", name, rule
     if name == "pretrained":
         stages = len(procedure["kl_weights"])
-        for key in ("num_steps", "patience", "reset"):
+        for key in ("max_steps", "patience", "reset"):
             if len(procedure[key]) != stages:
                 rule = f"there must be one for each of the {stages} of kl_weights"
                 yield f"procedure.{key}", procedure[key], rule

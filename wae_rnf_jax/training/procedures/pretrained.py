@@ -36,7 +36,7 @@ class PretrainedState(NamedTuple):
 def pretrained(
     *,
     kl_weights: Weights = (0.0,),
-    num_steps: Sizes = (10_000,),
+    max_steps: Sizes = (10_000,),
     patience: Counts = (2,),
     reset: Resets = ("decoder",),
 ) -> Procedure:
@@ -44,7 +44,7 @@ def pretrained(
 
     Args:
       kl_weights: λ throughout the stage.
-      num_steps: its most steps.
+      max_steps: its most steps.
       patience: validations without a better reconstruction that end it; 0: none do.
       reset: what is drawn anew at its end, with the optimiser's state of it: one of `RESETS`.
         An embedding that encoder and decoder share is kept.
@@ -57,7 +57,7 @@ def pretrained(
 
     def most_steps(state: TrainState, of_last: int) -> int:
         stage, start = int(state.procedure.stage), int(state.procedure.start)
-        return start + sum(num_steps[stage:]) + of_last
+        return start + sum(max_steps[stage:]) + of_last
 
     return descent()._replace(
         init=lambda params: _state_of_stage(0, 0),
@@ -65,7 +65,7 @@ def pretrained(
         kl_weight=kl_weight,
         num_steps=most_steps,
         selects=lambda state: int(state.procedure.stage) == stages,
-        event=partial(_event, num_steps=num_steps, patience=patience, reset=reset),
+        event=partial(_event, max_steps=max_steps, patience=patience, reset=reset),
         by_part=True,
     )
 
@@ -81,17 +81,17 @@ def _event(
     metrics: dict[str, float],
     *,
     recipe: Recipe,
-    num_steps: tuple[int, ...],
+    max_steps: tuple[int, ...],
     patience: tuple[int, ...],
     reset: tuple[str, ...],
 ) -> tuple[TrainState, bool]:
     own, found = state.procedure, metrics["rec"]
     stage, step = int(own.stage), int(state.step)
-    if stage == len(num_steps):
+    if stage == len(max_steps):
         return state, False
     better = found < float(own.best)
     without_gain = 0 if better else int(own.without_gain) + 1
-    ended = step - int(own.start) >= num_steps[stage]
+    ended = step - int(own.start) >= max_steps[stage]
     if not ended and not (patience[stage] and without_gain >= patience[stage]):
         best = jnp.asarray(found, jnp.float32) if better else own.best
         own = own._replace(best=best, without_gain=jnp.asarray(without_gain, jnp.int32))
