@@ -146,7 +146,9 @@ CASES = {
         partial(wae.match_regularizer, dim=DIM), (floats(BATCH), floats(BATCH), floats())
     ),
     "metric_log_magnification": Case(
-        lambda factor: wae.metric_log_magnification(factor @ factor.T + jnp.eye(DIM)),
+        lambda factor: wae.metric_log_magnification(
+            factor @ factor.T + jnp.eye(DIM, dtype=factor.dtype)
+        ),
         (floats(DIM, DIM),),
     ),
     "mmd_squared_biased": Case(

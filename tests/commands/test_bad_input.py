@@ -238,7 +238,7 @@ def test_unusual_sentences_are_read(workdir, lm_workdir, tmp_path, capsys):
                      f"--output={tmp_path}/codes.npz"]) == 0  # fmt: skip
     assert "read as <unk>: quagga, zebra" in capsys.readouterr().err
     with np.load(tmp_path / "codes.npz") as arrays:
-        assert arrays["sentences"].tolist() == ["zebra quagga"]
+        assert arrays["sentences"].tobytes() == b"zebra quagga"
         assert np.isfinite(arrays["codes"]).all()
     path = [f"--workdir={workdir}", "--start=zebra", "--end=the quagga", "--num_points=2"]
     assert cli.main(["interpolate", *path, "--max_length=4"]) == 0

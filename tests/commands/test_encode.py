@@ -18,14 +18,29 @@ def test_codes_are_written_with_their_sentences(workdir, tmp_path, stdin, capsys
     run = load_trained_model(workdir)
     with np.load(output) as arrays:
         assert sorted(arrays) == ["codes", "log_var", "mean", "sentences"]
-        assert arrays["sentences"].tolist() == ["the cat sat", "a zebra ran"]
-        encoded = encode_sentences(run, arrays["sentences"].tolist())
+        sentences = arrays["sentences"].tobytes().decode().split("\n")
+        assert sentences == ["the cat sat", "a zebra ran"]
+        encoded = encode_sentences(run, sentences)
         posterior = encoded.posterior
         expected = {"codes": encoded.codes, "mean": posterior.mean, "log_var": posterior.log_var}
         for name, values in expected.items():
             assert arrays[name].shape == (2, 2)
             np.testing.assert_array_equal(arrays[name], values)
     assert os.listdir(tmp_path) == ["codes.npz"]
+
+
+def test_the_file_is_in_proportion_to_the_text(workdir, tmp_path, stdin):
+    """One long sentence does not widen all others."""
+    lines = ["cat " * 300, *["der Kater saß"] * 400]
+    stdin("\n".join(lines))
+    output = tmp_path / "codes.npz"
+    assert cli.main(["encode", f"--workdir={workdir}", f"--output={output}"]) == 0
+    with np.load(output, allow_pickle=False) as arrays:
+        assert arrays["sentences"].nbytes <= len("\n".join(lines).encode())
+        sentences = arrays["sentences"].tobytes().decode().split("\n")
+        assert sentences == [line.strip() for line in lines]
+        assert len(arrays["codes"]) == len(sentences)
+    assert output.stat().st_size < 60_000
 
 
 def test_of_many_unknown_words_some_are_named(workdir, tmp_path, stdin, capsys):

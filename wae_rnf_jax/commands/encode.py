@@ -35,9 +35,19 @@ def _run(values: flags.FlagValues) -> None:
     posterior = {name: np.asarray(x) for name, x in vars(encoded.posterior).items()}
     arrays = {"codes": np.asarray(encoded.codes), **posterior}
     with options.writing(output, "output"), new_file(output) as file:
-        np.savez(file, **arrays, sentences=np.array(sentences))
+        np.savez(file, **arrays, sentences=_utf8(sentences))
     number, dim = arrays["codes"].shape
     print(f"{number} codes of {dim} dimensions written to {output}")
+
+
+def _utf8(sentences: list[str]):
+    """Sentences, which hold no line feed, as bytes, one a line.
+
+    NumPy's own arrays of strings have all the width of the longest, or need pickle to be read.
+    """
+    import numpy as np
+
+    return np.frombuffer("\n".join(sentences).encode(), np.uint8)
 
 
 def _output_path(values: flags.FlagValues) -> Path:

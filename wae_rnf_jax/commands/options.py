@@ -22,13 +22,16 @@ _NAMED_WORDS = 20  # of those that a vocabulary lacks
 
 
 def prepare_process() -> None:
-    """Sets what only a program may set: where compiled code is kept, what becomes of freed memory.
+    """Sets what only a program may set: precision, place of compiled code, use of freed memory.
 
     The library itself changes no setting of JAX or of the process.
     """
+    import jax
+
     from wae_rnf_jax.commands.compilation import enable_compilation_cache
     from wae_rnf_jax.commands.memory import keep_freed_memory
 
+    jax.config.update("jax_enable_x64", False)  # models are of float32, on resuming too
     keep_freed_memory()
     enable_compilation_cache()
 

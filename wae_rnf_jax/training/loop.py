@@ -103,6 +103,7 @@ def train(
         corpus = open_corpus(config)
     check_agreement(corpus_facts(corpus))
     with ExitStack() as held:
+        held.enter_context(jax.enable_x64(False))  # a run has one precision, whatever the mode is
         own = None
         with together():
             if is_first():
