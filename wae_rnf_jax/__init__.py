@@ -37,6 +37,11 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         nll_paper,
         perplexity,
     )
+    from wae_rnf_jax.functional.fisher import (
+        categorical_draws,
+        fisher_metric_estimate,
+        wishart_log_bias,
+    )
     from wae_rnf_jax.functional.flows import (
         FLOWS,
         Flow,
@@ -142,6 +147,7 @@ __all__ = (
     "attract_regularizer",
     "batch_normalized_mean",
     "bos_inputs",
+    "categorical_draws",
     "chain_forward_and_log_det",
     "chain_inverse_and_log_det",
     "chain_trajectory",
@@ -153,6 +159,7 @@ __all__ = (
     "example_keys",
     "example_normal",
     "fisher_features",
+    "fisher_metric_estimate",
     "flow_kl",
     "free_bits_kl",
     "fused_linear_cross_entropy",
@@ -205,5 +212,6 @@ __all__ = (
     "vmf_log_prob",
     "vmf_sample",
     "weighted_loss",
+    "wishart_log_bias",
     "word_dropout",
 )

@@ -28,7 +28,7 @@ from wae_rnf_jax.functional.losses import (
 from wae_rnf_jax.functional.mmd import mmd_squared_biased, mmd_squared_unbiased
 from wae_rnf_jax.functional.pullback import FEATURES
 from wae_rnf_jax.functional.riemannian import Codebook, rbf_log_magnification
-from wae_rnf_jax.rules import NotNegative, Positive, Switch, one_of
+from wae_rnf_jax.rules import Count, NotNegative, Positive, Size, Switch, one_of
 
 # Codes compared at a time: batches up to this size, over all devices, are compared at once.
 _MMD_BLOCK = 256
@@ -79,8 +79,9 @@ class ObjectiveContext(NamedTuple):
       kl_weight: [], λ.
       codebook: centres and bandwidth of the RBF metric, for the objectives that read it.
       axis_name: mapped axis of the batch, or None.
-      pullback_log_magnification: (codes zk [B, Z], "fisher" or "state") -> [B], ½ log|G| pulled
-        back from those features of each code's own sentence, for the objectives that read it.
+      pullback_log_magnification: (codes zk [B, Z], "fisher" or "state", *, one_in, num_words) ->
+        [B], ½ log|G| pulled back from those features of each code's own sentence, for the
+        objectives that read it; NaN where it was not measured, −∞ where it has not full rank.
     """
 
     keys: jax.Array
@@ -88,12 +89,25 @@ class ObjectiveContext(NamedTuple):
     kl_weight: jax.Array | float = 1.0
     codebook: Codebook | None = None
     axis_name: str | None = None
-    pullback_log_magnification: Callable[[jax.Array, str], jax.Array] | None = None
+    pullback_log_magnification: Callable[..., jax.Array] | None = None
 
-    def mean(self, values: jax.Array) -> jax.Array:
-        """Returns the mean over the valid rows of the global batch; values [B]."""
-        total = jnp.where(self.where, values, 0).sum()
-        count = self.where.sum()
+    def mean(
+        self,
+        values: jax.Array,
+        *,
+        known: jax.Array | None = None,
+        of: jax.Array | None = None,
+    ) -> jax.Array:
+        """Returns the mean over the valid rows of the global batch, [].
+
+        Args:
+          values: [B].
+          known: [B], the rows that count, if not all that are valid.
+          of: [B], those that the sum is divided by the number of; the same if None.
+        """
+        known = self.where if known is None else known
+        total = jnp.where(known, values, 0).sum()
+        count = (known if of is None else of).sum()
         if self.axis_name is not None:
             total, count = jax.lax.psum((total, count), self.axis_name)
         return total / jnp.maximum(count, 1)
@@ -238,38 +252,54 @@ def wae_rnf_pullback(
     mmd_weight: NotNegative,
     rnf_weight: NotNegative,
     features: Annotated[str, one_of(*FEATURES)],
+    one_in: Size = 1,
+    num_words: Count = 0,
     kl_floor: NotNegative = 0.0,
 ) -> Terms:
     """`wae` with a flow that evens out the magnification of the whole map from z0 to text.
 
-    `match` with the pullback metric, read at zk: |det J|·√|G(zk)| is to be the same everywhere.
-    Where the metric has not full rank in single precision, the batch's mean stands for it; the
-    share of such codes is reported as `degenerate`.
+    `match` with the pullback metric, read at zk: |det J|·√|G(zk)| is to be the same everywhere. It
+    is read at one in so many sentences of a batch, another set at each step. Of "fisher", it is
+    estimated from so many pairs of words drawn at each position, or exact if `num_words` is 0.
+    Where the metric has not full rank in single precision, the sentence is left out too; the share
+    of such codes is reported as `degenerate`.
     """
-    magnification = ctx.pullback_log_magnification(out.zk, features)
-    known = jnp.isfinite(magnification)
-    share = ctx.mean(known.astype(out.zk.dtype))
-    mean = ctx.mean(jnp.where(known, magnification, 0.0)) / jnp.maximum(share, 1e-6)
+    found = ctx.pullback_log_magnification(out.zk, features, one_in=one_in, num_words=num_words)
+    read, known = ctx.where & ~jnp.isnan(found), ctx.where & jnp.isfinite(found)
+    magnification = -jnp.where(known, found, 0.0)
+    degenerate = 1.0 - ctx.mean(jnp.ones_like(found), known=known, of=read)
     return {
         **wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor),
-        **_match(out, ctx, -jnp.where(known, magnification, mean), weight=rnf_weight),
-        "degenerate": (0.0, 1.0 - share),
+        **_match(out, ctx, magnification, weight=rnf_weight, known=known),
+        "degenerate": (0.0, degenerate),
     }
 
 
-def _match(out: ForwardPass, ctx: ObjectiveContext, magnification: jax.Array, *, weight) -> Terms:
+def _match(
+    out: ForwardPass,
+    ctx: ObjectiveContext,
+    magnification: jax.Array,
+    *,
+    weight: jax.Array | float,
+    known: jax.Array | None = None,
+) -> Terms:
     """The regulariser `match` and the spread sd(m) of what it matches, which has no weight.
 
     The magnification is a target: it carries no gradient, for else the codes would move to where
     the metric is flat, which is easier than bending the flow. The regulariser's free constant is
     its own minimiser, the mean over the batch: as a parameter, it would take the optimiser
     thousands of steps to travel the tens of nats to it, and the gradient would be its own alone.
+
+    Where it is known of some rows alone [B], means are over those.
     """
     magnification = jax.lax.stop_gradient(magnification)
-    offset = jax.lax.stop_gradient(ctx.mean(out.log_det - magnification))
+    offset = jax.lax.stop_gradient(ctx.mean(out.log_det - magnification, known=known))
     rnf = match_regularizer(out.log_det, magnification, offset, dim=out.z0.shape[-1])
-    deviation = magnification - ctx.mean(magnification)
-    return {"rnf": (weight, rnf), "sd_m": (0.0, jnp.sqrt(ctx.mean(jnp.square(deviation))))}
+    if known is not None:
+        rnf = ctx.mean(rnf, known=known)
+    deviation = magnification - ctx.mean(magnification, known=known)
+    spread = jnp.sqrt(ctx.mean(jnp.square(deviation), known=known))
+    return {"rnf": (weight, rnf), "sd_m": (0.0, spread)}
 
 
 def wae_rnf_attract(

@@ -302,6 +302,16 @@ class TextAutoencoder(nn.Module):
         outputs = outputs.reshape(-1, outputs.shape[-1])[positions]
         return self.output_layer.logits(outputs, self.embedding)
 
+    def output_operands(self, zk: jax.Array, tokens: jax.Array) -> tuple[jax.Array, ...]:
+        """What makes the logits at every position, teacher-forced, without dropout.
+
+        Args: zk [..., B, Z]; tokens [B, L]. Returns features [..., B, T, F], kernel [F, V] and bias
+        [V], of which the logits are features·kernel + bias.
+        """
+        outputs = self.decoder(zk, self._embedded(bos_inputs(tokens)))
+        features, kernel = self.output_layer.operands(outputs, self.embedding)
+        return features, kernel, self.output_layer.bias
+
     def state_features(self, zk: jax.Array) -> jax.Array:
         """Args: zk [B, Z]. Returns the decoder's initial state [B, F], where it has one."""
         return self.decoder.state_features(zk)

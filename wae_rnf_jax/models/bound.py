@@ -83,6 +83,10 @@ class BoundModel:
         """Args: zk [B, Z]; tokens [B, L]; positions [N] of the B·T. Returns logits [N, V]."""
         return self._apply(zk, tokens, positions, method="token_logits")
 
+    def output_operands(self, zk: jax.Array, tokens: jax.Array) -> tuple[jax.Array, ...]:
+        """Args: zk [..., B, Z]; tokens [B, L]. Returns features [..., B, T, F], [F, V] and [V]."""
+        return self._apply(zk, tokens, method="output_operands")
+
     def state_features(self, zk: jax.Array) -> jax.Array:
         """Args: zk [B, Z]. Returns the decoder's initial state [B, F]."""
         return self._apply(zk, method="state_features")

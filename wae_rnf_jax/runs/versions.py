@@ -28,6 +28,8 @@ ADDED = {
     "posterior.mean_scale": 0.0,
     "objective.kl_floor": 0.0,
     "objective.biased_mmd": False,
+    "objective.one_in": 1,
+    "objective.num_words": 0,
     "model.shared_embedding": True,
     "train.optimizer": "adam",
     "train.momentum": 0.0,

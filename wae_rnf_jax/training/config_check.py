@@ -315,6 +315,9 @@ def _of_posterior(
             rule = "the flow's steps are maps of R^Z, which go with posterior gaussian; "
             rule += f"posterior {family}, on the unit sphere, needs 0"
             yield "model.num_flow_steps", model["num_flow_steps"], rule
+    if objective.get("num_words") and objective["features"] != "fisher":
+        rule = "words are drawn where objective.features is fisher; it must be 0"
+        yield "objective.num_words", objective["num_words"], rule
     state = hasattr(DECODERS[decoder["name"]], "state_features")
     if "features" in objective and objective["features"] == "state" and not state:
         rule = f"decoder {decoder['name']} has no initial state: take fisher, or decoder lstm"
