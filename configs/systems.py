@@ -56,7 +56,11 @@ def bn_vae(config: ConfigDict) -> ConfigDict:
 
 
 def semi_amortized(config: ConfigDict) -> ConfigDict:
-    """`vae` whose posteriors take steps on their own sentences' bounds (Kim et al. 2018)."""
+    """`vae` whose posteriors take steps on their own sentences' bounds (Kim et al. 2018).
+
+    λ begins at .1, as published: at 0 nothing holds the variances, which would grow without bound.
+    """
+    config.kl_weight.start = -config.kl_weight.length // 10
     config.procedure = ConfigDict(
         {
             "name": "semi_amortized",
