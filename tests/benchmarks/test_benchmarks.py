@@ -11,6 +11,7 @@ import pytest
 from benchmarks import (
     evaluate,
     every_system,
+    fisher_estimate,
     generate,
     input,
     large_corpus,
@@ -212,3 +213,19 @@ def test_every_system_has_parameters_and_a_time_beside_the_vae(tmp_path):
     assert found["lm"]["parameters"] < found["vae"]["parameters"] == found["lagging"]["parameters"]
     assert found["vae"]["times a vae step"] == 1
     assert all(row["ms/step"] > 0 for row in rows)
+
+
+def test_agreement_is_of_what_length_does_not_tell():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 60, 300)
+    own = rng.normal(size=300)
+    exact = 5 * np.log(lengths + 1) + own
+    found = fisher_estimate.agreement(lengths, exact, exact - 2)
+    assert found["correlation"] == pytest.approx(1)
+    assert found["bias"] == pytest.approx(-2)
+    of_length_alone = 5 * np.log(lengths + 1) + rng.normal(size=300)
+    assert abs(fisher_estimate.agreement(lengths, exact, of_length_alone)["correlation"]) < 0.2
+    steeper = fisher_estimate.agreement(lengths, exact, exact + 0.5 * np.log(lengths + 1))
+    assert steeper["its slope on log T"] == pytest.approx(0.5)
+    exact[:3] = np.nan
+    assert fisher_estimate.agreement(lengths, exact, exact)["sentences"] == 297
