@@ -93,6 +93,7 @@ def get_config() -> ConfigDict:
     config.train.seed = 0
     config.train.batch_size = 32  # sentences a step, over all devices and micro-batches
     config.train.accumulate = 1  # micro-batches a step; MMD, batch norm and offsets are theirs
+    config.train.mmd_group = 0  # rows within which MMD² compares codes, on any devices; 0: all
     config.train.backend = "pmap"  # or "shard_map": the same numbers, by another function of JAX
     config.train.num_epochs = 48
     config.train.optimizer = "adam"  # "adam", "adamw" or "sgd"

@@ -248,11 +248,11 @@ def _on_sphere(config: ConfigDict) -> ConfigDict:
 
 
 def _pretrained(config: ConfigDict) -> ConfigDict:
-    """One stage at λ = 0 first; the corpus' configuration says how many steps it has at most."""
+    """One stage at hardly any λ first; the corpus' configuration says its most steps."""
     config.procedure = ConfigDict(
         {
             "name": "pretrained",
-            "kl_weights": (0.0,),
+            "kl_weights": (0.001,),
             "max_steps": (10_000,),
             "patience": (2,),
             "reset": ("decoder",),

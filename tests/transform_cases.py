@@ -190,6 +190,10 @@ CASES = {
     "mmd_squared_biased": Case(
         with_kernel(wae.mmd_squared_biased), (floats(6, DIM), ROWS, mask(6))
     ),
+    "mmd_squared_in_groups": Case(
+        partial(wae.mmd_squared_in_groups, kernel=KERNEL, group_size=3),
+        (floats(6, DIM), floats(6, DIM)),
+    ),
     "mmd_squared_unbiased": Case(
         with_kernel(wae.mmd_squared_unbiased), (floats(6, DIM), ROWS, mask(6))
     ),

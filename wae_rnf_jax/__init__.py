@@ -65,6 +65,7 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         gaussian_log_prob,
         gaussian_sample,
     )
+    from wae_rnf_jax.functional.grouped_mmd import mmd_squared_in_groups
     from wae_rnf_jax.functional.kernels import imq_kernel, multi_scale_imq_kernel, rbf_kernel
     from wae_rnf_jax.functional.losses import (
         attract_regularizer,
@@ -177,6 +178,7 @@ __all__ = (
     "match_regularizer",
     "metric_log_magnification",
     "mmd_squared_biased",
+    "mmd_squared_in_groups",
     "mmd_squared_unbiased",
     "multi_scale_imq_kernel",
     "mutual_information",

@@ -27,6 +27,7 @@ REFUSED = {
     "data.path": NO_TEXT,
     "data.vocabulary": NO_TEXT,
     "model.dtype": ("float16", None),
+    "train.mmd_group": (1, None),
     "train.accumulate": NO_SIZE,
     "train.backend": ("xmap", None),
     "data.label": ("last", 1),

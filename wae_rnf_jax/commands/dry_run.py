@@ -23,7 +23,7 @@ def print_dry_run(config, origin=None) -> None:
     from wae_rnf_jax.training.state import build_recipe, initial_state
     from wae_rnf_jax.training.transfer import planned_transfer
 
-    check_batch_size(config.train.batch_size, config.train.accumulate)
+    check_batch_size(config.train.batch_size, config.train.accumulate, config.train.mmd_group)
     corpus = open_corpus(config)
     epoch = num_batches_per_epoch(len(corpus.train), config.train.batch_size)
     recipe = build_recipe(

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from wae_rnf_jax.functional.distributions import Posterior, sampled_kl
 from wae_rnf_jax.functional.gaussian import free_bits_kl
+from wae_rnf_jax.functional.grouped_mmd import mmd_squared_in_groups
 from wae_rnf_jax.functional.kernels import multi_scale_imq_kernel, rbf_kernel
 from wae_rnf_jax.functional.losses import (
     attract_regularizer,
@@ -79,6 +80,7 @@ class ObjectiveContext(NamedTuple):
       kl_weight: [], λ.
       codebook: centres and bandwidth of the RBF metric, for the objectives that read it.
       axis_name: mapped axis of the batch, or None.
+      mmd_group: rows within which codes are compared with the prior's draws; 0: all.
       pullback_log_magnification: (codes zk [B, Z], "fisher" or "state", *, one_in, num_words) ->
         [B], ½ log|G| pulled back from those features of each code's own sentence, for the
         objectives that read it; NaN where it was not measured, −∞ where it has not full rank.
@@ -89,6 +91,7 @@ class ObjectiveContext(NamedTuple):
     kl_weight: jax.Array | float = 1.0
     codebook: Codebook | None = None
     axis_name: str | None = None
+    mmd_group: int = 0
     pullback_log_magnification: Callable[..., jax.Array] | None = None
 
     def mean(
@@ -140,14 +143,16 @@ def kl_divergence(out: ForwardPass) -> jax.Array:
 def _mmd_squared(codes: jax.Array, out: ForwardPass, ctx: ObjectiveContext) -> jax.Array:
     """MMD² of the global batch, which a batch of one sentence has not: there it is left out."""
     scale = out.posterior.prior.mean_squared_distance
-    estimate = mmd_squared_unbiased(
-        codes,
-        ctx.prior_draws(out),
-        kernel=partial(multi_scale_imq_kernel, mean_squared_distance=scale),
-        where=ctx.where,
-        axis_name=ctx.axis_name,
-        block_size=_MMD_BLOCK,
-    )
+    options = {
+        "kernel": partial(multi_scale_imq_kernel, mean_squared_distance=scale),
+        "where": ctx.where,
+        "axis_name": ctx.axis_name,
+    }
+    draws = ctx.prior_draws(out)
+    if ctx.mmd_group:
+        estimate = mmd_squared_in_groups(codes, draws, group_size=ctx.mmd_group, **options)
+    else:
+        estimate = mmd_squared_unbiased(codes, draws, block_size=_MMD_BLOCK, **options)
     return jnp.where(ctx.num_sentences() >= 2, estimate, 0.0)
 
 
@@ -405,6 +410,7 @@ OBJECTIVES: dict[str, Objective] = {
         wae_rnf_paper,
     )
 }
+WITHOUT_MMD = {"lm", "vae"}
 WITHOUT_KL_WEIGHT = {"lm"}  # those that do not read λ
 WITH_METRIC = {"wae_rnf"}  # and those that read the RBF metric, with its floor
 # Those that mean nothing without flow steps, and without centres of the codes.

@@ -31,6 +31,7 @@ ADDED = {
     "objective.one_in": 1,
     "objective.num_words": 0,
     "model.shared_embedding": True,
+    "train.mmd_group": 0,
     "train.optimizer": "adam",
     "train.momentum": 0.0,
     "train.weight_decay": 0.0,

@@ -83,6 +83,9 @@ _RULES: dict[str, dict[str, Rule]] = {
         "seed": SEED,
         "batch_size": whole(2),  # the unbiased MMD² compares different sentences
         "accumulate": whole(1),
+        "mmd_group": Rule(
+            "0 (all) or a whole number of at least 2", lambda v: v == 0 or whole(2).allows(v)
+        ),
         "backend": one_of(*BACKENDS),
         "num_epochs": whole(1),
         "optimizer": one_of(*OPTIMIZERS),
@@ -378,3 +381,6 @@ def _of_rows(*, train: dict, objective: dict, posterior: dict, **_: dict) -> Ite
         rule = f"its micro-batches would have {rows} sentences, and MMD² and batch norm, which are "
         rule += "theirs, need 2: take at most half of train.batch_size"
         yield "train.accumulate", train["accumulate"], rule
+    if train["mmd_group"] and objective.get("biased_mmd"):
+        rule = "groups are for the unbiased MMD²; with objective.biased_mmd it must be 0"
+        yield "train.mmd_group", train["mmd_group"], rule

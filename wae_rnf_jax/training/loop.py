@@ -98,7 +98,7 @@ def train(
         checkpoint is kept.
     """
     check_agreement(_start_facts(config, origin, flags))
-    check_batch_size(config.train.batch_size, config.train.accumulate)
+    check_batch_size(config.train.batch_size, config.train.accumulate, config.train.mmd_group)
     with together():
         corpus = open_corpus(config)
     check_agreement(corpus_facts(corpus))

@@ -73,6 +73,7 @@ class Recipe(NamedTuple):
     procedure: Procedure
     codebook: CodebookSettings
     accumulate: int  # micro-batches that a step takes its batch in
+    mmd_group: int  # rows within which MMD² compares codes; 0: all
 
     def kl_weight_of(self, state: TrainState) -> jax.Array:
         """λ of the next step, []."""

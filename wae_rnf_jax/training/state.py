@@ -75,6 +75,7 @@ def build_recipe(
         procedure=procedure,
         codebook=_codebook_settings(config),
         accumulate=train.accumulate,
+        mmd_group=train.mmd_group,
     )
 
 

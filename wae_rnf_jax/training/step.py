@@ -355,6 +355,7 @@ def _loss(
         kl_weight,
         state.codebook,
         axis.name,
+        recipe.mmd_group,
         partial(_log_magnification, recipe.model, state, rows, keys[:, 1], rows_key, axis),
     )
     share = axis.sum(where.sum()) / num_sentences

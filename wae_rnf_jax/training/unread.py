@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.functional.objectives import WITH_METRIC, WITHOUT_KL_WEIGHT
+from wae_rnf_jax.functional.objectives import WITH_METRIC, WITHOUT_KL_WEIGHT, WITHOUT_MMD
 from wae_rnf_jax.rules import Rule
 from wae_rnf_jax.runs.versions import config_leaves
 
@@ -43,6 +43,7 @@ READ_WHERE = (
     (_REFRESHED, "codebook.refresh_every", _IS_ABOVE_0),
     ("codebook.centers_file", "codebook.refresh_every", _is(0)),
     ("codebook.floor", "objective.name", _is(*sorted(WITH_METRIC))),
+    ("train.mmd_group", "objective.name", _is_not(*sorted(WITHOUT_MMD))),
     ("train.momentum", "train.optimizer", _is("sgd")),
     ("train.weight_decay", "train.optimizer", _is("adamw")),
     ("train.plateau_*", "train.learning_rate_decay", _is("plateau")),

@@ -2,7 +2,9 @@
 
 "A Surprisingly Effective Fix for Deep Latent Variable Modeling of Text" (Li et al. 2019) trains an
 autoencoder first, at λ = 0, until its reconstruction of the validation split is no longer better;
-then the decoder is drawn anew, and the model is trained as its objective says.
+then the decoder is drawn anew, and the model is trained as its objective says. At λ = 0 nothing
+holds the variances of Gaussians, which may grow until they overflow; .001 does, and costs a code of
+many nats next to nothing.
 
 A stage ends at a validation: the first one after its steps, or the one that makes its patience. λ
 and the learning rate count the steps of the present stage, and `train.num_epochs` counts the last.
@@ -35,7 +37,7 @@ class PretrainedState(NamedTuple):
 
 def pretrained(
     *,
-    kl_weights: Weights = (0.0,),
+    kl_weights: Weights = (0.001,),
     max_steps: Sizes = (10_000,),
     patience: Counts = (2,),
     reset: Resets = ("decoder",),
