@@ -142,5 +142,6 @@ COMMAND = Command(
         "--num_reconstructions=0 --num_generated=0",
     ),
     run=_run,
+    takes_less="--memory_limit_rows, --batch_size or --num_generated",
     define_flags=_define_flags,
 )

@@ -60,6 +60,8 @@ def _run(values: flags.FlagValues) -> None:
     flag, stem = "output", options.path_of(values["output"].value or "")
     if not values["output"].value:
         flag, stem = "workdir", workdir / "geometry"
+    elif stem.suffix in (".png", ".svg", ".json"):  # one of the files was named
+        stem = stem.with_suffix("")
     options.check_folder(stem.parent, flag)
     report = geometry_report(
         run,
@@ -109,5 +111,6 @@ COMMAND = Command(
         '--end="these sailors do not launch the boat"',
     ),
     run=_run,
+    takes_less="--grid or --num_codes",
     define_flags=_define_flags,
 )
