@@ -137,7 +137,9 @@ def parsed_flags(name: str, arguments: list[str]) -> flags.FlagValues:
     if command.arguments:
         values[command.arguments].value = [*values[command.arguments].value, *left]
     elif left:
-        raise InputError(f"unexpected argument {left[0]!r}{hint}")
+        meant = "workdir" in values and values["workdir"].value is None
+        nearest = f"; did you mean --workdir={left[0]}?" if meant else ""
+        raise InputError(f"unexpected argument {left[0]!r}{nearest}{hint}")
     return values
 
 
