@@ -66,7 +66,7 @@ def test_a_language_model_has_no_reconstructions(lm_workdir, tmp_path, capsys):
     assert "recon_bleu" not in figures
     assert figures["num_generated"] == 12
     assert figures["kl"] == figures["mi"] == 0
-    assert "collapsed" not in capsys.readouterr().out
+    assert "code has collapsed" not in capsys.readouterr().out
 
 
 def test_without_the_training_text_novelty_is_left_out(copied, tmp_path, capsys):
