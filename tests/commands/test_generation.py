@@ -40,6 +40,30 @@ def test_a_language_model_samples_but_does_not_reconstruct(lm_workdir, refusal, 
     assert "no latent code" in refusal("reconstruct", f"--workdir={lm_workdir}")
 
 
+@pytest.mark.parametrize("temperature", ["1e-38", "1e-46", "1e-31", "0"])
+def test_the_coldest_temperatures_are_greedy(temperature, workdir, capsys):
+    """1e-38 is above 0, and 0 in single precision."""
+    command = ["sample", f"--workdir={workdir}", "--num=4", "--max_length=6"]
+    assert cli.main([*command, "--strategy=greedy"]) == 0
+    expected = capsys.readouterr().out
+    assert cli.main([*command, f"--temperature={temperature}"]) == 0
+    assert capsys.readouterr().out == expected
+
+
+def test_sentences_that_are_cut_are_counted(lm_workdir, capsys):
+    command = ["sample", f"--workdir={lm_workdir}", "--num=70", "--seed=3"]
+    assert cli.main([*command, "--max_length=2"]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    cut = sum(len(line.split()) == 2 for line in lines)  # an end would be the second
+    assert 0 < cut < 70
+    assert captured.err.splitlines()[-1] == (
+        f"wae-rnf: {cut} of 70 sentences had not ended at max_length, 2 words, and are cut there"
+    )
+    assert cli.main([*command, "--max_length=1000"]) == 0
+    assert "cut there" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "strategy, flag, value, reader",
     [

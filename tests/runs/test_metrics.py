@@ -56,6 +56,23 @@ def test_a_resumed_run_writes_its_later_lines_again(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_without_a_terminal_progress_is_a_line_now_and_then(tmp_path, capsys, monkeypatch):
+    """An hour of steps, and of lines of metrics, is some lines and not megabytes."""
+    seconds = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: seconds)
+    log = MetricsLog(tmp_path, first_step=0, num_steps=3600, interval=1)
+    for step in range(1, 3601):
+        seconds += 1.0
+        log.add(step, row(1.0))
+    log.close()
+    said = capsys.readouterr().err
+    assert "\r" not in said
+    assert 55 < len(said.splitlines()) < 65
+    assert len(said) < 20_000
+    assert said.splitlines()[-1].startswith("100%")
+    assert "loss=1" in said.splitlines()[-1]
+
+
 def test_lines_that_cannot_be_dropped_are_said(tmp_path, capsys):
     (tmp_path / "metrics.jsonl").mkdir()  # reading it is an error of the system
     log = MetricsLog(tmp_path, first_step=3, num_steps=4, interval=1)

@@ -68,5 +68,6 @@ COMMAND = Command(
         "--output=codes.npz",
     ),
     run=_run,
+    takes_less="--batch_size",
     define_flags=_define_flags,
 )

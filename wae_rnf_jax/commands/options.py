@@ -1,6 +1,5 @@
 """Flags and inputs that several commands share."""
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -148,7 +147,9 @@ def published(values: flags.FlagValues, path: Path) -> str:
 
 def path_of(name: str) -> Path:
     """The path that a flag names, ~ expanded where there is such a home."""
-    return Path(os.path.expanduser(name))
+    from wae_rnf_jax.storage.files import home_expanded
+
+    return Path(home_expanded(name))
 
 
 def check_folder(folder: Path, flag: str) -> None:

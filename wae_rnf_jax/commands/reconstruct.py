@@ -36,5 +36,6 @@ COMMAND = Command(
         "--strategy=beam --beam_width=10",
     ),
     run=_run,
+    takes_less="--max_length or --beam_width, or give fewer sentences at once",
     define_flags=_define_flags,
 )

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
-from wae_rnf_jax.errors import TrainingFailed, standard_error, warn
+from wae_rnf_jax.errors import TrainingFailed, progress_bar, warn
 from wae_rnf_jax.runs.sinks import JsonLines, Line, Sink, TensorBoard
 from wae_rnf_jax.storage.files import new_file
 
@@ -45,13 +44,8 @@ class MetricsLog:
         self._since = time.monotonic()
         self.last_good_step = first_step
         self._sinks = _sinks(workdir, first_step) if write else ()
-        self._bar = tqdm(
-            total=num_steps,
-            initial=first_step,
-            unit="step",
-            dynamic_ncols=True,
-            file=standard_error,
-            disable=self._quiet,
+        self._bar = progress_bar(
+            total=num_steps, initial=first_step, unit="step", disable=self._quiet
         )
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:

@@ -16,6 +16,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +141,11 @@ def read_config(workdir: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
+        nearby = _runs_nearby(workdir)
+        instead = f"did you mean {' or '.join(map(str, nearby))}?" if nearby else ""
         raise InputError(
-            f"--workdir: {workdir} holds no run (no config.json): name the workdir of a "
-            "`wae-rnf train`"
+            f"--workdir: {workdir} holds no run (no config.json): "
+            f"{instead or 'name the workdir of a `wae-rnf train`'}"
         ) from None
     except (ValueError, OSError) as error:
         raise InputError(f"--workdir: {path} cannot be read: {error}") from error
@@ -153,6 +156,15 @@ def read_config(workdir: Path) -> dict[str, Any]:
             f"{', '.join(sections)}: name another workdir"
         )
     return current_config(content)
+
+
+def _runs_nearby(folder: Path) -> list[Path]:
+    """Folders of runs a little above or below a folder: the one that holds it, or up to three."""
+    above = [parent for parent in folder.parents[:3] if (parent / "config.json").is_file()]
+    with suppress(OSError):
+        below = sorted(path.parent for path in folder.glob("*/config.json"))
+        return above[:1] or below[:3]
+    return above[:1]
 
 
 def write_json(path: Path, content: Any) -> None:

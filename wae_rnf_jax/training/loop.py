@@ -30,6 +30,7 @@ from wae_rnf_jax.runs.checkpoint import Checkpoints, NotSaved, Progress, newest_
 from wae_rnf_jax.runs.lock import sole_use
 from wae_rnf_jax.runs.metrics import MetricsLog
 from wae_rnf_jax.runs.workdir import fingerprint, open_workdir, write_json
+from wae_rnf_jax.storage.files import home_expanded
 from wae_rnf_jax.training.flags import NO_FLAGS, Origin, StartFlags
 from wae_rnf_jax.training.nans import NotANumber, nan_checked_train_step
 from wae_rnf_jax.training.parallel import (
@@ -60,7 +61,7 @@ def open_corpus(config: ConfigDict, *, thorough: bool = False) -> Corpus:
     settings.pop("num_buckets")
     for name in ("path", "cache_dir", "vocabulary"):
         given = settings[name]
-        settings[name] = os.path.expanduser(os.path.expandvars(given))
+        settings[name] = home_expanded(os.path.expandvars(given), f"--config.data.{name}: ")
         if "$" in settings[name]:
             raise InputError(
                 f"--config.data.{name} is {given}, and the environment lacks that variable: set "

@@ -22,6 +22,7 @@ from wae_rnf_jax.functional.schedules import (
     paper_annealing,
 )
 from wae_rnf_jax.models.autoencoder import initial_variables, text_autoencoder
+from wae_rnf_jax.storage.files import home_expanded
 from wae_rnf_jax.training.codebook import CodebookSettings, initial_codebook
 from wae_rnf_jax.training.parts import PARTS, part_labels
 from wae_rnf_jax.training.procedures import PROCEDURES
@@ -150,7 +151,8 @@ def centers_from_file(config: ConfigDict) -> np.ndarray | None:
     Raises:
       InputError: the file cannot be read, or is not of this shape, or holds what is no number.
     """
-    path = os.path.expanduser(os.path.expandvars(config.codebook.centers_file))
+    given = os.path.expandvars(config.codebook.centers_file)
+    path = home_expanded(given, "--config.codebook.centers_file: ")
     if not path:
         return None
     shape = (config.codebook.num_centers, config.model.latent_dim)
