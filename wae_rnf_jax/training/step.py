@@ -198,7 +198,26 @@ def train_step(
     Returns:
       The next state and the metrics, means over the global batch.
     """
-    return recipe.procedure.step(state, batch, rng, recipe=recipe, axis_name=axis_name)
+    state, metrics = recipe.procedure.step(state, batch, rng, recipe=recipe, axis_name=axis_name)
+    return _averaged(state, recipe), metrics
+
+
+def _averaged(state: TrainState, recipe: Recipe) -> TrainState:
+    """The state whose average has taken up the present parameters.
+
+    Early, when it would still be of the first draw, it keeps a smaller share of itself.
+    """
+    if state.average is None:
+        return state
+    kept = jnp.minimum(recipe.average, state.step / (state.step + 9.0))
+    average = jax.tree.map(
+        lambda old, new: (
+            jnp.asarray(kept, old.dtype) * old + jnp.asarray(1 - kept, old.dtype) * new
+        ),
+        state.average,
+        state.params,
+    )
+    return state.replace(average=average)
 
 
 def step_keys(state: TrainState, rng: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -390,7 +409,7 @@ def eval_step(
     """
     axis = _Axis(axis_name)
     keys = example_keys(rng, batch["index"])
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    variables = {"params": state.evaluated_params, "batch_stats": state.batch_stats}
     out, _ = _forward(recipe, variables, batch, keys)
     kl = kl_divergence(out)
     per_row = {
