@@ -95,6 +95,12 @@ def fisher_metric_estimate(
     Raises:
       ValueError: num_words is below 1.
       AssertionError: wrong ranks, sizes or dtypes.
+
+    >>> jacobian, logits, kernel = jnp.ones((2, 1, 1)), jnp.zeros((2, 2)), jnp.array([[1.0, -1.0]])
+    >>> metric = fisher_metric_estimate(
+    ...     jax.random.key(0), jacobian, logits, kernel, num_words=10_000)
+    >>> print(f"{metric[0, 0]:.1f}")  # two positions, at each of which ±1 has variance 1
+    2.0
     """
     assert_floating(jacobian=jacobian, logits=logits, kernel=kernel)
     chex.assert_rank([jacobian, logits, kernel], [3, 2, 2])

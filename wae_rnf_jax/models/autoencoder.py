@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from wae_rnf_jax.choices import Choice
 from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior, Prior
 from wae_rnf_jax.functional.flows import FLOWS
-from wae_rnf_jax.functional.objectives import ForwardPass
+from wae_rnf_jax.functional.forward_pass import ForwardPass
 from wae_rnf_jax.functional.sequences import (
     bos_inputs,
     eos_targets,
