@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from configs import default, systems
 from wae_rnf_jax import cli
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.functional.objectives import WITHOUT_MMD
 from wae_rnf_jax.runs.versions import config_leaves
 from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.unread import READ_WHERE, check_unread, is_read
@@ -43,6 +44,7 @@ REFUSED = (
     ("wae_rnf_paper", "codebook.num_iterations", 3, "codebook.refresh_every is above 0"),
     ("wae_rnf_attract", "codebook.floor", 0.1, "objective.name is wae_rnf"),
     ("wae_rnf", "codebook.centers_file", "a.npy", "codebook.refresh_every is 0"),
+    ("vae", "train.mmd_group", 4, f"objective.name is not {' or '.join(sorted(WITHOUT_MMD))}"),
     ("vae", "train.momentum", 0.9, "train.optimizer is sgd"),
     ("vae", "train.weight_decay", 0.1, "train.optimizer is adamw"),
     ("vae", "train.plateau_factor", 0.1, "train.learning_rate_decay is plateau"),
@@ -80,6 +82,15 @@ def test_settings_of_the_built_in_corpus_go_with_it_alone():
             check_config(with_value(config, key, value))
 
 
+def test_dropout_of_a_kind_goes_with_dropout():
+    config = default.get_config()
+    config.model.locked_dropout = True
+    check_config(config)
+    config.model.dropout = 0.0
+    with pytest.raises(InputError, match=r"it is read where model.dropout is above 0"):
+        check_config(config)
+
+
 def test_the_command_refuses_it_from_the_command_line_and_from_an_own_file(tmp_path, capsys):
     own = tmp_path / "own.py"
     own.write_text(
@@ -101,6 +112,7 @@ def test_the_command_refuses_it_from_the_command_line_and_from_an_own_file(tmp_p
 
 def test_every_row_of_the_table_is_tested():
     tested = {key for _, key, _, _ in REFUSED} | {"data.seed", "data.num_sentences"}
+    tested |= {"model.locked_dropout"}
     for patterns, other, _ in READ_WHERE:
         assert other in config_leaves(default.get_config().to_dict())
         for pattern in patterns.split():
