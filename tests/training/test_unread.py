@@ -81,6 +81,15 @@ def test_settings_of_the_built_in_corpus_go_with_it_alone():
             check_config(with_value(config, key, value))
 
 
+def test_dropout_of_a_kind_goes_with_dropout():
+    config = default.get_config()
+    config.model.locked_dropout = True
+    check_config(config)
+    config.model.dropout = 0.0
+    with pytest.raises(InputError, match=r"it is read where model.dropout is above 0"):
+        check_config(config)
+
+
 def test_the_command_refuses_it_from_the_command_line_and_from_an_own_file(tmp_path, capsys):
     own = tmp_path / "own.py"
     own.write_text(

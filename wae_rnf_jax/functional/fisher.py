@@ -37,12 +37,13 @@ def categorical_draws(key: jax.Array, logits: jax.Array, *, num_draws: int) -> j
 
     Raises:
       ValueError: num_draws is below 1.
-      AssertionError: the logits are not floating.
+      AssertionError: the logits are not floating, or there is no class.
 
     >>> categorical_draws(jax.random.key(0), jnp.array([-1e9, 0.0, -1e9]), num_draws=2).tolist()
     [1, 1]
     """
     assert_floating(logits=logits)
+    chex.assert_axis_dimension_gteq(logits, -1, 1)
     if num_draws < 1:
         raise ValueError(f"categorical_draws: num_draws must be at least 1, got {num_draws}.")
     key, logits = threefry_keys(key), widened(logits)
@@ -50,7 +51,7 @@ def categorical_draws(key: jax.Array, logits: jax.Array, *, num_draws: int) -> j
     weights = jnp.exp(logits - logits.max(axis=-1, keepdims=True))
     padding = -num_classes % _BLOCK
     weights = jnp.pad(weights, [(0, 0)] * len(batch) + [(0, padding)])
-    blocks = weights.reshape(*batch, -1, _BLOCK)
+    blocks = weights.reshape(*batch, weights.shape[-1] // _BLOCK, _BLOCK)
     ends = jnp.cumsum(blocks.sum(axis=-1), axis=-1)
     # Up from 0: a draw of 0 must not take a first class whose probability is 0.
     uniform = 1.0 - jax.random.uniform(key, (*batch, num_draws), logits.dtype)

@@ -46,7 +46,7 @@ def kl_divergence(out: ForwardPass) -> jax.Array:
 
 
 def _mmd_squared(codes: jax.Array, out: ForwardPass, ctx: ObjectiveContext) -> jax.Array:
-    """MMD² of the global batch, which a batch of one sentence has not: there it is left out."""
+    """MMD² of the global batch."""
     scale = out.posterior.prior.mean_squared_distance
     options = {
         "kernel": partial(multi_scale_imq_kernel, mean_squared_distance=scale),
@@ -58,7 +58,12 @@ def _mmd_squared(codes: jax.Array, out: ForwardPass, ctx: ObjectiveContext) -> j
         estimate = mmd_squared_in_groups(codes, draws, group_size=ctx.mmd_group, **options)
     else:
         estimate = mmd_squared_unbiased(codes, draws, block_size=_MMD_BLOCK, **options)
-    return jnp.where(ctx.num_sentences() >= 2, estimate, 0.0)
+    return _of_two_or_more(estimate, ctx)
+
+
+def _of_two_or_more(statistic: jax.Array, ctx: ObjectiveContext) -> jax.Array:
+    """A statistic of the global batch, left out where that has fewer than two sentences."""
+    return jnp.where(ctx.num_sentences() >= 2, statistic, 0.0)
 
 
 def _paper_mmd_squared(
@@ -67,7 +72,7 @@ def _paper_mmd_squared(
     """As the paper's runs on Penn Treebank have it; biased, as those on Yelp and Yahoo have it."""
     if not biased:
         return _mmd_squared(codes, out, ctx)
-    return mmd_squared_biased(
+    estimate = mmd_squared_biased(
         codes,
         ctx.prior_draws(out),
         kernel=partial(rbf_kernel, bandwidth=codes.shape[-1] / math.sqrt(20)),
@@ -75,6 +80,7 @@ def _paper_mmd_squared(
         axis_name=ctx.axis_name,
         block_size=_MMD_BLOCK,
     )
+    return _of_two_or_more(estimate, ctx)
 
 
 def weighted_loss(terms: Terms, *, where: jax.Array) -> jax.Array:

@@ -61,7 +61,9 @@ def refined_posterior(
         )
     if not isinstance(posterior, DiagonalGaussian):
         raise AssertionError(f"posterior must be a DiagonalGaussian, got {type(posterior)}.")
+    chex.assert_type([posterior.mean, posterior.log_var], float)
     chex.assert_rank(posterior.mean, 2)
+    chex.assert_equal_shape([posterior.mean, posterior.log_var])
 
     def descend(carry, step):
         at, velocity = carry

@@ -119,6 +119,8 @@ def sum_over_tokens(values: jax.Array, lengths: jax.Array) -> jax.Array:
     [3.0]
     """
     assert_integer(lengths=lengths)
+    if lengths.ndim >= values.ndim:
+        raise AssertionError(f"lengths of {lengths.shape} do not match values of {values.shape}.")
     sentences = values.shape[:-1]
     chex.assert_shape(lengths, sentences[len(sentences) - lengths.ndim :])
     mask = jnp.broadcast_to(sequence_mask(lengths, values.shape[-1]), values.shape)
