@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import digamma
 
-from wae_rnf_jax.functional._arrays import assert_floating, assert_mask, widened
+from wae_rnf_jax.functional._arrays import along_last, assert_floating, assert_mask, widened
 from wae_rnf_jax.functional._keys import threefry_keys
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -115,7 +115,10 @@ def fisher_metric_estimate(
         assert_mask(where, logits.shape[:1])
         change = jnp.where(where[:, None, None], change, 0)
     change = change.reshape(-1, jacobian.shape[-1])
-    return jnp.matmul(change.T, change, precision=_HIGHEST) / num_words
+    metric = jnp.matmul(change.T, change, precision=_HIGHEST) / num_words
+    # What was not drawn may be no number either; and of no logits can a word be drawn.
+    counted = logits if where is None else jnp.where(where[:, None], logits, 0)
+    return jnp.where(jnp.isnan(counted).any() | jnp.isnan(kernel).any(), jnp.nan, metric)
 
 
 def wishart_log_bias(num_terms: jax.Array, *, dim: int) -> jax.Array:
@@ -134,6 +137,7 @@ def wishart_log_bias(num_terms: jax.Array, *, dim: int) -> jax.Array:
     >>> print(f"{wishart_log_bias(jnp.array(700.0), dim=32):.3f}")
     -0.383
     """
-    n = jnp.asarray(num_terms, jnp.float32)
-    halves = (n[..., None] - jnp.arange(dim, dtype=n.dtype)) / 2
+    n = jnp.asarray(num_terms)
+    n = widened(n) if jnp.issubdtype(n.dtype, jnp.floating) else n.astype(jnp.float32)
+    halves = (n[..., None] - along_last(jnp.arange(dim, dtype=n.dtype), n[..., None])) / 2
     return 0.5 * (digamma(halves).sum(-1) + dim * jnp.log(2 / n))

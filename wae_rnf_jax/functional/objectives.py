@@ -17,6 +17,7 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional._arrays import widened
 from wae_rnf_jax.functional.distributions import sampled_kl
 from wae_rnf_jax.functional.forward_pass import ForwardPass, ObjectiveContext
 from wae_rnf_jax.functional.gaussian import free_bits_kl
@@ -98,6 +99,7 @@ def weighted_loss(terms: Terms, *, where: jax.Array) -> jax.Array:
     5.0
     """
     count = jnp.maximum(where.sum(), 1)
+    terms = {name: (weight, widened(value)) for name, (weight, value) in terms.items()}
     return sum(
         weight * (jnp.where(where, value, 0).sum() / count if value.ndim else value)
         for weight, value in terms.values()
