@@ -287,7 +287,7 @@ CASES = {
 # Integer arguments or results, parameters drawn by a key, or no use for a derivative.
 NOT_DIFFERENTIABLE = {
     *("active_threshold", "active_units", "bos_inputs", "categorical_draws", "eos_targets"),
-    *("example_keys", "example_normal", "geodesic", "kmeans"),
+    *("example_keys", "example_normal", "fisher_metric_estimate", "geodesic", "kmeans"),
     *("linear_annealing", "cyclical_annealing", "paper_annealing"),
     *("planar_identity_params", "planar_paper_params", "radial_identity_params"),
     *("sequence_mask", "word_dropout"),
