@@ -14,7 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional.mmd import Kernel, mmd_squared_unbiased
+from wae_rnf_jax.functional.mmd import Kernel, gathered_rows, mmd_squared_unbiased
 
 
 def mmd_squared_in_groups(
@@ -64,24 +64,16 @@ def mmd_squared_in_groups(
             f"{rows * devices} rows of all devices, and divide a device's {rows} or be a multiple"
         )
     if group_size > rows:
-        x, y, where = _of_group((x, y, where), group_size // rows, devices, axis_name)
+        members = group_size // rows
+        groups = [list(range(first, first + members)) for first in range(0, devices, members)]
+        x, y, where = gathered_rows((x, y, where), axis_name, groups=groups)
 
     def of_group(x: jax.Array, y: jax.Array, where: jax.Array) -> jax.Array:
         return mmd_squared_unbiased(x, y, kernel=kernel, where=where)
 
     parts = (array.reshape(-1, group_size, *array.shape[1:]) for array in (x, y, where))
     values = jax.vmap(of_group)(*parts)
-    counted = ~jnp.isnan(values) | (where.reshape(-1, group_size).sum(-1) >= 2)
+    counted = where.reshape(-1, group_size).sum(-1) >= 2
     sums = jnp.where(counted, values, 0).sum(), counted.sum()
     total, count = sums if axis_name is None else jax.lax.psum(sums, axis_name)
     return jnp.where(count == 0, jnp.nan, total / jnp.maximum(count, 1))
-
-
-def _of_group(
-    rows: tuple[jax.Array, ...], members: int, devices: int, axis_name: Hashable
-) -> tuple[jax.Array, ...]:
-    """The rows of all devices that share a group with this one."""
-    groups = [list(range(first, first + members)) for first in range(0, devices, members)]
-    return jax.tree.map(
-        lambda x: jax.lax.all_gather(x, axis_name, axis_index_groups=groups, tiled=True), rows
-    )

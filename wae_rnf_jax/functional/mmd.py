@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from wae_rnf_jax.functional._arrays import widened
+from wae_rnf_jax.functional._arrays import Tree, widened
 
 Kernel = Callable[[jax.Array, jax.Array], jax.Array]
 Rows = tuple[jax.Array, jax.Array]  # points [N, Z] and their weights [N], 0 or 1
@@ -127,7 +127,7 @@ def _mmd_squared(
     # A padded row may hold anything, NaN included; of a row of y the kernel surely has a value.
     x = jnp.where(where[:, None], x, y[:1])
     rows_x, rows_y = (x, where.astype(x.dtype)), (y, jnp.ones(y.shape[0], y.dtype))
-    all_x, all_y = _gathered((rows_x, rows_y), axis_name)
+    all_x, all_y = gathered_rows((rows_x, rows_y), axis_name)
     device = 0 if axis_name is None else jax.lax.axis_index(axis_name)
     without_diagonal = minimum == 2  # a point and itself are no pair
     total = partial(_pairs_total, kernel, block_size=block_size)
@@ -144,12 +144,14 @@ def _mmd_squared(
     return jnp.where(num_x < minimum, jnp.nan, share)
 
 
-def _gathered(samples: tuple[Rows, Rows], axis_name: Hashable | None) -> tuple[Rows, Rows]:
-    """All devices' rows, in one gather."""
+def gathered_rows(
+    samples: Tree, axis_name: Hashable | None, *, groups: list[list[int]] | None = None
+) -> Tree:
+    """All devices' rows of some arrays, or those of a group of devices, in one gather."""
     if axis_name is None:
         return samples
     flat, parts = ravel_pytree(samples)
-    stacked = jax.vmap(parts)(jax.lax.all_gather(flat, axis_name))
+    stacked = jax.vmap(parts)(jax.lax.all_gather(flat, axis_name, axis_index_groups=groups))
     return jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:]), stacked)
 
 

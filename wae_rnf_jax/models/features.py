@@ -84,9 +84,13 @@ def fisher_log_magnification_estimate(
     Returns:
       [] nats; NaN where the estimate has not full rank.
     """
-    features, kernel, bias = model.output_operands(z[None], tokens[None])
-    logits = jnp.matmul(features[0], kernel) + bias[None]
-    jacobian = jax.jacfwd(lambda z: model.output_operands(z[None], tokens[None])[0][0])(z)
+
+    def features_of(z: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        features, *layer = model.output_operands(z[None], tokens[None])
+        return features[0], (features[0], *layer)
+
+    jacobian, (features, kernel, bias) = jax.jacfwd(features_of, has_aux=True)(z)
+    logits = jnp.matmul(features, kernel) + bias[None]
     count = length.astype(jnp.int32) + 1
     counted = sequence_mask(count[None], tokens.shape[0] + 1)[0]
     metric = fisher_metric_estimate(

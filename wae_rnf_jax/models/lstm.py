@@ -59,6 +59,12 @@ class LSTM(nn.Module):
         carry, _ = self(carry, x[:, None], context=context)
         return carry
 
+    def last_state(self, inputs: jax.Array, lengths: jax.Array) -> jax.Array:
+        """Args: inputs [B, T, E]; lengths [B]. Returns [h, c] at each row's end, [B, 2H]."""
+        dtype = jnp.promote_types(inputs.dtype, jnp.float32)
+        zeros = jnp.zeros((inputs.shape[0], self.features), dtype)
+        return jnp.concatenate(self((zeros, zeros), inputs, lengths=lengths)[0], axis=-1)
+
     def __call__(
         self,
         carry: Carry,

@@ -21,7 +21,6 @@ from wae_rnf_jax.functional._arrays import match_varying
 from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior
 from wae_rnf_jax.functional.forward_pass import ForwardPass, ObjectiveContext
 from wae_rnf_jax.functional.objectives import kl_divergence
-from wae_rnf_jax.functional.riemannian import Codebook
 from wae_rnf_jax.functional.sequences import example_keys
 from wae_rnf_jax.training.codebook import updated_codebook
 from wae_rnf_jax.training.magnification import sentence_log_magnification
@@ -152,13 +151,7 @@ def _averaged(state: TrainState, recipe: Recipe) -> TrainState:
     if state.average is None:
         return state
     kept = jnp.minimum(recipe.average, state.step / (state.step + 9.0))
-    average = jax.tree.map(
-        lambda old, new: (
-            jnp.asarray(kept, old.dtype) * old + jnp.asarray(1 - kept, old.dtype) * new
-        ),
-        state.average,
-        state.params,
-    )
+    average = optax.incremental_update(state.params, state.average, 1 - kept)
     return state.replace(average=average)
 
 
@@ -267,26 +260,47 @@ def after_bound(state: TrainState, bound: float, *, recipe: Recipe) -> TrainStat
     return state.replace(plateau=recipe.plateau.update({}, state.plateau, value=bound)[1])
 
 
-def next_codebook(
+def gradient_step(
     state: TrainState,
-    codes: tuple[jax.Array, jax.Array],
     batch: Batch,
     rng: jax.Array,
     *,
     recipe: Recipe,
     axis_name: str | None,
-) -> Codebook | None:
-    """Returns the codebook after a step whose posteriors had these centres and spreads."""
+    moving: Mapping[str, jax.Array] | None = None,
+) -> tuple[TrainState, Metrics]:
+    """One gradient step on the objective, of all parameters or of some.
+
+    Args:
+      state: the present state.
+      batch: this device's rows, as for `train_step`.
+      rng: the run's key.
+      recipe: objective, optimiser and schedules.
+      axis_name: mapped axis of the batch, or None.
+      moving: as for `updated_params`.
+
+    Returns:
+      The next state, what the procedure keeps being as it was, and the metrics.
+    """
+    found = objective_gradient(state, batch, rng, recipe=recipe, axis_name=axis_name)
+    params, opt_state = updated_params(state, found.grads, recipe=recipe, moving=moving)
     _, codebook_key = step_keys(state, rng)
-    return updated_codebook(
-        state.codebook,
-        *codes,
-        batch["where"],
-        state.step,
-        codebook_key,
-        settings=recipe.codebook,
-        axis_name=axis_name,
+    next_state = state.replace(
+        step=state.step + 1,
+        params=params,
+        batch_stats=found.batch_stats,
+        opt_state=opt_state,
+        codebook=updated_codebook(
+            state.codebook,
+            *found.codes,
+            batch["where"],
+            state.step,
+            codebook_key,
+            settings=recipe.codebook,
+            axis_name=axis_name,
+        ),
     )
+    return next_state, found.metrics
 
 
 def _loss(

@@ -32,14 +32,12 @@ class BidirectionalLSTMEncoder(nn.Module):
         There is no layer between to drop anything of: `dropout` is not read.
         """
         del dropout
-        dtype = jnp.promote_types(embedded.dtype, jnp.float32)
-        zeros = jnp.zeros((embedded.shape[0], self.hidden_dim), dtype)
         states = []
         for name, inputs in (("forward", embedded), ("backward", _turned(embedded, lengths))):
             lstm = LSTM(
                 self.hidden_dim, self.embedding_dim, initializers=self.initializers, name=name
             )
-            states += lstm((zeros, zeros), inputs, lengths=lengths)[0]
+            states.append(lstm.last_state(inputs, lengths))
         return jnp.concatenate(states, axis=-1)
 
 

@@ -5,7 +5,6 @@ Letters: B batch, T time steps, E embedding, H hidden.
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from wae_rnf_jax.models.initializers import DEFAULT, Initializers
 from wae_rnf_jax.models.lstm import LSTM
@@ -32,10 +31,7 @@ class LSTMEncoder(nn.Module):
         There is no layer between to drop anything of: `dropout` is not read.
         """
         del dropout
-        dtype = jnp.promote_types(embedded.dtype, jnp.float32)
-        zeros = jnp.zeros((embedded.shape[0], self.hidden_dim), dtype)
         lstm = LSTM(
             self.hidden_dim, self.embedding_dim, initializers=self.initializers, name="lstm"
         )
-        (h, c), _ = lstm((zeros, zeros), embedded, lengths=lengths)
-        return jnp.concatenate([h, c], axis=-1)
+        return lstm.last_state(embedded, lengths)

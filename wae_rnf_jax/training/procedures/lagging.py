@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from wae_rnf_jax.rules import Size
 from wae_rnf_jax.training.recipe import Batch, Metrics, Procedure, Recipe, TrainState
-from wae_rnf_jax.training.step import next_codebook, objective_gradient, updated_params
+from wae_rnf_jax.training.step import gradient_step
 
 BOTH, ENCODER, DECODER = range(3)  # whose turn it is; both once training is ordinary
 
@@ -78,25 +78,19 @@ def _step(
     window: int,
     most_encoder_steps: int,
 ) -> tuple[TrainState, Metrics]:
-    mapped = {"recipe": recipe, "axis_name": axis_name}
     own = state.procedure
-    found = objective_gradient(state, batch, rng, **mapped)
     decoder_moves = own.turn != ENCODER
     moving = {
         "encoder": own.turn != DECODER,
         "decoder": decoder_moves,
         "embedding": decoder_moves,
     }
-    params, opt_state = updated_params(state, found.grads, recipe=recipe, moving=moving)
-    next_state = state.replace(
-        step=state.step + 1,
-        params=params,
-        batch_stats=found.batch_stats,
-        opt_state=opt_state,
-        codebook=next_codebook(state, found.codes, batch, rng, **mapped),
-        procedure=_after_step(own, found.metrics, window, most_encoder_steps),
+    state, metrics = gradient_step(
+        state, batch, rng, recipe=recipe, axis_name=axis_name, moving=moving
     )
-    return next_state, {**found.metrics, "aggressive": (own.turn != BOTH).astype(jnp.float32)}
+    own_next = _after_step(own, metrics, window, most_encoder_steps)
+    metrics = {**metrics, "aggressive": (own.turn != BOTH).astype(jnp.float32)}
+    return state.replace(procedure=own_next), metrics
 
 
 def _after_step(
