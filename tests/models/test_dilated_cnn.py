@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from decoder_steps import applied, started, stepped
 from jax.extend.core import jaxprs_in_params
 from jax.test_util import check_grads
 
@@ -23,11 +24,6 @@ STACKS = {
 }
 
 
-@partial(jax.jit, static_argnames=("decoder", "method"))
-def applied(decoder, variables, *args, method="__call__"):
-    return decoder.apply(variables, *args, method=method)
-
-
 def make(key, dtype=jnp.float32, **options):
     """A decoder, its parameters well away from zero, codes [B, Z] and embedded words [B, T, E]."""
     sizes = {"embedding_dim": E, "hidden_dim": H, "latent_dim": Z, "internal_dim": INNER}
@@ -38,19 +34,6 @@ def make(key, dtype=jnp.float32, **options):
     embedded = jax.random.normal(keys[1], (B, T, E), dtype)
     variables = jax.jit(decoder.init)(keys[2], zk, embedded)
     return decoder, jax.tree.map(lambda x: 2 * x.astype(dtype), variables), zk, embedded
-
-
-def started(decoder, variables, zk, max_length=T):
-    return decoder.apply(variables, zk, max_length, method="start")
-
-
-def stepped(decoder, variables, carry, embedded, zk):
-    """The carry and the outputs [B, T, H], one position after the other."""
-    outputs = []
-    for t in range(embedded.shape[1]):
-        carry, output = applied(decoder, variables, carry, embedded[:, t], zk, method="step")
-        outputs.append(output)
-    return carry, jnp.stack(outputs, 1)
 
 
 def numpy_decoder(params, dilations, zk, embedded):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from decoder_steps import applied, started, stepped
 from jax.test_util import check_grads
 from scipy.special import erf, softmax
 
@@ -20,11 +21,6 @@ from wae_rnf_jax.models.transformer import rotated
 B, T, E, H, Z, HEADS = 3, 7, 4, 8, 2, 2
 
 
-@partial(jax.jit, static_argnames=("module", "method"))
-def applied(module, variables, *args, method="__call__"):
-    return module.apply(variables, *args, method=method)
-
-
 def make(key, dtype=jnp.float32, latent_dim=Z):
     """A decoder with parameters well away from zero, codes [B, Z], embedded words [B, T, E]."""
     family = INITIALIZERS["pytorch"]
@@ -34,18 +30,6 @@ def make(key, dtype=jnp.float32, latent_dim=Z):
     embedded = jax.random.normal(keys[1], (B, T, E), dtype)
     variables = jax.jit(decoder.init)(keys[2], zk, embedded)
     return decoder, jax.tree.map(lambda x: 2 * x.astype(dtype), variables), zk, embedded
-
-
-def started(decoder, variables, zk, max_length=T):
-    return decoder.apply(variables, zk, max_length, method="start")
-
-
-def stepped(decoder, variables, carry, embedded, zk):
-    outputs = []
-    for t in range(embedded.shape[1]):
-        carry, output = applied(decoder, variables, carry, embedded[:, t], zk, method="step")
-        outputs.append(output)
-    return carry, jnp.stack(outputs, 1)
 
 
 def normalised(x, norm):

@@ -1,5 +1,6 @@
 """A tiny configuration, batch and corpus for the training tests."""
 
+import json
 import os
 import signal
 
@@ -11,6 +12,8 @@ import pytest
 from configs import default
 from wae_rnf_jax.functional.objectives import WITH_CODEBOOK
 from wae_rnf_jax.runs.metrics import MetricsLog
+from wae_rnf_jax.runs.trained_model import load_trained_model
+from wae_rnf_jax.training import loop
 
 V, B, L = 13, 8, 5
 
@@ -91,3 +94,27 @@ def stop_after(monkeypatch, step, signum=signal.SIGTERM):
             os.kill(os.getpid(), signum)
 
     monkeypatch.setattr(MetricsLog, "add", add_and_signal)
+
+
+def lines_of(workdir, split):
+    """The lines of a run's metrics of one split."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["split"] == split]
+
+
+def assert_same_models(*workdirs):
+    """Of two runs, bit for bit."""
+    models = [load_trained_model(workdir).model for workdir in workdirs]
+    jax.tree.map(np.testing.assert_array_equal, *(model.variables for model in models))
+
+
+def resumed_alike(config, tmp_path, monkeypatch, *, stop, message=None):
+    """Trains a run, and one that is stopped and resumed; they are the same. Returns the first."""
+    whole = loop.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, stop)
+        with pytest.raises(loop.Interrupted, match=message):
+            loop.train(config, tmp_path / "parts")
+    loop.train(config, tmp_path / "parts")
+    assert_same_models(whole, tmp_path / "parts")
+    return whole

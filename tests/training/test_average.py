@@ -5,12 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.training.conftest import stop_after, tiny_config
+from tests.training.conftest import (
+    resumed_alike,
+    tiny_config,
+)
 from wae_rnf_jax.functional.sequences import example_dropout
 from wae_rnf_jax.runs.snapshots import read_snapshot
 from wae_rnf_jax.runs.trained_model import load_trained_model
 from wae_rnf_jax.runs.workdir import fingerprint, read_config
-from wae_rnf_jax.training import loop
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import eval_step, train_step
 
@@ -52,17 +54,10 @@ def test_validation_takes_it_and_training_does_not(batch, rng):
 
 def test_a_trained_model_is_the_average_and_resumes_bit_for_bit(config, tmp_path, monkeypatch):
     config.train.update(average=0.9, num_epochs=1, select="last")
-    whole = loop.train(config, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        stop_after(patch, 2)
-        with pytest.raises(loop.Interrupted):
-            loop.train(config, tmp_path / "parts")
-    loop.train(config, tmp_path / "parts")
-    models = [load_trained_model(folder).model for folder in (whole, tmp_path / "parts")]
-    jax.tree.map(np.testing.assert_array_equal, *(model.variables for model in models))
+    whole = resumed_alike(config, tmp_path, monkeypatch, stop=2)
     path = whole / "checkpoints" / "latest" / "5"
     saved = read_snapshot(path, run=fingerprint(read_config(whole)))[0]["state"]
-    embedding = models[0].variables["params"]["embedding"]
+    embedding = load_trained_model(whole).model.variables["params"]["embedding"]
     np.testing.assert_array_equal(embedding, saved["average"]["embedding"])
     assert np.any(np.asarray(embedding) != np.asarray(saved["params"]["embedding"]))
 

@@ -1,6 +1,5 @@
 """Whose turn it is, what moves in it, and when the aggressive phase ends."""
 
-import json
 import math
 from functools import partial
 
@@ -9,9 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.training.conftest import stop_after, tiny_config
-from wae_rnf_jax.runs.trained_model import load_trained_model
-from wae_rnf_jax.training import loop
+from tests.training.conftest import lines_of, resumed_alike, tiny_config
 from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.parts import part_labels
 from wae_rnf_jax.training.procedures.lagging import (
@@ -141,25 +138,13 @@ def test_it_becomes_ordinary_when_mutual_information_no_longer_rises():
     assert float(state.procedure.mutual_information) == pytest.approx(0.5)
 
 
-def lines_of(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
 @pytest.mark.parametrize("stop", [3, 6])
 def test_it_resumes_bit_for_bit_in_any_turn(stop, config, tmp_path, monkeypatch):
     lagging_config(config, window=1, most_encoder_steps=3)
     config.train.update(num_epochs=2, log_every=1, select="last")
-    whole = loop.train(config, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        stop_after(patch, stop)
-        with pytest.raises(loop.Interrupted):
-            loop.train(config, tmp_path / "parts")
-    loop.train(config, tmp_path / "parts")
-    models = [load_trained_model(folder).model for folder in (whole, tmp_path / "parts")]
-    jax.tree.map(np.testing.assert_array_equal, *(model.variables for model in models))
+    whole = resumed_alike(config, tmp_path, monkeypatch, stop=stop)
     aggressive, kl_weight = (
-        [line[name] for line in lines_of(whole) if line["split"] == "train"]
-        for name in ("aggressive", "kl_weight")
+        [line[name] for line in lines_of(whole, "train")] for name in ("aggressive", "kl_weight")
     )
     assert aggressive[0] == 1
     assert len(aggressive) == 10

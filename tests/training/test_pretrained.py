@@ -1,17 +1,19 @@
 """Stages: their λ and their end, what is drawn anew between them, and a kill in the change."""
 
-import json
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.training.conftest import stop_after, tiny_config
+from tests.training.conftest import (
+    assert_same_models,
+    lines_of,
+    resumed_alike,
+    stop_after,
+    tiny_config,
+)
 from wae_rnf_jax.models.autoencoder import initial_variables
 from wae_rnf_jax.runs.checkpoint import Checkpoints
-from wae_rnf_jax.runs.trained_model import load_trained_model
 from wae_rnf_jax.training import loop
 from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.parts import part_labels
@@ -34,11 +36,6 @@ def recipe_and_state(batch_norm=False, **settings):
     pretrained_config(config, **settings)
     recipe = build_recipe(config, 13, steps_per_epoch=5, axis_name=None)
     return recipe, initial_state(config, recipe, jax.random.key(0))
-
-
-def lines_of(workdir, split):
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["split"] == split]
 
 
 def parts_of(tree, labels):
@@ -149,8 +146,7 @@ def test_a_stop_in_the_change_of_a_stage_loses_nothing(moment, config, tmp_path,
         with pytest.raises(loop.Interrupted if moment == "signal" else Killed):
             loop.train(config, tmp_path / "parts")
     loop.train(config, tmp_path / "parts")
-    models = [load_trained_model(folder).model for folder in (whole, tmp_path / "parts")]
-    jax.tree.map(np.testing.assert_array_equal, *(model.variables for model in models))
+    assert_same_models(whole, tmp_path / "parts")
     for split in ("train", "valid"):
         kept = [
             [{k: v for k, v in line.items() if k != "tokens_per_second"} for line in lines]
@@ -163,11 +159,4 @@ def test_a_stop_in_the_change_of_a_stage_loses_nothing(moment, config, tmp_path,
 def test_it_resumes_bit_for_bit_in_either_stage(stop, config, tmp_path, monkeypatch):
     pretrained_config(config, max_steps=(5,))
     config.train.update(num_epochs=1, select="last")
-    whole = loop.train(config, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        stop_after(patch, stop)
-        with pytest.raises(loop.Interrupted, match=f"step {stop} of 10"):
-            loop.train(config, tmp_path / "parts")
-    loop.train(config, tmp_path / "parts")
-    models = [load_trained_model(folder).model for folder in (whole, tmp_path / "parts")]
-    jax.tree.map(partial(np.testing.assert_array_equal), *(m.variables for m in models))
+    resumed_alike(config, tmp_path, monkeypatch, stop=stop, message=f"step {stop} of 10")

@@ -1,7 +1,6 @@
 """What the loop does for any procedure: its clock, its events, and which validations count."""
 
 import itertools
-import json
 from functools import partial
 
 import jax
@@ -10,20 +9,19 @@ import numpy as np
 import optax
 import pytest
 
-from tests.training.conftest import stop_after, tiny_config
+from tests.training.conftest import (
+    lines_of,
+    resumed_alike,
+    stop_after,
+    tiny_config,
+)
 from wae_rnf_jax.runs.checkpoint import Progress
-from wae_rnf_jax.runs.trained_model import load_trained_model
 from wae_rnf_jax.training import loop
 from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.procedures import PROCEDURES, descent
 from wae_rnf_jax.training.recipe import TrainState
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import after_bound, train_step, updated_params
-
-
-def lines_of(workdir, split):
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["split"] == split]
 
 
 def recipe_and_state(**train):
@@ -214,14 +212,7 @@ def test_other_posteriors_and_decoders_resume_bit_for_bit(parts, config, tmp_pat
     check_config(config)
     config.model.dropout = 0.2
     config.train.update(num_epochs=1, select="last")
-    whole = loop.train(config, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        stop_after(patch, 2)
-        with pytest.raises(loop.Interrupted):
-            loop.train(config, tmp_path / "parts")
-    loop.train(config, tmp_path / "parts")
-    models = [load_trained_model(folder).model for folder in (whole, tmp_path / "parts")]
-    jax.tree.map(np.testing.assert_array_equal, *(model.variables for model in models))
+    resumed_alike(config, tmp_path, monkeypatch, stop=2)
 
 
 def test_descent_keeps_nothing(batch):

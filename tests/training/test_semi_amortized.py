@@ -10,7 +10,10 @@ import pytest
 from jax.test_util import check_grads
 
 import wae_rnf_jax as wr
-from tests.training.conftest import stop_after, tiny_config
+from tests.training.conftest import (
+    resumed_alike,
+    tiny_config,
+)
 from wae_rnf_jax.evaluation.likelihood import evaluate_split
 from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.functional.sequences import example_keys
@@ -233,11 +236,4 @@ def test_it_resumes_bit_for_bit(config, tmp_path, monkeypatch):
     check_config(config)
     config.model.dropout = 0.2
     config.train.update(num_epochs=1, select="last")
-    whole = loop.train(config, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        stop_after(patch, 2)
-        with pytest.raises(loop.Interrupted):
-            loop.train(config, tmp_path / "parts")
-    loop.train(config, tmp_path / "parts")
-    models = [load_trained_model(folder).model for folder in (whole, tmp_path / "parts")]
-    jax.tree.map(np.testing.assert_array_equal, *(model.variables for model in models))
+    resumed_alike(config, tmp_path, monkeypatch, stop=2)
