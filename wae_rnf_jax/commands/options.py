@@ -217,12 +217,14 @@ def input_sentences(values: flags.FlagValues) -> list[str]:
         raise InputError("--input: standard input is closed: name a file, or give sentences there")
     try:
         source = sys.stdin.buffer if name == "-" else path_of(name)
-        records = text_records(source, label="none")
-        sentences = [" ".join(record.text.split()) for record in records if record.text]
+        lines = [" ".join(record.text.split()) for record in text_records(source, label="none")]
     except InputError as error:
         raise InputError(f"--input: {error}") from error
+    sentences = [line for line in lines if line]
     if not sentences:
         raise InputError(f"--input: {name} holds no sentence: give one a line")
+    if empty := len(lines) - len(sentences):
+        warn(f"--input: {empty:,} empty lines are left out")
     return sentences
 
 

@@ -10,34 +10,32 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 
 from wae_rnf_jax.data.manifest import MANIFEST, VOCABULARY, read_manifest, write_manifest
 from wae_rnf_jax.data.preparation import prepare_corpus
 from wae_rnf_jax.data.remote_corpora import fetch_corpus, local_cache, publish_corpus
-from wae_rnf_jax.data.sources import grammar_source, text_source, tfds_source
+from wae_rnf_jax.data.sources import opened_source
 from wae_rnf_jax.data.text import SPLITS
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.data.workers import num_cores
-from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.errors import InputError, warn
 from wae_rnf_jax.storage.files import new_directory
 from wae_rnf_jax.storage.object_store import RemoteFolder, is_remote
 
 __all__ = [
-    "SOURCES",
     "Corpus",
     "cached_corpus",
     "load_corpus",
     "load_evaluation_corpus",
     "save_evaluation_corpus",
 ]
-
-SOURCES = ("grammar", "text", "tfds")
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,7 @@ class Corpus:
       labels: the names of the splits' label numbers; empty where there are no labels.
       skipped: how many lines without words each split had.
       num_train: sentences of the training split, where known.
+      notes: what was found doubtful about the text when it was prepared, a sentence each.
     """
 
     vocabulary: Vocabulary
@@ -63,34 +62,28 @@ class Corpus:
     labels: tuple[str, ...] = ()
     skipped: Mapping[str, int] | None = None
     num_train: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def load_corpus(
     source: str,
     *,
-    path: str = "",
     cache_dir: str,
     min_count: int = 1,
     max_size: int = 0,
     max_words: int = 0,
     vocabulary: str = "",
-    label: str = "none",
-    dataset: str = "",
-    text_feature: str = "text",
-    splits: Sequence[str] = ("train", "validation", "test"),
-    seed: int = 0,
-    num_sentences: Sequence[int] = (20_000, 2_000, 2_000),
     num_workers: int = 1,
     thorough: bool = False,
+    **of_source: Any,
 ) -> Corpus:
     """Opens a corpus, preparing it first if the cache has none like it.
+
+    What is doubtful about a text that is prepared is said on standard error.
 
     Args:
       source: "grammar" (built in), "text" (a folder of plain text) or "tfds" (any TensorFlow
         Datasets dataset of text).
-      path: for "text" the folder with ``train.txt``, ``valid.txt`` and ``test.txt``; for "tfds"
-        the data directory the dataset was prepared in. Either may be in an object store, as
-        gs://BUCKET/FOLDER, and is then copied to the cache.
       cache_dir: where prepared corpora are kept; one in an object store is read and written by
         way of the local one, ``~/.cache/wae_rnf_jax``.
       min_count: words seen less often in the training split become ``<unk>``.
@@ -98,16 +91,11 @@ def load_corpus(
       max_words: sentences are cut after so many words; 0 for never.
       vocabulary: file of a vocabulary to take as it is, in place of the training split's, here
         or in an object store; it leaves ``min_count`` and ``max_size`` nothing to decide.
-      label: for "text" whether each line is led by a label ("leading") or not ("none").
-      dataset: for "tfds" the dataset's name, with config and version where needed.
-      text_feature: for "tfds" the feature that holds the sentence.
-      splits: for "tfds" what to read as training, validation and test split; parts such as
-        "train[:90%]" are understood.
-      seed: for "grammar" which sentences are drawn.
-      num_sentences: for "grammar" how many in training, validation and test split.
       num_workers: processes that prepare it; 0 for one a core. They change nothing in the result.
       thorough: whether the files of a prepared corpus are read and checked even if they look
-        untouched.
+        untouched, and the notes on its text shown again.
+      **of_source: what the source takes, under its names there (see `sources`); what only other
+        sources take is not read.
 
     Returns:
       The corpus, memory-mapped.
@@ -118,32 +106,40 @@ def load_corpus(
     """
     _check_max_words(max_words, source)
     cache = local_cache(cache_dir)
-    if source == "grammar":
-        found = grammar_source(seed=seed, num_sentences=num_sentences)
-    elif source == "text":
-        found = text_source(path, label=label, cache=cache)
-    elif source == "tfds":
-        found = tfds_source(
-            dataset, data_dir=path, splits=splits, text_feature=text_feature, cache=cache
-        )
-    else:
-        raise InputError(f"unknown source {source!r}: it must be one of {', '.join(SOURCES)}")
+    found = opened_source(source, of_source, cache=cache)
     settings = {"min_count": min_count, "max_size": max_size, "max_words": max_words}
     key = {"version": 1, "source": source, **found.key, **settings}
     given = _given_vocabulary(vocabulary, min_count, max_size, cache)
     if given is not None:
         key["vocabulary"] = hashlib.sha256("\n".join(given.words).encode()).hexdigest()
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    name = f"{source}-{digest[:16]}"
-    store = f"{cache_dir.rstrip('/')}/{name}" if is_remote(cache_dir) else ""
-    with new_directory(cache / name) as temporary:
+    workers = num_workers or num_cores()
+    arguments = {"key": key, "vocabulary": given, "notes": found.notes, **settings}
+    directory = cache / f"{source}-{_digest(key)[:16]}"
+    is_new = _prepared_in(
+        directory,
+        lambda folder: prepare_corpus(found.shards, folder, num_workers=workers, **arguments),
+        cache_dir,
+    )
+    corpus = _open_corpus(directory, thorough=thorough)
+    for note in corpus.notes if is_new or thorough else ():
+        warn(f"note: {note}")
+    return corpus
+
+
+def _digest(key: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+
+
+def _prepared_in(directory: Path, prepare: Callable[[Path], None], cache_dir: str) -> bool:
+    """Prepares a corpus in a folder, or copies it there from the store; False if it is there."""
+    store = f"{cache_dir.rstrip('/')}/{directory.name}" if is_remote(cache_dir) else ""
+    with new_directory(directory) as temporary:
         if temporary is not None and not (store and fetch_corpus(store, temporary)):
-            logging.info("preparing the corpus in %s", cache / name)
-            workers = num_workers or num_cores()
-            prepare_corpus(found.shards, temporary, key, given, **settings, num_workers=workers)
+            logging.info("preparing the corpus in %s", directory)
+            prepare(temporary)
             if store:
                 publish_corpus(temporary, store)
-    return _open_corpus(cache / name, thorough=thorough)
+    return temporary is not None
 
 
 def _check_max_words(max_words: int, source: str) -> None:
@@ -207,6 +203,7 @@ def _open_corpus(directory: Path, *, thorough: bool = False) -> Corpus:
         labels=tuple(manifest["labels"]),
         skipped=manifest["skipped"],
         num_train=manifest.get("num_train") if parts["train"] is None else len(parts["train"]),
+        notes=tuple(manifest.get("notes", ())),  # earlier versions wrote none
     )
 
 

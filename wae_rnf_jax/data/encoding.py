@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wae_rnf_jax.data.notes import Doubts, doubtful_words, merged_doubts, sentence_hashes
 from wae_rnf_jax.data.shards import END, Block, Shard, sentence_ends
 from wae_rnf_jax.data.tokens import token_dtype
 from wae_rnf_jax.data.vocabulary import Vocabulary
@@ -30,6 +31,8 @@ class EncodedShard(NamedTuple):
       labels: number of each sentence's label in ``label_names``, int32 [S], or None.
       label_names: labels in order of first appearance.
       log_probs: of each sentence in nats, float64 [S], or None.
+      hashes: of each sentence, as `sentence_hashes` gives them, uint64 [S].
+      doubts: about the words.
     """
 
     tokens: np.ndarray
@@ -38,6 +41,20 @@ class EncodedShard(NamedTuple):
     labels: np.ndarray | None
     label_names: tuple[str, ...]
     log_probs: np.ndarray | None
+    hashes: np.ndarray
+    doubts: Doubts
+
+
+_NOTHING = EncodedShard(
+    tokens=np.zeros(0, np.uint8),
+    lengths=np.zeros(0, np.int32),
+    skipped=0,
+    labels=None,
+    label_names=(),
+    log_probs=None,
+    hashes=np.zeros(0, np.uint64),
+    doubts={},
+)
 
 
 def counted_words(shard: Shard, *, max_words: int) -> Counter[str]:
@@ -85,9 +102,8 @@ def encoded_shard(shard: Shard, *, vocabulary: Vocabulary, max_words: int) -> En
       InputError: if a sentence is bad.
     """
     names: dict[str, int] = {}
-    empty = EncodedShard(np.zeros(0, np.uint8), np.zeros(0, np.int32), 0, None, (), None)
     parts = [_encoded_block(block, vocabulary, max_words, names) for block in shard.blocks()]
-    parts = parts or [empty]
+    parts = parts or [_NOTHING]
     return EncodedShard(
         tokens=np.concatenate([part.tokens for part in parts]),
         lengths=np.concatenate([part.lengths for part in parts]),
@@ -95,6 +111,8 @@ def encoded_shard(shard: Shard, *, vocabulary: Vocabulary, max_words: int) -> En
         labels=_joined([part.labels for part in parts]),
         label_names=tuple(names),
         log_probs=_joined([part.log_probs for part in parts]),
+        hashes=np.concatenate([part.hashes for part in parts]),
+        doubts=merged_doubts(part.doubts for part in parts),
     )
 
 
@@ -115,13 +133,16 @@ def _encoded_block(
         labels = np.asarray(numbers, np.int32)
     if block.log_probs is not None:
         log_probs = np.asarray(_chosen(block.log_probs, kept), np.float64)
+    tokens, lengths = ids[is_word], lengths[kept].astype(np.int32)
     return EncodedShard(
-        tokens=ids[is_word].astype(token_dtype(vocabulary.size)),
-        lengths=lengths[kept].astype(np.int32),
+        tokens=tokens.astype(token_dtype(vocabulary.size)),
+        lengths=lengths,
         skipped=int((~kept).sum()),
         labels=labels,
         label_names=(),
         log_probs=log_probs,
+        hashes=sentence_hashes(tokens, lengths),
+        doubts=doubtful_words(block.words),
     )
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 
 from wae_rnf_jax.data.encoding import EncodedShard, counted_words, encoded_shard
 from wae_rnf_jax.data.manifest import VOCABULARY, write_manifest
+from wae_rnf_jax.data.notes import (
+    Doubts,
+    Repetitions,
+    label_notes,
+    merged_doubts,
+    word_notes,
+)
 from wae_rnf_jax.data.shards import Shard
 from wae_rnf_jax.data.text import SPLITS
 from wae_rnf_jax.data.tokens import TokenWriter
@@ -28,9 +34,10 @@ _SILENT_SECONDS = 5  # what is done sooner shows no progress
 def prepare_corpus(
     shards: Mapping[str, Sequence[Shard]],
     directory: Path,
+    *,
     key: Mapping[str, object],
     vocabulary: Vocabulary | None,
-    *,
+    notes: Iterable[str] | None,
     min_count: int,
     max_size: int,
     max_words: int,
@@ -43,6 +50,7 @@ def prepare_corpus(
       directory: an empty folder.
       key: what decides the corpus's content, for the manifest.
       vocabulary: to be taken as it is; None for that of the training split.
+      notes: what is doubtful about the form of the text; None where nothing is to be doubted.
       min_count: words seen less often in the training split become ``<unk>``.
       max_size: largest vocabulary, specials included; 0 for no limit.
       max_words: sentences are cut after so many words; 0 for never.
@@ -62,18 +70,19 @@ def prepare_corpus(
     vocabulary.save(directory / VOCABULARY)
     encode = functools.partial(encoded_shard, vocabulary=vocabulary, max_words=max_words)
     labels: dict[str, int] = {}
-    skipped = {}
+    skipped, findings = {}, _Findings()
     every = [shard for split in SPLITS for shard in shards[split]]
     with closing(_progress(encode, every, num_workers, "encoding")) as encoded:
         for split in SPLITS:
             with TokenWriter(directory / split, vocab_size=vocabulary.size) as writer:
                 parts = (next(encoded) for _ in shards[split])
-                skipped[split] = _write_split(writer, parts, labels)
+                skipped[split] = _write_split(writer, findings.of(split, parts), labels)
             if writer.num_sentences == 0:
                 raise InputError(f"the {split} split holds no sentence, only empty lines")
-            if skipped[split]:
-                logging.warning("%d empty lines of the %s split skipped", skipped[split], split)
-    write_manifest(directory, {"key": key, "labels": list(labels), "skipped": skipped})
+    content = {"key": key, "labels": list(labels), "skipped": skipped}
+    if notes is not None:
+        content["notes"] = [*notes, *findings.notes(list(labels))]
+    write_manifest(directory, content)
 
 
 def _word_counts(shards: Sequence[Shard], *, max_words: int, num_workers: int) -> Counter[str]:
@@ -95,6 +104,32 @@ def _progress(function: Callable, shards: Sequence[Shard], num_workers: int, wha
         for result in results:
             yield result
             bar.update()
+
+
+class _Findings:
+    """What is noted of a text while its parts are written."""
+
+    def __init__(self) -> None:
+        self._doubts: Doubts = {}
+        self._repetitions = Repetitions()
+        self._label_counts: dict[str, Counter[str]] = {}
+
+    def of(self, split: str, parts: Iterable[EncodedShard]) -> Iterator[EncodedShard]:
+        """Notes what there is to note of a split's parts, which are passed on."""
+        counts = self._label_counts.setdefault(split, Counter())
+        for part in parts:
+            self._doubts = merged_doubts([self._doubts, part.doubts])
+            self._repetitions.add(split, part.hashes)
+            if part.labels is not None:
+                numbers = np.bincount(part.labels, minlength=len(part.label_names))
+                counts.update(dict(zip(part.label_names, numbers.tolist(), strict=True)))
+            yield part
+
+    def notes(self, labels: Sequence[str]) -> Iterator[str]:
+        """The notes, a sentence each."""
+        yield from word_notes(self._doubts)
+        yield from self._repetitions.notes()
+        yield from label_notes(labels, self._label_counts)
 
 
 def _write_split(writer: TokenWriter, parts: Iterator[EncodedShard], labels: dict[str, int]) -> int:

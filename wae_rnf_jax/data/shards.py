@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
-from wae_rnf_jax.data.text import BYTE_ORDER_MARK, Record, parsed_line
+from wae_rnf_jax.data.text import Record, parsed_line, plain_lines
 from wae_rnf_jax.data.vocabulary import RESERVED_WORDS, SPECIAL_WORDS
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.functional.special_ids import EOS_ID
@@ -155,14 +155,16 @@ class TextShard(NamedTuple):
                 while position < self.end and (lines := _lines(stream, self.end - position)):
                     words = self._words(lines, position)
                     position += len(lines)
-                    yield _labelled(words) if self.label == "leading" else Block(words)
+                    if words:  # a byte-order mark by itself is no line
+                        yield _labelled(words) if self.label == "leading" else Block(words)
         except OSError as error:
             raise InputError(f"cannot read {self.file}: {error.strerror}") from error
 
     def _words(self, lines: bytes, position: int) -> list[str]:
         """The words of whole lines that begin at a byte of the file, `END` after each line."""
-        if position == 0:
-            lines = lines.removeprefix(BYTE_ORDER_MARK)
+        lines = plain_lines(lines)
+        if not lines:
+            return []
         try:
             text = lines.decode()
         except UnicodeDecodeError:
@@ -194,12 +196,12 @@ def _lines(stream: BinaryIO, limit: int) -> bytes:
 
 
 def _count_lines(file: Path, end: int) -> int:
-    """Lines that end before a byte of the file."""
+    """Lines that end before a byte of the file, at which one begins."""
     count = 0
     with file.open("rb") as stream:
-        while end > 0 and (block := stream.read(min(end, _BLOCK_BYTES))):
-            count += block.count(b"\n")
-            end -= len(block)
+        while end > 0 and (lines := _lines(stream, end)):
+            count += plain_lines(lines).count(b"\n")
+            end -= len(lines)
     return count
 
 

@@ -8,20 +8,22 @@ own datasets alone.
 from __future__ import annotations
 
 import functools
+import inspect
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wae_rnf_jax.data.datasets import dataset_digest, dataset_shards, open_dataset
 from wae_rnf_jax.data.digests import DIGESTS
 from wae_rnf_jax.data.grammar import grammar_fingerprint, grammar_sentences
+from wae_rnf_jax.data.notes import form_notes
 from wae_rnf_jax.data.shards import RecordShard, Shard, text_shards
 from wae_rnf_jax.data.text import LABELS, SPLITS, Record, text_digest, text_files
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.storage.object_store import RemoteFolder, is_remote
 
-__all__ = ["Source", "grammar_source", "text_source", "tfds_source"]
+__all__ = ["SOURCES", "Source", "grammar_source", "opened_source", "text_source", "tfds_source"]
 
 
 class Source(NamedTuple):
@@ -30,13 +32,18 @@ class Source(NamedTuple):
     Attributes:
       key: what decides its content, as JSON takes it.
       shards: the parts of each split, in order.
+      notes: what is doubtful about its form, found when it is asked for; None where nothing about
+        it is to be doubted.
     """
 
     key: dict[str, object]
     shards: Mapping[str, Sequence[Shard]]
+    notes: Iterable[str] | None = ()
 
 
-def grammar_source(*, seed: int, num_sentences: Sequence[int]) -> Source:
+def grammar_source(
+    *, seed: int = 0, num_sentences: Sequence[int] = (20_000, 2_000, 2_000)
+) -> Source:
     """The built-in corpus.
 
     Args:
@@ -61,7 +68,7 @@ def grammar_source(*, seed: int, num_sentences: Sequence[int]) -> Source:
         for split, number in zip(SPLITS, numbers, strict=True)
     }
     key = {"content": grammar_fingerprint(), "seed": int(seed), "num_sentences": numbers}
-    return Source(key, shards)
+    return Source(key, shards, notes=None)
 
 
 def _grammar_records(number: int, seed: int, split: str) -> Iterator[Record]:
@@ -69,11 +76,12 @@ def _grammar_records(number: int, seed: int, split: str) -> Iterator[Record]:
         yield Record(sentence.text, sentence.topic, sentence.log_prob)
 
 
-def text_source(path: str, *, label: str, cache: Path) -> Source:
+def text_source(*, path: str = "", label: str = "none", cache: Path) -> Source:
     """A folder of plain text.
 
     Args:
-      path: the folder.
+      path: the folder with ``train.txt``, ``valid.txt`` and ``test.txt``, here or in an object
+        store, as gs://BUCKET/FOLDER.
       label: "none", or "leading" where the first field of each line is its label.
       cache: local folder for copies of what is in a store, and for digests of large files.
 
@@ -90,19 +98,28 @@ def text_source(path: str, *, label: str, cache: Path) -> Source:
     if is_remote(path):
         names = [f"{split}.txt" for split in SPLITS]
         path = os.fspath(RemoteFolder(path).cached(names, cache))
-    shards = {split: text_shards(file, label=label) for split, file in text_files(path).items()}
-    return Source({"content": text_digest(path, memory=cache / DIGESTS), "label": label}, shards)
+    files = text_files(path)
+    shards = {split: text_shards(file, label=label) for split, file in files.items()}
+    key = {"content": text_digest(path, memory=cache / DIGESTS), "label": label}
+    notes = (note for file in files.values() for note in form_notes(file, label=label))
+    return Source(key, shards, notes)
 
 
 def tfds_source(
-    dataset: str, *, data_dir: str, splits: Sequence[str], text_feature: str, cache: Path
+    *,
+    dataset: str = "",
+    path: str = "",
+    splits: Sequence[str] = ("train", "validation", "test"),
+    text_feature: str = "text",
+    cache: Path,
 ) -> Source:
     """A dataset that was prepared with TFDS.
 
     Args:
       dataset: its name, with config and version where needed.
-      data_dir: where it was prepared; empty for TFDS's default.
-      splits: what to read as training, validation and test split.
+      path: where it was prepared, here or in an object store; empty for TFDS's default.
+      splits: what to read as training, validation and test split; parts such as "train[:90%]" are
+        understood.
       text_feature: the feature that holds the sentence.
       cache: local folder for copies of what is in a store, and for digests of large files.
 
@@ -114,14 +131,14 @@ def tfds_source(
     """
     if len(splits) != len(SPLITS):
         raise InputError(f"splits must name three (training, validation, test), not {splits!r}")
-    if is_remote(data_dir):
+    if is_remote(path):
         folder = dataset.partition(":")[0].partition("/")[0]
-        remote = RemoteFolder(data_dir)
+        remote = RemoteFolder(path)
         names = remote.names(folder)
         if not names:
             raise InputError(f"{remote.url} holds no dataset {folder!r}")
-        data_dir = os.fspath(remote.cached(names, cache))
-    builder = open_dataset(dataset, data_dir=data_dir, splits=splits, text_feature=text_feature)
+        path = os.fspath(remote.cached(names, cache))
+    builder = open_dataset(dataset, data_dir=path, splits=splits, text_feature=text_feature)
     shards = {
         split: dataset_shards(builder, part, text_feature=text_feature)
         for split, part in zip(SPLITS, splits, strict=True)
@@ -129,3 +146,31 @@ def tfds_source(
     content = dataset_digest(builder, splits, memory=cache / DIGESTS)
     key = {"content": content, "text_feature": text_feature}
     return Source(key, shards)
+
+
+SOURCES = {"grammar": grammar_source, "text": text_source, "tfds": tfds_source}
+
+
+def opened_source(name: str, settings: Mapping[str, Any], *, cache: Path) -> Source:
+    """A source by its name.
+
+    Args:
+      name: one of `SOURCES`.
+      settings: what it takes; what only other sources take may be among them.
+      cache: local folder for copies of what is in a store, and for digests of large files.
+
+    Returns:
+      The source.
+
+    Raises:
+      InputError: if there is no such source, or as it raises.
+      TypeError: if no source takes a setting.
+    """
+    if name not in SOURCES:
+        raise InputError(f"unknown source {name!r}: it must be one of {', '.join(SOURCES)}")
+    taken = {known: inspect.signature(source).parameters for known, source in SOURCES.items()}
+    for key in settings:
+        if not any(key in parameters for parameters in taken.values()):
+            raise TypeError(f"no source takes {key}")
+    given = {key: value for key, value in settings.items() if key in taken[name]}
+    return SOURCES[name](**given, **{"cache": cache} if "cache" in taken[name] else {})

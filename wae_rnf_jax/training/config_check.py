@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from wae_rnf_jax.data.corpora import SOURCES
+from wae_rnf_jax.data.sources import SOURCES
 from wae_rnf_jax.data.text import LABELS
 from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS
 from wae_rnf_jax.errors import InputError, did_you_mean
