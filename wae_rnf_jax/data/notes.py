@@ -134,7 +134,7 @@ def _num_fields(line: str, delimiter: str) -> int:
     return 0 if any(field.startswith(" ") for field in fields[1:]) else len(fields)
 
 
-def doubtful_words(words: Iterable[str]) -> Doubts:
+def doubtful_words(words: Sequence[str]) -> Doubts:
     """Looks through words for those that somebody may not have meant.
 
     Args:
@@ -143,18 +143,16 @@ def doubtful_words(words: Iterable[str]) -> Doubts:
     Returns:
       What was found, by kind.
     """
-    counts = Counter(words)
-    found: dict[str, Iterable[str]] = {"foreign": _FOREIGN_MARKS & counts.keys()}
-    together = " ".join(counts)  # one search of all is quick, and most often finds nothing
+    distinct = set(words)
+    found: dict[str, Iterable[str]] = {"foreign": _FOREIGN_MARKS & distinct}
+    together = " ".join(distinct)  # one search of all is quick, and most often finds nothing
     if _INVISIBLE.search(together):
-        found["invisible"] = filter(_INVISIBLE.search, counts)
+        found["invisible"] = filter(_INVISIBLE.search, distinct)
     if not unicodedata.is_normalized("NFC", together):
-        found["decomposed"] = (w for w in counts if not unicodedata.is_normalized("NFC", w))
-    doubts = {}
-    for kind, some in found.items():
-        if some := list(some):
-            doubts[kind] = sum(counts[word] for word in some), min(some)
-    return doubts
+        found["decomposed"] = (w for w in distinct if not unicodedata.is_normalized("NFC", w))
+    doubtful = {kind: some for kind, those in found.items() if (some := sorted(those))}
+    counts = Counter(words) if doubtful else {}
+    return {kind: (sum(counts[word] for word in some), some[0]) for kind, some in doubtful.items()}
 
 
 def merged_doubts(parts: Iterable[Doubts]) -> Doubts:
@@ -210,13 +208,15 @@ def sentence_hashes(tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     begins = np.cumsum(lengths, dtype=np.int64) - lengths
     if len(begins) == 0:
         return np.zeros(0, np.uint64)
-    places = np.arange(len(tokens)) - np.repeat(begins, lengths)
-    mixed = tokens.astype(np.uint64) + (places.astype(np.uint64) << np.uint64(32))
+    places = np.arange(len(tokens), dtype=np.uint64)
+    places -= np.repeat(begins.astype(np.uint64), lengths)
+    mixed = tokens.astype(np.uint64)
+    mixed |= places << np.uint64(32)
     # The finaliser of splitmix64, so that sums of a sentence's words meet by chance alone.
     for factor in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):
         mixed ^= mixed >> np.uint64(29)
         mixed *= np.uint64(factor)
-    mixed ^= mixed >> np.uint64(32)
+    mixed ^= mixed >> np.uint64(29)
     return np.add.reduceat(mixed, begins)
 
 
