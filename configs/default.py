@@ -17,6 +17,12 @@ def get_config() -> ConfigDict:
     config.data.dataset = ""  # tfds: name, as for tfds.load
     config.data.text_feature = "text"  # tfds: the feature that holds the text
     config.data.splits = ("train", "validation", "test")  # tfds: what is read as which
+    # What makes words of text: "whitespace"; "words" (punctuation is parted from them); "bpe" or
+    # "unigram" (pieces of words, trained on the training split); "char"; or a tokenizer.json.
+    config.data.tokenizer = "whitespace"
+    config.data.vocab_size = 8_000  # bpe, unigram: how many pieces, specials included
+    config.data.lower_case = False  # the text is read in lower case
+    config.data.nfc = False  # the text is read in Unicode's composed form
     config.data.min_count = 1  # rarer words of the training split become <unk>
     config.data.max_size = 0  # largest vocabulary, specials included; 0 is no limit
     # File of words, one a line, to take instead of the training split's, such as the

@@ -64,8 +64,11 @@ IMPORTED_WHERE_USED = {
     "grain",
     "matplotlib",
     "orbax",
+    "pyarrow",
+    "regex",
     "sacrebleu",
     "tensorflow_datasets",
+    "tokenizers",
 }
 LIGHT_MATHEMATICS = {"chex", "jax", "numpy", PACKAGE}
 # The command line reads its flags and shows its help without these.

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from configs import default
-from wae_rnf_jax.data import corpora, sources
+from wae_rnf_jax.data import corpora, sources, vocabulary_plan
 from wae_rnf_jax.functional import objectives, schedules
 from wae_rnf_jax.models import autoencoder, posteriors
 from wae_rnf_jax.models.decoders import lstm
@@ -23,7 +23,11 @@ from wae_rnf_jax.models.decoders import lstm
 PACKAGE = Path(__file__).parent.parent / "wae_rnf_jax"
 # What a section is handed to as keyword arguments, in the system of the defaults.
 RECEIVERS = {
-    "data": (corpora.load_corpus, *sources.SOURCES.values()),
+    "data": (
+        corpora.load_corpus,
+        vocabulary_plan.vocabulary_plan,
+        *sources.SOURCES.values(),
+    ),
     "model": autoencoder.TextAutoencoder,
     "posterior": posteriors.GaussianPosterior,
     "decoder": lstm.LSTMDecoder,

@@ -8,6 +8,7 @@ settings. What is there is whole, and of several processes that want the same co
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -17,17 +18,18 @@ from typing import Any
 
 from absl import logging
 
-from wae_rnf_jax.data.manifest import MANIFEST, VOCABULARY, read_manifest, write_manifest
+from wae_rnf_jax.data.manifest import MANIFEST, read_manifest, write_manifest
 from wae_rnf_jax.data.preparation import prepare_corpus
 from wae_rnf_jax.data.remote_corpora import fetch_corpus, local_cache, publish_corpus
 from wae_rnf_jax.data.sources import opened_source
 from wae_rnf_jax.data.text import SPLITS
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.data.vocabulary import Vocabulary
+from wae_rnf_jax.data.vocabulary_plan import vocabulary_plan
 from wae_rnf_jax.data.workers import num_cores
 from wae_rnf_jax.errors import InputError, warn
 from wae_rnf_jax.storage.files import new_directory
-from wae_rnf_jax.storage.object_store import RemoteFolder, is_remote
+from wae_rnf_jax.storage.object_store import is_remote
 
 __all__ = [
     "Corpus",
@@ -52,6 +54,9 @@ class Corpus:
       skipped: how many lines without words each split had.
       num_train: sentences of the training split, where known.
       notes: what was found doubtful about the text when it was prepared, a sentence each.
+      unknown: how many tokens of each split are outside the vocabulary, ``<unk>`` in the text left
+        aside; where known.
+      altered: how many sentences of each split are not what their tokens stand for; where known.
     """
 
     vocabulary: Vocabulary
@@ -63,19 +68,18 @@ class Corpus:
     skipped: Mapping[str, int] | None = None
     num_train: int | None = None
     notes: tuple[str, ...] = ()
+    unknown: Mapping[str, int] | None = None
+    altered: Mapping[str, int] | None = None
 
 
 def load_corpus(
     source: str,
     *,
     cache_dir: str,
-    min_count: int = 1,
-    max_size: int = 0,
     max_words: int = 0,
-    vocabulary: str = "",
     num_workers: int = 1,
     thorough: bool = False,
-    **of_source: Any,
+    **settings: Any,
 ) -> Corpus:
     """Opens a corpus, preparing it first if the cache has none like it.
 
@@ -86,16 +90,12 @@ def load_corpus(
         Datasets dataset of text).
       cache_dir: where prepared corpora are kept; one in an object store is read and written by
         way of the local one, ``~/.cache/wae_rnf_jax``.
-      min_count: words seen less often in the training split become ``<unk>``.
-      max_size: largest vocabulary, specials included; 0 for no limit.
       max_words: sentences are cut after so many words; 0 for never.
-      vocabulary: file of a vocabulary to take as it is, in place of the training split's, here
-        or in an object store; it leaves ``min_count`` and ``max_size`` nothing to decide.
       num_workers: processes that prepare it; 0 for one a core. They change nothing in the result.
       thorough: whether the files of a prepared corpus are read and checked even if they look
         untouched, and the notes on its text shown again.
-      **of_source: what the source takes, under its names there (see `sources`); what only other
-        sources take is not read.
+      **settings: of tokeniser and vocabulary (see `vocabulary_plan`), and what the source takes
+        (see `sources`); what only other sources take is not read.
 
     Returns:
       The corpus, memory-mapped.
@@ -106,14 +106,12 @@ def load_corpus(
     """
     _check_max_words(max_words, source)
     cache = local_cache(cache_dir)
-    found = opened_source(source, of_source, cache=cache)
-    settings = {"min_count": min_count, "max_size": max_size, "max_words": max_words}
-    key = {"version": 1, "source": source, **found.key, **settings}
-    given = _given_vocabulary(vocabulary, min_count, max_size, cache)
-    if given is not None:
-        key["vocabulary"] = hashlib.sha256("\n".join(given.words).encode()).hexdigest()
+    of_vocabulary = settings.keys() & inspect.signature(vocabulary_plan).parameters.keys()
+    plan = vocabulary_plan(**{name: settings.pop(name) for name in of_vocabulary}, cache=cache)
+    found = opened_source(source, settings, cache=cache)
+    key = {"version": 1, "source": source, **found.key, **plan.key, "max_words": max_words}
+    arguments = {"key": key, "plan": plan, "notes": found.notes, "max_words": max_words}
     workers = num_workers or num_cores()
-    arguments = {"key": key, "vocabulary": given, "notes": found.notes, **settings}
     directory = cache / f"{source}-{_digest(key)[:16]}"
     is_new = _prepared_in(
         directory,
@@ -147,20 +145,6 @@ def _check_max_words(max_words: int, source: str) -> None:
         raise InputError(f"max_words must be 0 (no limit) or more, not {max_words}")
     if source == "grammar" and max_words:
         raise InputError("max_words must be 0 for the grammar: it knows no cut sentence's log p")
-
-
-def _given_vocabulary(path: str, min_count: int, max_size: int, cache: Path) -> Vocabulary | None:
-    if not path:
-        return None
-    if (min_count, max_size) != (1, 0):
-        raise InputError(
-            f"the vocabulary is that of {path}: min_count must be 1 and max_size 0, not "
-            f"{min_count} and {max_size}"
-        )
-    if is_remote(path):
-        folder, _, name = path.rpartition("/")
-        path = str(RemoteFolder(folder).cached([name], cache) / name)
-    return Vocabulary.load(path)
 
 
 def cached_corpus(cache_dir: str, fingerprint: str) -> Corpus | None:
@@ -197,13 +181,16 @@ def _open_corpus(directory: Path, *, thorough: bool = False) -> Corpus:
         for split in SPLITS
     }
     return Corpus(
-        vocabulary=Vocabulary.load(directory / VOCABULARY),
+        vocabulary=Vocabulary.read_from(directory),
         **parts,
         fingerprint=manifest["fingerprint"],
         labels=tuple(manifest["labels"]),
         skipped=manifest["skipped"],
         num_train=manifest.get("num_train") if parts["train"] is None else len(parts["train"]),
-        notes=tuple(manifest.get("notes", ())),  # earlier versions wrote none
+        # Earlier versions wrote none of these.
+        notes=tuple(manifest.get("notes", ())),
+        unknown=manifest.get("unknown"),
+        altered=manifest.get("altered"),
     )
 
 
@@ -225,13 +212,15 @@ def save_evaluation_corpus(corpus: Corpus, directory: str | os.PathLike[str]) ->
             if read_manifest(directory)["fingerprint"] != corpus.fingerprint:
                 raise InputError(f"{directory} holds another corpus; choose another directory")
             return
-        corpus.vocabulary.save(temporary / VOCABULARY)
+        corpus.vocabulary.write_to(temporary)
         corpus.valid.save(temporary / "valid", vocab_size=corpus.vocabulary.size)
         corpus.test.save(temporary / "test", vocab_size=corpus.vocabulary.size)
         content = {
             "labels": list(corpus.labels),
             "skipped": corpus.skipped,
             "num_train": corpus.num_train,
+            "unknown": corpus.unknown,
+            "altered": corpus.altered,
         }
         write_manifest(temporary, content, fingerprint=corpus.fingerprint)
 

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from wae_rnf_jax.data.notes import Doubts, doubtful_words, merged_doubts, sentence_hashes
 from wae_rnf_jax.data.shards import END, Block, Shard, sentence_ends
+from wae_rnf_jax.data.special_words import UNKNOWN_WORD
+from wae_rnf_jax.data.tokenizers import WHITESPACE, Tokenizer
 from wae_rnf_jax.data.tokens import token_dtype
 from wae_rnf_jax.data.vocabulary import Vocabulary
-from wae_rnf_jax.functional.special_ids import EOS_ID
+from wae_rnf_jax.functional.special_ids import EOS_ID, UNK_ID
 
 __all__ = ["EncodedShard", "counted_words", "encoded_shard"]
 
@@ -33,6 +35,8 @@ class EncodedShard(NamedTuple):
       log_probs: of each sentence in nats, float64 [S], or None.
       hashes: of each sentence, as `sentence_hashes` gives them, uint64 [S].
       doubts: about the words.
+      unknown: how many tokens are outside the vocabulary, ``<unk>`` in the text left aside.
+      altered: how many sentences are not what their tokens, known or not, stand for.
     """
 
     tokens: np.ndarray
@@ -43,6 +47,8 @@ class EncodedShard(NamedTuple):
     log_probs: np.ndarray | None
     hashes: np.ndarray
     doubts: Doubts
+    unknown: int = 0
+    altered: int = 0
 
 
 _NOTHING = EncodedShard(
@@ -57,11 +63,14 @@ _NOTHING = EncodedShard(
 )
 
 
-def counted_words(shard: Shard, *, max_words: int) -> Counter[str]:
+def counted_words(
+    shard: Shard, *, tokenizer: Tokenizer = WHITESPACE, max_words: int
+) -> Counter[str]:
     """Counts the words of a shard.
 
     Args:
       shard: some sentences.
+      tokenizer: what makes words of them.
       max_words: words of a sentence that count, from its beginning; 0 for all.
 
     Returns:
@@ -72,7 +81,7 @@ def counted_words(shard: Shard, *, max_words: int) -> Counter[str]:
     """
     counts: Counter[str] = Counter()
     for block in shard.blocks():
-        words = block.words
+        words = tokenizer.tokens(block.words)
         if max_words:
             ends = np.flatnonzero(sentence_ends(words))
             words = itertools.compress(words, _places(ends) < max_words)
@@ -113,13 +122,16 @@ def encoded_shard(shard: Shard, *, vocabulary: Vocabulary, max_words: int) -> En
         log_probs=_joined([part.log_probs for part in parts]),
         hashes=np.concatenate([part.hashes for part in parts]),
         doubts=merged_doubts(part.doubts for part in parts),
+        unknown=sum(part.unknown for part in parts),
+        altered=sum(part.altered for part in parts),
     )
 
 
 def _encoded_block(
     block: Block, vocabulary: Vocabulary, max_words: int, names: dict[str, int]
 ) -> EncodedShard:
-    ids = vocabulary.ids(block.words)
+    words = vocabulary.tokenizer.tokens(block.words)
+    ids = vocabulary.ids(words)
     is_word = ids != EOS_ID
     ends = np.flatnonzero(~is_word)
     lengths = np.diff(ends, prepend=-1) - 1
@@ -143,7 +155,25 @@ def _encoded_block(
         log_probs=log_probs,
         hashes=sentence_hashes(tokens, lengths),
         doubts=doubtful_words(block.words),
+        unknown=sum(words[i] != UNKNOWN_WORD for i in np.flatnonzero((ids == UNK_ID) & is_word)),
+        altered=_num_altered(block.words, words, vocabulary.tokenizer),
     )
+
+
+def _num_altered(words: Sequence[str], tokens: Sequence[str], tokenizer: Tokenizer) -> int:
+    if tokenizer == WHITESPACE:
+        return 0
+    before, after = _sentences(words), _sentences(tokens)
+    pairs = zip(before, after, strict=True)
+    return sum(" ".join(sentence) != tokenizer.text(some) for sentence, some in pairs)
+
+
+def _sentences(words: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The words of each of a block's sentences."""
+    begin = 0
+    for end in np.flatnonzero(sentence_ends(words)).tolist():
+        yield words[begin:end]
+        begin = end + 1
 
 
 def _chosen(values: Sequence, kept: np.ndarray) -> list:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from wae_rnf_jax.data.encoding import EncodedShard, counted_words, encoded_shard
-from wae_rnf_jax.data.manifest import VOCABULARY, write_manifest
+from wae_rnf_jax.data.manifest import write_manifest
 from wae_rnf_jax.data.notes import (
     Doubts,
     Repetitions,
@@ -21,8 +21,9 @@ from wae_rnf_jax.data.notes import (
 )
 from wae_rnf_jax.data.shards import Shard
 from wae_rnf_jax.data.text import SPLITS
+from wae_rnf_jax.data.tokenizers import Tokenizer
 from wae_rnf_jax.data.tokens import TokenWriter
-from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from wae_rnf_jax.data.vocabulary_plan import VocabularyPlan
 from wae_rnf_jax.data.workers import ordered_map
 from wae_rnf_jax.errors import InputError, progress_bar
 
@@ -36,10 +37,8 @@ def prepare_corpus(
     directory: Path,
     *,
     key: Mapping[str, object],
-    vocabulary: Vocabulary | None,
+    plan: VocabularyPlan,
     notes: Iterable[str] | None,
-    min_count: int,
-    max_size: int,
     max_words: int,
     num_workers: int,
 ) -> None:
@@ -49,25 +48,21 @@ def prepare_corpus(
       shards: the parts of each split.
       directory: an empty folder.
       key: what decides the corpus's content, for the manifest.
-      vocabulary: to be taken as it is; None for that of the training split.
+      plan: how it comes by its vocabulary.
       notes: what is doubtful about the form of the text; None where nothing is to be doubted.
-      min_count: words seen less often in the training split become ``<unk>``.
-      max_size: largest vocabulary, specials included; 0 for no limit.
       max_words: sentences are cut after so many words; 0 for never.
       num_workers: processes at once; they change nothing in the result.
 
     Raises:
       InputError: if a sentence is bad, a split holds none, or the vocabulary is empty.
     """
-    if vocabulary is None:
-        counts = _word_counts(shards["train"], max_words=max_words, num_workers=num_workers)
-        vocabulary = Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size)
-        if vocabulary.size == len(SPECIAL_WORDS) and counts:
-            raise InputError(
-                f"the vocabulary is empty: no word stands {min_count} times in the training "
-                "split, <unk> left aside"
-            )
-    vocabulary.save(directory / VOCABULARY)
+
+    def word_counts(some: Sequence[Shard], tokenizer: Tokenizer) -> Counter[str]:
+        count = functools.partial(counted_words, tokenizer=tokenizer, max_words=max_words)
+        return _word_counts(count, some, num_workers=num_workers)
+
+    vocabulary = plan.carried_out(shards["train"], word_counts)
+    vocabulary.write_to(directory)
     encode = functools.partial(encoded_shard, vocabulary=vocabulary, max_words=max_words)
     labels: dict[str, int] = {}
     skipped, findings = {}, _Findings()
@@ -79,15 +74,16 @@ def prepare_corpus(
                 skipped[split] = _write_split(writer, findings.of(split, parts), labels)
             if writer.num_sentences == 0:
                 raise InputError(f"the {split} split holds no sentence, only empty lines")
-    content = {"key": key, "labels": list(labels), "skipped": skipped}
+    content = {"key": key, "labels": list(labels), "skipped": skipped, **findings.counts()}
     if notes is not None:
         content["notes"] = [*notes, *findings.notes(list(labels))]
     write_manifest(directory, content)
 
 
-def _word_counts(shards: Sequence[Shard], *, max_words: int, num_workers: int) -> Counter[str]:
+def _word_counts(
+    count: Callable[[Shard], Counter[str]], shards: Sequence[Shard], *, num_workers: int
+) -> Counter[str]:
     """Occurrences of each word, in order of first appearance in the split."""
-    count = functools.partial(counted_words, max_words=max_words)
     total: Counter[str] = Counter()
     with closing(_progress(count, shards, num_workers, "counting words")) as parts:
         for counts in parts:
@@ -113,17 +109,24 @@ class _Findings:
         self._doubts: Doubts = {}
         self._repetitions = Repetitions()
         self._label_counts: dict[str, Counter[str]] = {}
+        self._losses: dict[str, dict[str, int]] = {"unknown": {}, "altered": {}}
 
     def of(self, split: str, parts: Iterable[EncodedShard]) -> Iterator[EncodedShard]:
         """Notes what there is to note of a split's parts, which are passed on."""
         counts = self._label_counts.setdefault(split, Counter())
         for part in parts:
+            for name, number in self._losses.items():
+                number[split] = number.get(split, 0) + getattr(part, name)
             self._doubts = merged_doubts([self._doubts, part.doubts])
             self._repetitions.add(split, part.hashes)
             if part.labels is not None:
                 numbers = np.bincount(part.labels, minlength=len(part.label_names))
                 counts.update(dict(zip(part.label_names, numbers.tolist(), strict=True)))
             yield part
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """For each split, tokens outside the vocabulary and sentences that tokens do not give."""
+        return self._losses
 
     def notes(self, labels: Sequence[str]) -> Iterator[str]:
         """The notes, a sentence each."""

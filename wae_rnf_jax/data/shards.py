@@ -18,10 +18,9 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
+from wae_rnf_jax.data.special_words import END, RESERVED_WORDS
 from wae_rnf_jax.data.text import Record, parsed_line, plain_lines
-from wae_rnf_jax.data.vocabulary import RESERVED_WORDS, SPECIAL_WORDS
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.functional.special_ids import EOS_ID
 
 __all__ = [
     "END",
@@ -33,9 +32,6 @@ __all__ = [
     "sentence_ends",
     "text_shards",
 ]
-
-# It stands after each sentence of a block. No sentence may hold it, being reserved.
-END = SPECIAL_WORDS[EOS_ID]
 
 SHARD_BYTES = 1 << 24
 _BLOCK_BYTES = 1 << 20

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from wae_rnf_jax.data.digests import file_digest
-from wae_rnf_jax.data.vocabulary import first_reserved_word
+from wae_rnf_jax.data.special_words import first_reserved_word
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.storage.files import home_expanded
 

@@ -21,6 +21,10 @@ MOVED = {
 }
 # Keys that were added, at the values that all runs had before.
 ADDED = {
+    "data.tokenizer": "whitespace",
+    "data.vocab_size": 8_000,
+    "data.lower_case": False,
+    "data.nfc": False,
     "encoder.name": "lstm",
     "posterior.name": "gaussian",
     "decoder.name": "lstm",

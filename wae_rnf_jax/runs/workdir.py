@@ -43,6 +43,7 @@ HARMLESS = {
     "data.cache_dir",
     "data.num_workers",
     "data.path",
+    "data.tokenizer",
     "data.vocabulary",
     "train.backend",
     "train.checkpoint_every",
@@ -97,8 +98,8 @@ def open_workdir(
     ]
     if not refused and any(key == "data_fingerprint" for key, *_ in changed):
         raise InputError(
-            f"--workdir: the text has changed since the run in {workdir} began, or another place "
-            "is named for it: name another workdir, or train on the text as it was"
+            f"--workdir: the text has changed since the run in {workdir} began, or another one is "
+            "named, or another tokeniser: name another workdir, or train on the text as it was"
         )
     if refused:
         raise InputError(

@@ -5,9 +5,12 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from wae_rnf_jax.data.pieces import LEAST_PIECES
 from wae_rnf_jax.data.sources import SOURCES
+from wae_rnf_jax.data.special_words import SPECIAL_WORDS
 from wae_rnf_jax.data.text import LABELS
-from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS
+from wae_rnf_jax.data.tokenizers import TOKENIZERS
+from wae_rnf_jax.data.vocabulary_plan import is_tokenizer
 from wae_rnf_jax.errors import InputError, did_you_mean
 from wae_rnf_jax.functional.distributions import StandardNormal
 from wae_rnf_jax.functional.objectives import IN_FLAT_SPACE, OBJECTIVES, WITH_CODEBOOK, WITH_FLOW
@@ -23,6 +26,7 @@ from wae_rnf_jax.rules import (
     POSITIVE,
     SEED,
     SHARE,
+    SWITCH,
     TEXT,
     Rule,
     Setting,
@@ -53,6 +57,13 @@ _RULES: dict[str, dict[str, Rule]] = {
         "dataset": TEXT,
         "text_feature": NAME,
         "splits": three("names", NAME),
+        "tokenizer": Rule(
+            f"one of {', '.join(TOKENIZERS)}, or a file that ends in .json",
+            lambda v: isinstance(v, str) and is_tokenizer(v),
+        ),
+        "vocab_size": whole(LEAST_PIECES),
+        "lower_case": SWITCH,
+        "nfc": SWITCH,
         "min_count": whole(1),
         "max_size": Rule(
             f"0 (no limit) or a whole number of at least {_SMALLEST_SIZE}, as "

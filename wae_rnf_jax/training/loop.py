@@ -58,7 +58,7 @@ def open_corpus(config: ConfigDict, *, thorough: bool = False) -> Corpus:
     """
     settings = config.data.to_dict()
     settings.pop("num_buckets")
-    for name in ("path", "cache_dir", "vocabulary"):
+    for name in ("path", "cache_dir", "vocabulary", "tokenizer"):
         given = settings[name]
         settings[name] = home_expanded(os.path.expandvars(given), f"--config.data.{name}: ")
         if "$" in settings[name]:
