@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -27,6 +27,7 @@ __all__ = [
     "Block",
     "RecordShard",
     "Shard",
+    "Source",
     "TextShard",
     "record_blocks",
     "sentence_ends",
@@ -70,6 +71,21 @@ class Shard(Protocol):
 
     def blocks(self) -> Iterator[Block]:
         """Its sentences in order; InputError where one is bad, saying which."""
+
+
+class Source(NamedTuple):
+    """A source of sentences.
+
+    Attributes:
+      key: what decides its content, as JSON takes it.
+      shards: the parts of each split, in order.
+      notes: what is doubtful about its form, found when it is asked for; None where nothing about
+        it is to be doubted.
+    """
+
+    key: dict[str, object]
+    shards: Mapping[str, Sequence[Shard]]
+    notes: Iterable[str] | None = ()
 
 
 class RecordShard(NamedTuple):

@@ -1,4 +1,4 @@
-"""Where sentences come from: the built-in grammar, a folder of text, or a TFDS dataset.
+"""Where sentences come from: the built-in grammar, plain text, tables, or a TFDS dataset.
 
 A source says what its content is, which names its place in the cache, and cuts each split into
 parts that can be read independently. TFDS takes seconds to import, so that it is imported for its
@@ -10,35 +10,20 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from wae_rnf_jax.data.datasets import dataset_digest, dataset_shards, open_dataset
 from wae_rnf_jax.data.digests import DIGESTS
 from wae_rnf_jax.data.grammar import grammar_fingerprint, grammar_sentences
-from wae_rnf_jax.data.notes import form_notes
-from wae_rnf_jax.data.shards import RecordShard, Shard, text_shards
-from wae_rnf_jax.data.text import LABELS, SPLITS, Record, text_digest, text_files
+from wae_rnf_jax.data.shards import RecordShard, Source
+from wae_rnf_jax.data.text import SPLITS, Record
+from wae_rnf_jax.data.text_sources import table_source, text_source
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.storage.object_store import RemoteFolder, is_remote
 
-__all__ = ["SOURCES", "Source", "grammar_source", "opened_source", "text_source", "tfds_source"]
-
-
-class Source(NamedTuple):
-    """A source of sentences.
-
-    Attributes:
-      key: what decides its content, as JSON takes it.
-      shards: the parts of each split, in order.
-      notes: what is doubtful about its form, found when it is asked for; None where nothing about
-        it is to be doubted.
-    """
-
-    key: dict[str, object]
-    shards: Mapping[str, Sequence[Shard]]
-    notes: Iterable[str] | None = ()
+__all__ = ["SOURCES", "grammar_source", "opened_source", "tfds_source"]
 
 
 def grammar_source(
@@ -74,35 +59,6 @@ def grammar_source(
 def _grammar_records(number: int, seed: int, split: str) -> Iterator[Record]:
     for sentence in grammar_sentences(number, seed=seed, split=split):
         yield Record(sentence.text, sentence.topic, sentence.log_prob)
-
-
-def text_source(*, path: str = "", label: str = "none", cache: Path) -> Source:
-    """A folder of plain text.
-
-    Args:
-      path: the folder with ``train.txt``, ``valid.txt`` and ``test.txt``, here or in an object
-        store, as gs://BUCKET/FOLDER.
-      label: "none", or "leading" where the first field of each line is its label.
-      cache: local folder for copies of what is in a store, and for digests of large files.
-
-    Returns:
-      What its content is, and its parts.
-
-    Raises:
-      InputError: if a file is missing or empty, or the label none of these; reading the parts
-        raises more (see `TextShard`).
-    """
-    if label not in LABELS:
-        raise InputError(f"label must be one of {', '.join(LABELS)}, not {label!r}")
-
-    if is_remote(path):
-        names = [f"{split}.txt" for split in SPLITS]
-        path = os.fspath(RemoteFolder(path).cached(names, cache))
-    files = text_files(path)
-    shards = {split: text_shards(file, label=label) for split, file in files.items()}
-    key = {"content": text_digest(path, memory=cache / DIGESTS), "label": label}
-    notes = (note for file in files.values() for note in form_notes(file, label=label))
-    return Source(key, shards, notes)
 
 
 def tfds_source(
@@ -148,7 +104,12 @@ def tfds_source(
     return Source(key, shards)
 
 
-SOURCES = {"grammar": grammar_source, "text": text_source, "tfds": tfds_source}
+SOURCES = {
+    "grammar": grammar_source,
+    "text": text_source,
+    "table": table_source,
+    "tfds": tfds_source,
+}
 
 
 def opened_source(name: str, settings: Mapping[str, Any], *, cache: Path) -> Source:

@@ -21,6 +21,10 @@ MOVED = {
 }
 # Keys that were added, at the values that all runs had before.
 ADDED = {
+    "data.fractions": [0.8, 0.1, 0.1],
+    "data.text_field": "text",
+    "data.label_field": "",
+    "data.group_field": "",
     "data.tokenizer": "whitespace",
     "data.vocab_size": 8_000,
     "data.lower_case": False,
