@@ -12,10 +12,11 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import logging
 
 from wae_rnf_jax.data.manifest import MANIFEST, read_manifest, write_manifest
@@ -57,6 +58,7 @@ class Corpus:
       unknown: how many tokens of each split are outside the vocabulary, ``<unk>`` in the text left
         aside; where known.
       altered: how many sentences of each split are not what their tokens stand for; where known.
+      label_counts: how many sentences of each split have which label; where known.
     """
 
     vocabulary: Vocabulary
@@ -70,6 +72,7 @@ class Corpus:
     notes: tuple[str, ...] = ()
     unknown: Mapping[str, int] | None = None
     altered: Mapping[str, int] | None = None
+    label_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def load_corpus(
@@ -180,17 +183,26 @@ def _open_corpus(directory: Path, *, thorough: bool = False) -> Corpus:
         split: TokenSplit.load(directory / split) if (directory / split).is_dir() else None
         for split in SPLITS
     }
+    labels = tuple(manifest["labels"])
+    counted = {
+        split: dict(
+            zip(labels, np.bincount(part.labels, minlength=len(labels)).tolist(), strict=True)
+        )
+        for split, part in parts.items()
+        if part is not None and part.labels is not None and "label_counts" not in manifest
+    }
     return Corpus(
         vocabulary=Vocabulary.read_from(directory),
         **parts,
         fingerprint=manifest["fingerprint"],
-        labels=tuple(manifest["labels"]),
+        labels=labels,
         skipped=manifest["skipped"],
         num_train=manifest.get("num_train") if parts["train"] is None else len(parts["train"]),
         # Earlier versions wrote none of these.
         notes=tuple(manifest.get("notes", ())),
         unknown=manifest.get("unknown"),
         altered=manifest.get("altered"),
+        label_counts=manifest.get("label_counts", counted),
     )
 
 
@@ -221,6 +233,7 @@ def save_evaluation_corpus(corpus: Corpus, directory: str | os.PathLike[str]) ->
             "num_train": corpus.num_train,
             "unknown": corpus.unknown,
             "altered": corpus.altered,
+            "label_counts": {name: dict(known) for name, known in corpus.label_counts.items()},
         }
         write_manifest(temporary, content, fingerprint=corpus.fingerprint)
 

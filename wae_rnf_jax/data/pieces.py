@@ -86,6 +86,10 @@ class Pieces:
         """As `tokenizers.Tokenizer`."""
         return self.json
 
+    def kind(self) -> str:
+        """What the library calls its model, in lower case."""
+        return json.loads(self.json)["model"]["type"].lower()
+
     def words(self) -> tuple[str, ...]:
         """Every token there is, in the order of the library's ids, special words left out."""
         return tuple(name for name in _library(self.json).names if name is not None)

@@ -124,9 +124,9 @@ class _Findings:
                 counts.update(dict(zip(part.label_names, numbers.tolist(), strict=True)))
             yield part
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """For each split, tokens outside the vocabulary and sentences that tokens do not give."""
-        return self._losses
+    def counts(self) -> dict[str, dict]:
+        """What the manifest says of each split, see `Corpus`."""
+        return {**self._losses, "label_counts": self._label_counts}
 
     def notes(self, labels: Sequence[str]) -> Iterator[str]:
         """The notes, a sentence each."""

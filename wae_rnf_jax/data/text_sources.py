@@ -20,7 +20,7 @@ from wae_rnf_jax.data.splitting import check_fractions, split_notes, write_split
 from wae_rnf_jax.data.tables import TABLES, Row, is_table, table_rows
 from wae_rnf_jax.data.text import LABELS, SPLITS, text_digest, text_files, text_records
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.storage.files import new_directory
+from wae_rnf_jax.storage.files import home_expanded, new_directory
 from wae_rnf_jax.storage.object_store import RemoteFolder, is_remote
 
 __all__ = ["table_source", "text_source"]
@@ -59,7 +59,7 @@ def text_source(
     if is_remote(path):
         names = [f"{split}.txt" for split in SPLITS]
         path = os.fspath(_local(path, names, cache, is_file=path.endswith(".txt")))
-    file = Path(path).expanduser()
+    file = Path(home_expanded(path))
     if not file.is_file():
         _check_drawn(path, fractions, seed)
         files = text_files(path)
@@ -149,7 +149,7 @@ def _tables(path: str, cache: Path) -> list[Path]:
     if is_remote(path):
         names = [name for name in RemoteFolder(path).names() if _split_of(name)]
         path = os.fspath(_local(path, names, cache, is_file=is_table(path)))
-    found = Path(path).expanduser()
+    found = Path(home_expanded(path))
     if found.is_file():
         if not is_table(found.name):
             raise InputError(f"{path} is no table that can be read: its name must end in {kinds}")

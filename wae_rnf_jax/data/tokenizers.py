@@ -33,6 +33,7 @@ __all__ = [
     "Words",
     "loaded_tokenizer",
     "named_tokenizer",
+    "tokenizer_name",
 ]
 
 MARK = "\N{LOWER ONE EIGHTH BLOCK}"
@@ -204,6 +205,12 @@ TOKENIZERS = (*_BY_NAME, *TRAINED)  # by name; others are files
 def named_tokenizer(name: str, *, lower_case: bool, nfc: bool) -> Tokenizer | None:
     """A tokeniser that needs no training; None for the others."""
     return _BY_NAME[name](lower_case, nfc) if name in _BY_NAME else None
+
+
+def tokenizer_name(tokenizer: Tokenizer) -> str:
+    """What a tokeniser is called: one of `TOKENIZERS`, or its kind in the tokenizers library."""
+    kind = type(tokenizer)
+    return tokenizer.kind() if kind is Pieces else _NAMES[kind]
 
 
 def loaded_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
