@@ -1,6 +1,7 @@
 from collections import Counter
 from statistics import median
 
+import numpy as np
 from command_runs import train_arguments, write_text
 
 from wae_rnf_jax import cli
@@ -21,7 +22,10 @@ def test_prepare_says_what_the_corpus_holds(text_folder, capsys):
     kept = Counter(words).most_common(3)  # beside the four specials
     unknown = 1 - sum(count for _, count in kept) / len(words)
     assert f"train: 40 sentences, {len(words)} words, {unknown:.1%} <unk>\n" in out
-    assert f"training sentences: median {median(lengths):g}, longest {max(lengths)} words\n" in out
+    told = (
+        f"median {median(lengths):g}, 95 of 100 at most {np.percentile(lengths, 95):.0f}, longest"
+    )
+    assert f"training sentences: {told} {max(lengths)} words\n" in out
     assert "padding: " in out
 
 

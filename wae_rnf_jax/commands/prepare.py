@@ -39,7 +39,10 @@ def _run(values: flags.FlagValues) -> None:
     for line in label_lines(corpus.label_counts):
         print(line)
     lengths = corpus.train.lengths
-    line = f"training sentences: median {np.median(lengths):g}, longest {lengths.max()} words"
+    line = (
+        f"training sentences: median {np.median(lengths):g}, 95 of 100 at most "
+        f"{np.percentile(lengths, 95):.0f}, longest {lengths.max()} words"
+    )
     if limit := config.data.max_words:
         line += (
             f"; {np.mean(lengths == limit):.1%} are as long as data.max_words, or were cut there"

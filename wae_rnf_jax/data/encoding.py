@@ -5,6 +5,7 @@ Shapes: W words of a block, its ends of sentences among them; S sentences.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -161,11 +162,19 @@ def _encoded_block(
 
 
 def _num_altered(words: Sequence[str], tokens: Sequence[str], tokenizer: Tokenizer) -> int:
+    """How many sentences are not the text of their tokens."""
     if tokenizer == WHITESPACE:
         return 0
-    before, after = _sentences(words), _sentences(tokens)
-    pairs = zip(before, after, strict=True)
+    if tokenizer.by_word:
+        altered = {word for word in set(words) if _is_altered(word, tokenizer)}
+        return sum(map(bool, map(altered.intersection, _sentences(words)))) if altered else 0
+    pairs = zip(_sentences(words), _sentences(tokens), strict=True)
     return sum(" ".join(sentence) != tokenizer.text(some) for sentence, some in pairs)
+
+
+@functools.lru_cache(maxsize=1 << 20)
+def _is_altered(word: str, tokenizer: Tokenizer) -> bool:
+    return word != END and tokenizer.text(tokenizer.tokens([word, END])[:-1]) != word
 
 
 def _sentences(words: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -23,7 +23,7 @@ __all__ = ["LEAST_PIECES", "TRAINED", "Pieces", "trained_pieces"]
 
 TRAINED = ("bpe", "unigram")
 LEAST_PIECES = len(SPECIAL_WORDS) + 256 + 1  # every byte is one
-_MOST_WORDS = 1 << 23  # occurrences that a training reads
+_MOST_WORDS = 1 << 22  # occurrences that a training reads
 _MOST_REMEMBERED = 1 << 20  # words
 _NOT_A_PIECE = "\ufffd"
 
@@ -60,8 +60,13 @@ class Pieces:
         """Raises what the library raises where it is no tokeniser."""
         _library(self.json)
 
+    @property
+    def by_word(self) -> bool:
+        """As `tokenizers.Tokenizer` says."""
+        return _library(self.json).by_word
+
     def tokens(self, words: Sequence[str]) -> list[str]:
-        """As `tokenizers.Tokenizer`."""
+        """As `tokenizers.Tokenizer` says."""
         library = _library(self.json)
         known = library.known if library.by_word else {}
         if len(known) > _MOST_REMEMBERED:
@@ -73,7 +78,7 @@ class Pieces:
         return list(itertools.chain.from_iterable(map(known.__getitem__, parts)))
 
     def text(self, tokens: Iterable[str]) -> str:
-        """As `tokenizers.Tokenizer`."""
+        """As `tokenizers.Tokenizer` says."""
         library, parts = _library(self.json), []
         for unknown, some in itertools.groupby(tokens, UNKNOWN_WORD.__eq__):
             names = [library.pieces.get(token, token) for token in some]
@@ -83,7 +88,7 @@ class Pieces:
         return " ".join(parts)
 
     def content(self) -> str:
-        """As `tokenizers.Tokenizer`."""
+        """As `tokenizers.Tokenizer` says."""
         return self.json
 
     def kind(self) -> str:

@@ -56,6 +56,10 @@ def _word_pattern():
 class Tokenizer(Protocol):
     """How text is cut into tokens; frozen, hashable, and equal where it does the same."""
 
+    @property
+    def by_word(self) -> bool:
+        """Whether the tokens of a sentence are those of its words, one after the other."""
+
     def tokens(self, words: Sequence[str]) -> list[str]:
         """Tokens of sentences.
 
@@ -88,13 +92,19 @@ class _WordByWord:
         default_factory=dict, init=False, repr=False, compare=False
     )
 
+    @property
+    def by_word(self) -> bool:
+        """As `Tokenizer`."""
+        return True
+
     def tokens(self, words: Sequence[str]) -> list[str]:
         """As `Tokenizer`."""
         known = self._known
         if len(known) > _MOST_REMEMBERED:
             known.clear()
-        for word in set(words) - known.keys():
-            known[word] = (END,) if word == END else tuple(self._tokens_of(word))
+        for word in set(words):
+            if word not in known:
+                known[word] = (END,) if word == END else tuple(self._tokens_of(word))
         return list(itertools.chain.from_iterable(map(known.__getitem__, words)))
 
     def content(self) -> str:
