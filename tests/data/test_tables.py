@@ -236,7 +236,6 @@ CELLS = st.text(
 ).filter(lambda text: text.strip() == text and "<" not in text)
 
 
-@pytest.mark.fuzz
 @settings(max_examples=100, deadline=None)
 @given(
     rows=st.lists(st.fixed_dictionaries({"text": CELLS, "stars": CELLS}), min_size=1, max_size=5)
@@ -258,7 +257,6 @@ def test_every_form_gives_the_same_rows(rows):
     assert [row.text for row in read[0]] == [" ".join(row["text"].split()) for row in rows]
 
 
-@pytest.mark.fuzz
 @settings(max_examples=300, deadline=None)
 @given(content=st.binary(max_size=80), kind=st.sampled_from(sorted(TABLES)))
 def test_any_bytes_are_rows_or_one_sentence(content, kind):

@@ -84,7 +84,6 @@ def parted(tokens) -> list[list[str]]:
     return sentences
 
 
-@pytest.mark.fuzz
 @pytest.mark.parametrize("name", OWN)
 @settings(max_examples=150, deadline=None)
 @given(sentences=SENTENCES)
@@ -100,7 +99,6 @@ def test_text_comes_back_from_its_tokens(name, sentences):
     assert [tokenizer.tokens(flat([one]))[:-1] for one in sentences] == found
 
 
-@pytest.mark.fuzz
 @pytest.mark.parametrize("name", FORMS)
 @settings(max_examples=150, deadline=None)
 @given(sentence=st.lists(WORDS, max_size=6))

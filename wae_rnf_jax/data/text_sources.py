@@ -147,9 +147,11 @@ def _tables(path: str, cache: Path) -> list[Path]:
     """The table that a path names, or those of the splits in a folder."""
     kinds = f"{', '.join(TABLES)}, also with .gz"
     if is_remote(path):
-        names = [name for name in RemoteFolder(path).names() if _split_of(name)]
-        path = os.fspath(_local(path, names, cache, is_file=is_table(path)))
-    found = Path(home_expanded(path))
+        one = is_table(path)
+        names = [] if one else [name for name in RemoteFolder(path).names() if _split_of(name)]
+        found = _local(path, names, cache, is_file=one)
+    else:
+        found = Path(home_expanded(path))
     if found.is_file():
         if not is_table(found.name):
             raise InputError(f"{path} is no table that can be read: its name must end in {kinds}")
