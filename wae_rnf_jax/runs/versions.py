@@ -81,8 +81,13 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         first_names.get(key, key): value
         for key, value in config_leaves(config).items()
-        if not (key in ADDED and value == ADDED[key])
+        if not (key in ADDED and _as_read(value) == ADDED[key])
     }
+
+
+def _as_read(value: Any) -> Any:
+    """A value as JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def config_leaves(config: Mapping[str, Any]) -> dict[str, Any]:
