@@ -9,21 +9,32 @@ def get_config() -> ConfigDict:
     config.system = "wae_rnf"  # the name that tables show
 
     config.data = ConfigDict()
-    config.data.source = "grammar"  # "grammar" (built in), "text" (a folder) or "tfds"
-    # text: folder of train.txt, valid.txt, test.txt; tfds: data directory; both also in a store, as
-    # gs://BUCKET/FOLDER. $VARIABLES are expanded.
+    config.data.source = "grammar"  # "grammar" (built in), "text", "table" or "tfds"
+    # text: folder of train.txt, valid.txt, test.txt, or a file, which is split; table: file of CSV,
+    # TSV, JSON lines or Parquet, which is split, or a folder of one each; tfds: data directory. All
+    # of them also in a store, as gs://BUCKET/FOLDER. $VARIABLES are expanded.
     config.data.path = ""
+    config.data.fractions = (0.8, 0.1, 0.1)  # a file's: training, validation, test; drawn by seed
+    config.data.text_field = "text"  # table: name of the field with the text, or its number, from 1
+    config.data.label_field = ""  # table: of the field with the label; "": none
+    config.data.group_field = ""  # table: rows of equal values here stay in one split; "": none
     config.data.label = "none"  # text: "leading" splits off each line's first field, a label
     config.data.dataset = ""  # tfds: name, as for tfds.load
     config.data.text_feature = "text"  # tfds: the feature that holds the text
     config.data.splits = ("train", "validation", "test")  # tfds: what is read as which
+    # What makes words of text: "whitespace"; "words" (punctuation is parted from them); "bpe" or
+    # "unigram" (pieces of words, trained on the training split); "char"; or a tokenizer.json.
+    config.data.tokenizer = "whitespace"
+    config.data.vocab_size = 8_000  # bpe, unigram: how many pieces, specials included
+    config.data.lower_case = False  # the text is read in lower case
+    config.data.nfc = False  # the text is read in Unicode's composed form
     config.data.min_count = 1  # rarer words of the training split become <unk>
     config.data.max_size = 0  # largest vocabulary, specials included; 0 is no limit
     # File of words, one a line, to take instead of the training split's, such as the
     # corpus/vocabulary.txt of a workdir, whose ids then stay as they are; "": the split's own.
     config.data.vocabulary = ""
     config.data.max_words = 0  # sentences are cut at so many words; 0 is no limit
-    config.data.seed = 0  # grammar: of the drawn sentences
+    config.data.seed = 0  # grammar: of the drawn sentences; a file: of its splits
     config.data.num_sentences = (20_000, 2_000, 2_000)  # grammar: in each split
     config.data.cache_dir = "~/.cache/wae_rnf_jax"  # tokenised corpora; or gs://…
     config.data.num_workers = 0  # processes that prepare a large corpus; 0 is one a core

@@ -60,12 +60,8 @@ ALLOWED_IMPORTS = {
 }
 # Slow to import, or absent from some installations: imported inside the function that needs them.
 IMPORTED_WHERE_USED = {
-    "array_record",
-    "grain",
-    "matplotlib",
-    "orbax",
-    "sacrebleu",
-    "tensorflow_datasets",
+    *("array_record", "grain", "matplotlib", "orbax", "pyarrow", "regex", "sacrebleu"),
+    *("tensorflow_datasets", "tokenizers"),
 }
 LIGHT_MATHEMATICS = {"chex", "jax", "numpy", PACKAGE}
 # The command line reads its flags and shows its help without these.

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from configs import default
-from wae_rnf_jax.data import corpora
+from wae_rnf_jax.data import corpora, sources, vocabulary_plan
 from wae_rnf_jax.functional import objectives, schedules
 from wae_rnf_jax.models import autoencoder, posteriors
 from wae_rnf_jax.models.decoders import lstm
@@ -23,7 +23,11 @@ from wae_rnf_jax.models.decoders import lstm
 PACKAGE = Path(__file__).parent.parent / "wae_rnf_jax"
 # What a section is handed to as keyword arguments, in the system of the defaults.
 RECEIVERS = {
-    "data": corpora.load_corpus,
+    "data": (
+        corpora.load_corpus,
+        vocabulary_plan.vocabulary_plan,
+        *sources.SOURCES.values(),
+    ),
     "model": autoencoder.TextAutoencoder,
     "posterior": posteriors.GaussianPosterior,
     "decoder": lstm.LSTMDecoder,
@@ -112,8 +116,9 @@ def read() -> set[str]:
     source = inspect.getsource(autoencoder.text_autoencoder)
     assert "Choice.of(config[name]) for name in CHOICES" in source
     keys |= {f"{section}.name" for section in autoencoder.CHOICES}
-    for section, receiver in RECEIVERS.items():
-        keys |= {f"{section}.{name}" for name in parameters_read(receiver)}
+    for section, receivers in RECEIVERS.items():
+        for receiver in receivers if isinstance(receivers, tuple) else (receivers,):
+            keys |= {f"{section}.{name}" for name in parameters_read(receiver)}
     return keys
 
 

@@ -81,7 +81,7 @@ def test_without_the_training_text_novelty_is_left_out(copied, tmp_path, capsys)
 
 
 def test_a_judge_must_be_a_language_model_of_the_same_words(
-    workdir, lm_workdir, text_folder, tmp_path, refusal
+    workdir, lm_workdir, text_folder, tmp_path, refusal, capsys
 ):
     judged = ("evaluate", f"--workdir={workdir}")
     said = refusal(*judged, f"--lm_workdir={workdir}")
@@ -94,6 +94,7 @@ def test_a_judge_must_be_a_language_model_of_the_same_words(
     cache = str(text_folder / "cache")
     corpus = load_corpus("text", path=str(text_folder), cache_dir=cache, min_count=9)
     save_evaluation_corpus(corpus, other / "corpus")
+    capsys.readouterr()
     assert "another vocabulary" in refusal(*judged, f"--lm_workdir={other}")
 
 

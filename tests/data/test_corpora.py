@@ -145,7 +145,7 @@ def test_missing_folder_is_told(cache, path):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"source": "csv"}, "grammar, text, tfds"),
+        ({"source": "csv"}, "grammar, text, table, tfds"),
         ({"source": "text", "label": "last"}, "none, leading"),
         ({"source": "text", "max_words": -1}, "max_words"),
         ({"source": "text", "min_count": 0}, "min_count"),

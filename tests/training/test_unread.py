@@ -22,7 +22,12 @@ SHIPPED = [
 ]
 # System, a setting that its runs do not read, and what would read it.
 REFUSED = (
-    ("vae", "data.path", "no_such_folder", "data.source is text or tfds"),
+    ("vae", "data.path", "no_such_folder", "data.source is text or table or tfds"),
+    ("vae", "data.text_field", "review", "data.source is table"),
+    ("vae", "data.label_field", "stars", "data.source is table"),
+    ("vae", "data.group_field", "user", "data.source is table"),
+    ("vae", "data.fractions", (0.5, 0.3, 0.2), "data.source is text or table"),
+    ("vae", "data.vocab_size", 4000, "data.tokenizer is bpe or unigram"),
     ("vae", "data.label", "leading", "data.source is text"),
     ("vae", "data.dataset", "lm1b", "data.source is tfds"),
     ("vae", "data.text_feature", "review", "data.source is tfds"),
@@ -72,9 +77,26 @@ def test_what_nothing_reads_is_refused(system, key, value, where):
     )
 
 
+@pytest.mark.parametrize(
+    "tokenizer, key, value, where",
+    [
+        ("bpe", "data.min_count", 2, "data.tokenizer is not bpe or unigram"),
+        ("unigram", "data.max_size", 90, "data.tokenizer is not bpe or unigram"),
+        ("bpe", "data.vocabulary", "words.txt", "data.tokenizer is not bpe or unigram"),
+        ("own.json", "data.lower_case", True, "is whitespace or words or char or bpe or unigram"),
+        ("own.json", "data.nfc", True, "is whitespace or words or char or bpe or unigram"),
+    ],
+)
+def test_a_tokeniser_has_settings_of_its_own(tokenizer, key, value, where):
+    config = with_value(default.get_config(), "data.tokenizer", tokenizer)
+    check_config(config)
+    with pytest.raises(InputError, match=where):
+        check_config(with_value(config, key, value))
+
+
 def test_settings_of_the_built_in_corpus_go_with_it_alone():
     config = default.get_config()
-    config.data.update(source="text", path="/some/folder")
+    config.data.update(source="tfds", path="/some/folder", dataset="lm1b")
     check_config(config)
     for key, value in (("data.seed", 1), ("data.num_sentences", (9, 9, 9))):
         with pytest.raises(InputError, match=r"it is read where data.source is grammar"):
@@ -104,7 +126,7 @@ def test_the_command_refuses_it_from_the_command_line_and_from_an_own_file(tmp_p
         assert cli.main(command) == 2
         assert capsys.readouterr().err == (
             "wae-rnf: --config.data.path is 'no_such_folder', and nothing in this run reads it: it "
-            "is read where data.source is text or tfds, and data.source is 'grammar'\n"
+            "is read where data.source is text or table or tfds, and data.source is 'grammar'\n"
         )
     assert not (tmp_path / "run").exists()
 
@@ -119,8 +141,10 @@ def test_locked_dropout_is_read_where_there_is_dropout():
 
 
 def test_every_row_of_the_table_is_tested():
-    tested = {key for _, key, _, _ in REFUSED}
-    tested |= {"data.seed", "data.num_sentences", "model.locked_dropout"}
+    tested = {key for _, key, _, _ in REFUSED} | {
+        *("data.seed", "data.num_sentences", "data.min_count", "data.max_size"),
+        *("data.vocabulary", "data.lower_case", "data.nfc", "model.locked_dropout"),
+    }
     for patterns, other, _ in READ_WHERE:
         assert other in config_leaves(default.get_config().to_dict())
         for pattern in patterns.split():

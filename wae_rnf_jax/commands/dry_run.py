@@ -16,7 +16,9 @@ def print_dry_run(config, origin=None) -> None:
     import jax
 
     from wae_rnf_jax.data.batches import num_batches_per_epoch
+    from wae_rnf_jax.data.tokenizers import tokenizer_name
     from wae_rnf_jax.evaluation.comparison import corpus_name
+    from wae_rnf_jax.evaluation.report import label_lines
     from wae_rnf_jax.training import estimate
     from wae_rnf_jax.training.loop import open_corpus
     from wae_rnf_jax.training.parallel import axis_name, check_batch_size
@@ -31,6 +33,7 @@ def print_dry_run(config, origin=None) -> None:
     )
     transfer = origin and planned_transfer(origin, recipe.model, corpus.vocabulary)
     counts = ", ".join(f"{n} {len(getattr(corpus, n)):,}" for n in ("train", "valid", "test"))
+    tokenizer = tokenizer_name(corpus.vocabulary.tokenizer)
     devices, kind = jax.local_device_count(), jax.local_devices()[0].device_kind
     state = jax.eval_shape(partial(initial_state, config, recipe), estimate.abstract_key())
     procedure = recipe.procedure
@@ -40,7 +43,8 @@ def print_dry_run(config, origin=None) -> None:
         ("system", config.system),
         ("corpus", corpus_name(corpus, config.data.to_dict())),
         ("", f"sentences: {counts}"),
-        ("", f"vocabulary: {corpus.vocabulary.size:,} types"),
+        *(("", line) for line in label_lines(corpus.label_counts)),
+        ("", f"vocabulary: {corpus.vocabulary.size:,} types, tokeniser {tokenizer}"),
         ("steps", _steps(total, config.train.num_epochs, epoch)),
         ("devices", f"{devices} × {kind}, {config.train.batch_size // devices} rows each"),
     ):

@@ -29,6 +29,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 
 def _run(values: flags.FlagValues) -> None:
+    from wae_rnf_jax.evaluation.characters import character_figures
     from wae_rnf_jax.evaluation.likelihood import evaluate_split
     from wae_rnf_jax.evaluation.report import collapse_in_words, figure_table, write_results
     from wae_rnf_jax.runs.trained_model import load_trained_model
@@ -48,6 +49,9 @@ def _run(values: flags.FlagValues) -> None:
             progress=lambda done, total: bar.update(done - bar.n),
             **settings,
         )
+    by_character = character_figures(run.corpus, split_name, nll=figures["nll_iw"])
+    figures.update(by_character.figures)
+    settings["text"] = by_character.text
     figures.update(_text_figures(values, run, split, judge))
     system = run.config["system"]
     settings.update(system=system, step=run.step)

@@ -31,11 +31,18 @@ def _run(values: flags.FlagValues) -> None:
 
 
 def _corpus_lines(summary) -> list[str]:
+    from wae_rnf_jax.evaluation.report import label_lines
+
     counts = ", ".join(
         f"{name} {count:,}" if count is not None else f"{name} unknown"
         for name, count in summary.num_sentences.items()
     )
-    return [summary.corpus, f"sentences: {counts}", f"vocabulary: {summary.vocab_size:,} types"]
+    return [
+        summary.corpus,
+        f"sentences: {counts}",
+        *label_lines(summary.label_counts),
+        f"vocabulary: {summary.vocab_size:,} types, tokeniser {summary.tokenizer}",
+    ]
 
 
 def _progress_line(summary) -> str:

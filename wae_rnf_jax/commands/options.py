@@ -1,5 +1,6 @@
 """Flags and inputs that several commands share."""
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,6 +34,8 @@ def prepare_process() -> None:
     jax.config.update("jax_enable_x64", False)  # models are of float32, on resuming too
     keep_freed_memory()
     enable_compilation_cache()
+    # Texts are shared out among processes (data.num_workers), not among a library's threads.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def define_workdir(values: flags.FlagValues) -> None:
@@ -217,12 +220,14 @@ def input_sentences(values: flags.FlagValues) -> list[str]:
         raise InputError("--input: standard input is closed: name a file, or give sentences there")
     try:
         source = sys.stdin.buffer if name == "-" else path_of(name)
-        records = text_records(source, label="none")
-        sentences = [" ".join(record.text.split()) for record in records if record.text]
+        lines = [" ".join(record.text.split()) for record in text_records(source, label="none")]
     except InputError as error:
         raise InputError(f"--input: {error}") from error
+    sentences = [line for line in lines if line]
     if not sentences:
         raise InputError(f"--input: {name} holds no sentence: give one a line")
+    if empty := len(lines) - len(sentences):
+        warn(f"--input: {empty:,} empty lines are left out")
     return sentences
 
 
@@ -235,7 +240,8 @@ def report_form(sentences: Sequence[str], run) -> None:
             "every line begins with what is a label in the training text, and is read as a word "
             "here: take labels off, as with cut -d' ' -f2-"
         )
-    longer = sum(len(some) > limit for some in words) if limit else 0
+    encode = run.vocabulary.encode
+    longer = sum(len(encode(sentence)) > limit for sentence in sentences) if limit else 0
     if longer:
         warn(
             f"{longer:,} of {len(words):,} sentences are longer than the {limit} words after which "

@@ -6,16 +6,29 @@ from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
 
 
+def _define_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_integer(
+        "sample",
+        0,
+        "training sentences to show as the model will see them",
+        lower_bound=0,
+        flag_values=values,
+    )
+
+
 def _run(values: flags.FlagValues) -> None:
     import numpy as np
 
     from wae_rnf_jax.data.batches import bucket_bounds, epoch_plan, padding_share
+    from wae_rnf_jax.data.tokenizers import tokenizer_name
     from wae_rnf_jax.data.vocabulary import UNK_ID
+    from wae_rnf_jax.evaluation.report import label_lines
     from wae_rnf_jax.training.loop import open_corpus
 
     config = options.checked_config(values)
     corpus = open_corpus(config, thorough=True)
-    print(f"vocabulary: {corpus.vocabulary.size} types, specials included")
+    tokenizer = tokenizer_name(corpus.vocabulary.tokenizer)
+    print(f"vocabulary: {corpus.vocabulary.size} types, specials included; tokeniser: {tokenizer}")
     for name in ("train", "valid", "test"):
         split = getattr(corpus, name)
         unknown = split.occurrences(UNK_ID) / split.num_words
@@ -23,8 +36,13 @@ def _run(values: flags.FlagValues) -> None:
         if split.log_probs is not None:
             line += f", exact mean NLL {-float(split.log_probs.mean()):.3f} nats"
         print(line)
+    for line in label_lines(corpus.label_counts):
+        print(line)
     lengths = corpus.train.lengths
-    line = f"training sentences: median {np.median(lengths):g}, longest {lengths.max()} words"
+    line = (
+        f"training sentences: median {np.median(lengths):g}, 95 of 100 at most "
+        f"{np.percentile(lengths, 95):.0f}, longest {lengths.max()} words"
+    )
     if limit := config.data.max_words:
         line += (
             f"; {np.mean(lengths == limit):.1%} are as long as data.max_words, or were cut there"
@@ -38,6 +56,17 @@ def _run(values: flags.FlagValues) -> None:
         epoch=0,
     )
     print(f"padding: {padding_share(lengths, plan):.1%} of the training batches' tokens")
+    _print_sample(corpus, values["sample"].value)
+
+
+def _print_sample(corpus, number: int) -> None:
+    """Training sentences from all over the text, their words as the model has them."""
+    import numpy as np
+
+    train, words = corpus.train, corpus.vocabulary.words
+    for row in np.linspace(0, len(train) - 1, min(number, len(train)), dtype=np.int64).tolist():
+        label = "" if train.labels is None else f"[{corpus.labels[train.labels[row]]}] "
+        print(label + " ".join(words[word] for word in train.sentence(row)))
 
 
 COMMAND = Command(
@@ -45,8 +74,11 @@ COMMAND = Command(
     examples=(
         "wae-rnf prepare --config=configs/grammar/wae_rnf.py",
         "wae-rnf prepare --config=configs/grammar/wae_rnf.py --config.data.min_count=2",
+        "wae-rnf prepare --config=configs/grammar/wae_rnf.py --config.data.tokenizer=bpe "
+        "--config.data.vocab_size=400 --sample=5",
     ),
     run=_run,
+    define_flags=_define_flags,
     takes_less="--config.data.num_workers",
     takes_config=True,
 )

@@ -8,36 +8,37 @@ settings. What is there is whole, and of several processes that want the same co
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from absl import logging
 
-from wae_rnf_jax.data.manifest import MANIFEST, VOCABULARY, read_manifest, write_manifest
+from wae_rnf_jax.data.manifest import MANIFEST, read_manifest, write_manifest
 from wae_rnf_jax.data.preparation import prepare_corpus
 from wae_rnf_jax.data.remote_corpora import fetch_corpus, local_cache, publish_corpus
-from wae_rnf_jax.data.sources import grammar_source, text_source, tfds_source
+from wae_rnf_jax.data.sources import opened_source
 from wae_rnf_jax.data.text import SPLITS
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.data.vocabulary import Vocabulary
+from wae_rnf_jax.data.vocabulary_plan import vocabulary_plan
 from wae_rnf_jax.data.workers import num_cores
-from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.errors import InputError, warn
 from wae_rnf_jax.storage.files import new_directory
-from wae_rnf_jax.storage.object_store import RemoteFolder, is_remote
+from wae_rnf_jax.storage.object_store import is_remote
 
 __all__ = [
-    "SOURCES",
     "Corpus",
     "cached_corpus",
     "load_corpus",
     "load_evaluation_corpus",
     "save_evaluation_corpus",
 ]
-
-SOURCES = ("grammar", "text", "tfds")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Corpus:
       labels: the names of the splits' label numbers; empty where there are no labels.
       skipped: how many lines without words each split had.
       num_train: sentences of the training split, where known.
+      notes: what was found doubtful about the text when it was prepared, a sentence each.
+      unknown: how many tokens of each split are outside the vocabulary, ``<unk>`` in the text left
+        aside; where known.
+      altered: how many sentences of each split are not what their tokens stand for; where known.
+      label_counts: how many sentences of each split have which label; where known.
     """
 
     vocabulary: Vocabulary
@@ -63,51 +69,36 @@ class Corpus:
     labels: tuple[str, ...] = ()
     skipped: Mapping[str, int] | None = None
     num_train: int | None = None
+    notes: tuple[str, ...] = ()
+    unknown: Mapping[str, int] | None = None
+    altered: Mapping[str, int] | None = None
+    label_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def load_corpus(
     source: str,
     *,
-    path: str = "",
     cache_dir: str,
-    min_count: int = 1,
-    max_size: int = 0,
     max_words: int = 0,
-    vocabulary: str = "",
-    label: str = "none",
-    dataset: str = "",
-    text_feature: str = "text",
-    splits: Sequence[str] = ("train", "validation", "test"),
-    seed: int = 0,
-    num_sentences: Sequence[int] = (20_000, 2_000, 2_000),
     num_workers: int = 1,
     thorough: bool = False,
+    **settings: Any,
 ) -> Corpus:
     """Opens a corpus, preparing it first if the cache has none like it.
+
+    What is doubtful about a text that is prepared is said on standard error.
 
     Args:
       source: "grammar" (built in), "text" (a folder of plain text) or "tfds" (any TensorFlow
         Datasets dataset of text).
-      path: for "text" the folder with ``train.txt``, ``valid.txt`` and ``test.txt``; for "tfds"
-        the data directory the dataset was prepared in. Either may be in an object store, as
-        gs://BUCKET/FOLDER, and is then copied to the cache.
       cache_dir: where prepared corpora are kept; one in an object store is read and written by
         way of the local one, ``~/.cache/wae_rnf_jax``.
-      min_count: words seen less often in the training split become ``<unk>``.
-      max_size: largest vocabulary, specials included; 0 for no limit.
       max_words: sentences are cut after so many words; 0 for never.
-      vocabulary: file of a vocabulary to take as it is, in place of the training split's, here
-        or in an object store; it leaves ``min_count`` and ``max_size`` nothing to decide.
-      label: for "text" whether each line is led by a label ("leading") or not ("none").
-      dataset: for "tfds" the dataset's name, with config and version where needed.
-      text_feature: for "tfds" the feature that holds the sentence.
-      splits: for "tfds" what to read as training, validation and test split; parts such as
-        "train[:90%]" are understood.
-      seed: for "grammar" which sentences are drawn.
-      num_sentences: for "grammar" how many in training, validation and test split.
       num_workers: processes that prepare it; 0 for one a core. They change nothing in the result.
       thorough: whether the files of a prepared corpus are read and checked even if they look
-        untouched.
+        untouched, and the notes on its text shown again.
+      **settings: of tokeniser and vocabulary (see `vocabulary_plan`), and what the source takes
+        (see `sources`); what only other sources take is not read.
 
     Returns:
       The corpus, memory-mapped.
@@ -118,32 +109,38 @@ def load_corpus(
     """
     _check_max_words(max_words, source)
     cache = local_cache(cache_dir)
-    if source == "grammar":
-        found = grammar_source(seed=seed, num_sentences=num_sentences)
-    elif source == "text":
-        found = text_source(path, label=label, cache=cache)
-    elif source == "tfds":
-        found = tfds_source(
-            dataset, data_dir=path, splits=splits, text_feature=text_feature, cache=cache
-        )
-    else:
-        raise InputError(f"unknown source {source!r}: it must be one of {', '.join(SOURCES)}")
-    settings = {"min_count": min_count, "max_size": max_size, "max_words": max_words}
-    key = {"version": 1, "source": source, **found.key, **settings}
-    given = _given_vocabulary(vocabulary, min_count, max_size, cache)
-    if given is not None:
-        key["vocabulary"] = hashlib.sha256("\n".join(given.words).encode()).hexdigest()
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    name = f"{source}-{digest[:16]}"
-    store = f"{cache_dir.rstrip('/')}/{name}" if is_remote(cache_dir) else ""
-    with new_directory(cache / name) as temporary:
+    of_vocabulary = settings.keys() & inspect.signature(vocabulary_plan).parameters.keys()
+    plan = vocabulary_plan(**{name: settings.pop(name) for name in of_vocabulary}, cache=cache)
+    found = opened_source(source, settings, cache=cache)
+    key = {"version": 1, "source": source, **found.key, **plan.key, "max_words": max_words}
+    arguments = {"key": key, "plan": plan, "notes": found.notes, "max_words": max_words}
+    workers = num_workers or num_cores()
+    directory = cache / f"{source}-{_digest(key)[:16]}"
+    is_new = _prepared_in(
+        directory,
+        lambda folder: prepare_corpus(found.shards, folder, num_workers=workers, **arguments),
+        cache_dir,
+    )
+    corpus = _open_corpus(directory, thorough=thorough)
+    for note in corpus.notes if is_new or thorough else ():
+        warn(f"note: {note}")
+    return corpus
+
+
+def _digest(key: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+
+
+def _prepared_in(directory: Path, prepare: Callable[[Path], None], cache_dir: str) -> bool:
+    """Prepares a corpus in a folder, or copies it there from the store; False if it is there."""
+    store = f"{cache_dir.rstrip('/')}/{directory.name}" if is_remote(cache_dir) else ""
+    with new_directory(directory) as temporary:
         if temporary is not None and not (store and fetch_corpus(store, temporary)):
-            logging.info("preparing the corpus in %s", cache / name)
-            workers = num_workers or num_cores()
-            prepare_corpus(found.shards, temporary, key, given, **settings, num_workers=workers)
+            logging.info("preparing the corpus in %s", directory)
+            prepare(temporary)
             if store:
                 publish_corpus(temporary, store)
-    return _open_corpus(cache / name, thorough=thorough)
+    return temporary is not None
 
 
 def _check_max_words(max_words: int, source: str) -> None:
@@ -151,20 +148,6 @@ def _check_max_words(max_words: int, source: str) -> None:
         raise InputError(f"max_words must be 0 (no limit) or more, not {max_words}")
     if source == "grammar" and max_words:
         raise InputError("max_words must be 0 for the grammar: it knows no cut sentence's log p")
-
-
-def _given_vocabulary(path: str, min_count: int, max_size: int, cache: Path) -> Vocabulary | None:
-    if not path:
-        return None
-    if (min_count, max_size) != (1, 0):
-        raise InputError(
-            f"the vocabulary is that of {path}: min_count must be 1 and max_size 0, not "
-            f"{min_count} and {max_size}"
-        )
-    if is_remote(path):
-        folder, _, name = path.rpartition("/")
-        path = str(RemoteFolder(folder).cached([name], cache) / name)
-    return Vocabulary.load(path)
 
 
 def cached_corpus(cache_dir: str, fingerprint: str) -> Corpus | None:
@@ -200,13 +183,26 @@ def _open_corpus(directory: Path, *, thorough: bool = False) -> Corpus:
         split: TokenSplit.load(directory / split) if (directory / split).is_dir() else None
         for split in SPLITS
     }
+    labels = tuple(manifest["labels"])
+    counted = {
+        split: dict(
+            zip(labels, np.bincount(part.labels, minlength=len(labels)).tolist(), strict=True)
+        )
+        for split, part in parts.items()
+        if part is not None and part.labels is not None and "label_counts" not in manifest
+    }
     return Corpus(
-        vocabulary=Vocabulary.load(directory / VOCABULARY),
+        vocabulary=Vocabulary.read_from(directory),
         **parts,
         fingerprint=manifest["fingerprint"],
-        labels=tuple(manifest["labels"]),
+        labels=labels,
         skipped=manifest["skipped"],
         num_train=manifest.get("num_train") if parts["train"] is None else len(parts["train"]),
+        # Earlier versions wrote none of these.
+        notes=tuple(manifest.get("notes", ())),
+        unknown=manifest.get("unknown"),
+        altered=manifest.get("altered"),
+        label_counts=manifest.get("label_counts", counted),
     )
 
 
@@ -228,13 +224,16 @@ def save_evaluation_corpus(corpus: Corpus, directory: str | os.PathLike[str]) ->
             if read_manifest(directory)["fingerprint"] != corpus.fingerprint:
                 raise InputError(f"{directory} holds another corpus; choose another directory")
             return
-        corpus.vocabulary.save(temporary / VOCABULARY)
+        corpus.vocabulary.write_to(temporary)
         corpus.valid.save(temporary / "valid", vocab_size=corpus.vocabulary.size)
         corpus.test.save(temporary / "test", vocab_size=corpus.vocabulary.size)
         content = {
             "labels": list(corpus.labels),
             "skipped": corpus.skipped,
             "num_train": corpus.num_train,
+            "unknown": corpus.unknown,
+            "altered": corpus.altered,
+            "label_counts": {name: dict(known) for name, known in corpus.label_counts.items()},
         }
         write_manifest(temporary, content, fingerprint=corpus.fingerprint)
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wae_rnf_jax.data.digests import file_digest
 from wae_rnf_jax.data.shards import Block, record_blocks
+from wae_rnf_jax.data.special_words import first_reserved_word
 from wae_rnf_jax.data.text import Record
-from wae_rnf_jax.data.vocabulary import first_reserved_word
 from wae_rnf_jax.errors import InputError, first_line
 from wae_rnf_jax.storage.files import home_expanded
 

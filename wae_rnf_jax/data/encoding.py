@@ -5,17 +5,21 @@ Shapes: W words of a block, its ends of sentences among them; S sentences.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from wae_rnf_jax.data.notes import Doubts, doubtful_words, merged_doubts, sentence_hashes
 from wae_rnf_jax.data.shards import END, Block, Shard, sentence_ends
+from wae_rnf_jax.data.special_words import UNKNOWN_WORD
+from wae_rnf_jax.data.tokenizers import WHITESPACE, Tokenizer
 from wae_rnf_jax.data.tokens import token_dtype
 from wae_rnf_jax.data.vocabulary import Vocabulary
-from wae_rnf_jax.functional.special_ids import EOS_ID
+from wae_rnf_jax.functional.special_ids import EOS_ID, UNK_ID
 
 __all__ = ["EncodedShard", "counted_words", "encoded_shard"]
 
@@ -30,6 +34,10 @@ class EncodedShard(NamedTuple):
       labels: number of each sentence's label in ``label_names``, int32 [S], or None.
       label_names: labels in order of first appearance.
       log_probs: of each sentence in nats, float64 [S], or None.
+      hashes: of each sentence, as `sentence_hashes` gives them, uint64 [S].
+      doubts: about the words.
+      unknown: how many tokens are outside the vocabulary, ``<unk>`` in the text left aside.
+      altered: how many sentences are not what their tokens, known or not, stand for.
     """
 
     tokens: np.ndarray
@@ -38,13 +46,32 @@ class EncodedShard(NamedTuple):
     labels: np.ndarray | None
     label_names: tuple[str, ...]
     log_probs: np.ndarray | None
+    hashes: np.ndarray
+    doubts: Doubts
+    unknown: int = 0
+    altered: int = 0
 
 
-def counted_words(shard: Shard, *, max_words: int) -> Counter[str]:
+_NOTHING = EncodedShard(
+    tokens=np.zeros(0, np.uint8),
+    lengths=np.zeros(0, np.int32),
+    skipped=0,
+    labels=None,
+    label_names=(),
+    log_probs=None,
+    hashes=np.zeros(0, np.uint64),
+    doubts={},
+)
+
+
+def counted_words(
+    shard: Shard, *, tokenizer: Tokenizer = WHITESPACE, max_words: int
+) -> Counter[str]:
     """Counts the words of a shard.
 
     Args:
       shard: some sentences.
+      tokenizer: what makes words of them.
       max_words: words of a sentence that count, from its beginning; 0 for all.
 
     Returns:
@@ -55,7 +82,7 @@ def counted_words(shard: Shard, *, max_words: int) -> Counter[str]:
     """
     counts: Counter[str] = Counter()
     for block in shard.blocks():
-        words = block.words
+        words = tokenizer.tokens(block.words)
         if max_words:
             ends = np.flatnonzero(sentence_ends(words))
             words = itertools.compress(words, _places(ends) < max_words)
@@ -85,9 +112,8 @@ def encoded_shard(shard: Shard, *, vocabulary: Vocabulary, max_words: int) -> En
       InputError: if a sentence is bad.
     """
     names: dict[str, int] = {}
-    empty = EncodedShard(np.zeros(0, np.uint8), np.zeros(0, np.int32), 0, None, (), None)
     parts = [_encoded_block(block, vocabulary, max_words, names) for block in shard.blocks()]
-    parts = parts or [empty]
+    parts = parts or [_NOTHING]
     return EncodedShard(
         tokens=np.concatenate([part.tokens for part in parts]),
         lengths=np.concatenate([part.lengths for part in parts]),
@@ -95,13 +121,18 @@ def encoded_shard(shard: Shard, *, vocabulary: Vocabulary, max_words: int) -> En
         labels=_joined([part.labels for part in parts]),
         label_names=tuple(names),
         log_probs=_joined([part.log_probs for part in parts]),
+        hashes=np.concatenate([part.hashes for part in parts]),
+        doubts=merged_doubts(part.doubts for part in parts),
+        unknown=sum(part.unknown for part in parts),
+        altered=sum(part.altered for part in parts),
     )
 
 
 def _encoded_block(
     block: Block, vocabulary: Vocabulary, max_words: int, names: dict[str, int]
 ) -> EncodedShard:
-    ids = vocabulary.ids(block.words)
+    words = vocabulary.tokenizer.tokens(block.words)
+    ids = vocabulary.ids(words)
     is_word = ids != EOS_ID
     ends = np.flatnonzero(~is_word)
     lengths = np.diff(ends, prepend=-1) - 1
@@ -115,14 +146,43 @@ def _encoded_block(
         labels = np.asarray(numbers, np.int32)
     if block.log_probs is not None:
         log_probs = np.asarray(_chosen(block.log_probs, kept), np.float64)
+    tokens, lengths = ids[is_word], lengths[kept].astype(np.int32)
     return EncodedShard(
-        tokens=ids[is_word].astype(token_dtype(vocabulary.size)),
-        lengths=lengths[kept].astype(np.int32),
+        tokens=tokens.astype(token_dtype(vocabulary.size)),
+        lengths=lengths,
         skipped=int((~kept).sum()),
         labels=labels,
         label_names=(),
         log_probs=log_probs,
+        hashes=sentence_hashes(tokens, lengths),
+        doubts=doubtful_words(block.words),
+        unknown=sum(words[i] != UNKNOWN_WORD for i in np.flatnonzero((ids == UNK_ID) & is_word)),
+        altered=_num_altered(block.words, words, vocabulary.tokenizer),
     )
+
+
+def _num_altered(words: Sequence[str], tokens: Sequence[str], tokenizer: Tokenizer) -> int:
+    """How many sentences are not the text of their tokens."""
+    if tokenizer == WHITESPACE:
+        return 0
+    if tokenizer.by_word:
+        altered = {word for word in set(words) if _is_altered(word, tokenizer)}
+        return sum(map(bool, map(altered.intersection, _sentences(words)))) if altered else 0
+    pairs = zip(_sentences(words), _sentences(tokens), strict=True)
+    return sum(" ".join(sentence) != tokenizer.text(some) for sentence, some in pairs)
+
+
+@functools.lru_cache(maxsize=1 << 20)
+def _is_altered(word: str, tokenizer: Tokenizer) -> bool:
+    return word != END and tokenizer.text(tokenizer.tokens([word, END])[:-1]) != word
+
+
+def _sentences(words: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The words of each of a block's sentences."""
+    begin = 0
+    for end in np.flatnonzero(sentence_ends(words)).tolist():
+        yield words[begin:end]
+        begin = end + 1
 
 
 def _chosen(values: Sequence, kept: np.ndarray) -> list:

@@ -1,9 +1,10 @@
 """What a corpus directory says of itself.
 
-It holds the vocabulary, a folder of arrays for each split, and ``corpus.json`` with the SHA-256 of
-every file: what was cut short, or edited, is found when the corpus is opened. A large file whose
-size and time of change are those of its writing is taken to be as it was written, for reading
-gigabytes would cost every start seconds; a thorough check reads it all the same.
+It holds the vocabulary, the tokeniser where it is not the default, a folder of arrays for each
+split, and ``corpus.json`` with the SHA-256 of every file: what was cut short, or edited, is found
+when the corpus is opened. A large file whose size and time of change are those of its writing is
+taken to be as it was written, for reading gigabytes would cost every start seconds; a thorough
+check reads it all the same.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from wae_rnf_jax.data.digests import file_digest, large_file_stamp
+from wae_rnf_jax.data.vocabulary import TOKENIZER, VOCABULARY
 from wae_rnf_jax.errors import InputError
 
 __all__ = [
     "MANIFEST",
-    "VOCABULARY",
     "file_digests",
     "read_manifest",
     "restore_stamps",
@@ -27,7 +28,6 @@ __all__ = [
 ]
 
 MANIFEST = "corpus.json"
-VOCABULARY = "vocabulary.txt"
 FORMAT = 1
 
 
@@ -60,7 +60,8 @@ def write_manifest(
     """
     names = sorted(
         path.relative_to(directory).as_posix()
-        for path in (directory / VOCABULARY, *directory.glob("*/*.npy"))
+        for path in (directory / VOCABULARY, directory / TOKENIZER, *directory.glob("*/*.npy"))
+        if path.exists()
     )
     files = file_digests(directory, names)
     if fingerprint is None:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 
 from wae_rnf_jax.data.encoding import EncodedShard, counted_words, encoded_shard
-from wae_rnf_jax.data.manifest import VOCABULARY, write_manifest
+from wae_rnf_jax.data.manifest import write_manifest
+from wae_rnf_jax.data.notes import (
+    Doubts,
+    Repetitions,
+    label_notes,
+    merged_doubts,
+    word_notes,
+)
 from wae_rnf_jax.data.shards import Shard
 from wae_rnf_jax.data.text import SPLITS
+from wae_rnf_jax.data.tokenizers import Tokenizer
 from wae_rnf_jax.data.tokens import TokenWriter
-from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from wae_rnf_jax.data.vocabulary_plan import VocabularyPlan
 from wae_rnf_jax.data.workers import ordered_map
 from wae_rnf_jax.errors import InputError, progress_bar
 
@@ -28,11 +35,10 @@ _SILENT_SECONDS = 5  # what is done sooner shows no progress
 def prepare_corpus(
     shards: Mapping[str, Sequence[Shard]],
     directory: Path,
-    key: Mapping[str, object],
-    vocabulary: Vocabulary | None,
     *,
-    min_count: int,
-    max_size: int,
+    key: Mapping[str, object],
+    plan: VocabularyPlan,
+    notes: Iterable[str] | None,
     max_words: int,
     num_workers: int,
 ) -> None:
@@ -42,43 +48,42 @@ def prepare_corpus(
       shards: the parts of each split.
       directory: an empty folder.
       key: what decides the corpus's content, for the manifest.
-      vocabulary: to be taken as it is; None for that of the training split.
-      min_count: words seen less often in the training split become ``<unk>``.
-      max_size: largest vocabulary, specials included; 0 for no limit.
+      plan: how it comes by its vocabulary.
+      notes: what is doubtful about the form of the text; None where nothing is to be doubted.
       max_words: sentences are cut after so many words; 0 for never.
       num_workers: processes at once; they change nothing in the result.
 
     Raises:
       InputError: if a sentence is bad, a split holds none, or the vocabulary is empty.
     """
-    if vocabulary is None:
-        counts = _word_counts(shards["train"], max_words=max_words, num_workers=num_workers)
-        vocabulary = Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size)
-        if vocabulary.size == len(SPECIAL_WORDS) and counts:
-            raise InputError(
-                f"the vocabulary is empty: no word stands {min_count} times in the training "
-                "split, <unk> left aside"
-            )
-    vocabulary.save(directory / VOCABULARY)
+
+    def word_counts(some: Sequence[Shard], tokenizer: Tokenizer) -> Counter[str]:
+        count = functools.partial(counted_words, tokenizer=tokenizer, max_words=max_words)
+        return _word_counts(count, some, num_workers=num_workers)
+
+    vocabulary = plan.carried_out(shards["train"], word_counts)
+    vocabulary.write_to(directory)
     encode = functools.partial(encoded_shard, vocabulary=vocabulary, max_words=max_words)
     labels: dict[str, int] = {}
-    skipped = {}
+    skipped, findings = {}, _Findings()
     every = [shard for split in SPLITS for shard in shards[split]]
     with closing(_progress(encode, every, num_workers, "encoding")) as encoded:
         for split in SPLITS:
             with TokenWriter(directory / split, vocab_size=vocabulary.size) as writer:
                 parts = (next(encoded) for _ in shards[split])
-                skipped[split] = _write_split(writer, parts, labels)
+                skipped[split] = _write_split(writer, findings.of(split, parts), labels)
             if writer.num_sentences == 0:
                 raise InputError(f"the {split} split holds no sentence, only empty lines")
-            if skipped[split]:
-                logging.warning("%d empty lines of the %s split skipped", skipped[split], split)
-    write_manifest(directory, {"key": key, "labels": list(labels), "skipped": skipped})
+    content = {"key": key, "labels": list(labels), "skipped": skipped, **findings.counts()}
+    if notes is not None:
+        content["notes"] = [*notes, *findings.notes(list(labels))]
+    write_manifest(directory, content)
 
 
-def _word_counts(shards: Sequence[Shard], *, max_words: int, num_workers: int) -> Counter[str]:
+def _word_counts(
+    count: Callable[[Shard], Counter[str]], shards: Sequence[Shard], *, num_workers: int
+) -> Counter[str]:
     """Occurrences of each word, in order of first appearance in the split."""
-    count = functools.partial(counted_words, max_words=max_words)
     total: Counter[str] = Counter()
     with closing(_progress(count, shards, num_workers, "counting words")) as parts:
         for counts in parts:
@@ -95,6 +100,39 @@ def _progress(function: Callable, shards: Sequence[Shard], num_workers: int, wha
         for result in results:
             yield result
             bar.update()
+
+
+class _Findings:
+    """What is noted of a text while its parts are written."""
+
+    def __init__(self) -> None:
+        self._doubts: Doubts = {}
+        self._repetitions = Repetitions()
+        self._label_counts: dict[str, Counter[str]] = {}
+        self._losses: dict[str, dict[str, int]] = {"unknown": {}, "altered": {}}
+
+    def of(self, split: str, parts: Iterable[EncodedShard]) -> Iterator[EncodedShard]:
+        """Notes what there is to note of a split's parts, which are passed on."""
+        counts = self._label_counts.setdefault(split, Counter())
+        for part in parts:
+            for name, number in self._losses.items():
+                number[split] = number.get(split, 0) + getattr(part, name)
+            self._doubts = merged_doubts([self._doubts, part.doubts])
+            self._repetitions.add(split, part.hashes)
+            if part.labels is not None:
+                numbers = np.bincount(part.labels, minlength=len(part.label_names))
+                counts.update(dict(zip(part.label_names, numbers.tolist(), strict=True)))
+            yield part
+
+    def counts(self) -> dict[str, dict]:
+        """What the manifest says of each split, see `Corpus`."""
+        return {**self._losses, "label_counts": self._label_counts}
+
+    def notes(self, labels: Sequence[str]) -> Iterator[str]:
+        """The notes, a sentence each."""
+        yield from word_notes(self._doubts)
+        yield from self._repetitions.notes()
+        yield from label_notes(labels, self._label_counts)
 
 
 def _write_split(writer: TokenWriter, parts: Iterator[EncodedShard], labels: dict[str, int]) -> int:

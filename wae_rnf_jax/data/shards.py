@@ -12,30 +12,27 @@ from __future__ import annotations
 import functools
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
-from wae_rnf_jax.data.text import BYTE_ORDER_MARK, Record, parsed_line
-from wae_rnf_jax.data.vocabulary import RESERVED_WORDS, SPECIAL_WORDS
+from wae_rnf_jax.data.special_words import END, RESERVED_WORDS
+from wae_rnf_jax.data.text import Record, parsed_line, plain_lines
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.functional.special_ids import EOS_ID
 
 __all__ = [
     "END",
     "Block",
     "RecordShard",
     "Shard",
+    "Source",
     "TextShard",
     "record_blocks",
     "sentence_ends",
     "text_shards",
 ]
-
-# It stands after each sentence of a block. No sentence may hold it, being reserved.
-END = SPECIAL_WORDS[EOS_ID]
 
 SHARD_BYTES = 1 << 24
 _BLOCK_BYTES = 1 << 20
@@ -74,6 +71,21 @@ class Shard(Protocol):
 
     def blocks(self) -> Iterator[Block]:
         """Its sentences in order; InputError where one is bad, saying which."""
+
+
+class Source(NamedTuple):
+    """A source of sentences.
+
+    Attributes:
+      key: what decides its content, as JSON takes it.
+      shards: the parts of each split, in order.
+      notes: what is doubtful about its form, found when it is asked for; None where nothing about
+        it is to be doubted.
+    """
+
+    key: dict[str, object]
+    shards: Mapping[str, Sequence[Shard]]
+    notes: Iterable[str] | None = ()
 
 
 class RecordShard(NamedTuple):
@@ -155,14 +167,16 @@ class TextShard(NamedTuple):
                 while position < self.end and (lines := _lines(stream, self.end - position)):
                     words = self._words(lines, position)
                     position += len(lines)
-                    yield _labelled(words) if self.label == "leading" else Block(words)
+                    if words:  # a byte-order mark by itself is no line
+                        yield _labelled(words) if self.label == "leading" else Block(words)
         except OSError as error:
             raise InputError(f"cannot read {self.file}: {error.strerror}") from error
 
     def _words(self, lines: bytes, position: int) -> list[str]:
         """The words of whole lines that begin at a byte of the file, `END` after each line."""
-        if position == 0:
-            lines = lines.removeprefix(BYTE_ORDER_MARK)
+        lines = plain_lines(lines)
+        if not lines:
+            return []
         try:
             text = lines.decode()
         except UnicodeDecodeError:
@@ -194,12 +208,12 @@ def _lines(stream: BinaryIO, limit: int) -> bytes:
 
 
 def _count_lines(file: Path, end: int) -> int:
-    """Lines that end before a byte of the file."""
+    """Lines that end before a byte of the file, at which one begins."""
     count = 0
     with file.open("rb") as stream:
-        while end > 0 and (block := stream.read(min(end, _BLOCK_BYTES))):
-            count += block.count(b"\n")
-            end -= len(block)
+        while end > 0 and (lines := _lines(stream, end)):
+            count += plain_lines(lines).count(b"\n")
+            end -= len(lines)
     return count
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from wae_rnf_jax.data.digests import file_digest
-from wae_rnf_jax.data.vocabulary import first_reserved_word
+from wae_rnf_jax.data.special_words import first_reserved_word
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.storage.files import home_expanded
 
@@ -19,6 +21,7 @@ __all__ = [
     "SPLITS",
     "Record",
     "parsed_line",
+    "plain_lines",
     "text_digest",
     "text_files",
     "text_records",
@@ -27,6 +30,7 @@ __all__ = [
 SPLITS = ("train", "valid", "test")
 LABELS = ("none", "leading")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_MARKED_LINE = re.compile(rb"(^|\n)" + BYTE_ORDER_MARK)
 
 
 class Record(NamedTuple):
@@ -96,8 +100,8 @@ def text_digest(path: str, *, memory: Path) -> str:
 def text_records(source: Path | BinaryIO, *, label: str) -> Iterator[Record]:
     """The lines of one text; one without words gives an empty record, for the caller to count.
 
-    A byte-order mark and carriage returns are tolerated. Lines end at the line feed alone, so
-    that rarer Unicode line separators within a sentence are white space.
+    Byte-order marks at the beginning of lines are left out. Lines end at a line feed, a carriage
+    return or both, and nowhere else: rarer Unicode line separators are white space.
 
     Args:
       source: the file to read, or standard input.
@@ -114,12 +118,22 @@ def text_records(source: Path | BinaryIO, *, label: str) -> Iterator[Record]:
     name = source if is_file else "standard input"
     try:
         with source.open("rb") if is_file else contextlib.nullcontext(source) as stream:
-            for number, line in enumerate(stream, start=1):
-                if number == 1:
-                    line = line.removeprefix(BYTE_ORDER_MARK)
+            lines = (line for part in stream for line in io.BytesIO(plain_lines(part)))
+            for number, line in enumerate(lines, start=1):
                 yield parsed_line(line, f"{name}:{number}", label)
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror}") from error
+
+
+def plain_lines(lines: bytes) -> bytes:
+    r"""Whole lines, each ended by a line feed alone and without a byte-order mark before it.
+
+    >>> plain_lines(b"\xef\xbb\xbfa dog\r\nslept\rthe cat")
+    b'a dog\nslept\nthe cat'
+    """
+    if b"\r" in lines:
+        lines = lines.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return _MARKED_LINE.sub(rb"\1", lines) if BYTE_ORDER_MARK in lines else lines
 
 
 def parsed_line(line: bytes, where: str, label: str) -> Record:

@@ -1,7 +1,8 @@
-"""Words and their ids.
+"""Words, which are what a tokeniser makes of text, and their ids.
 
 The four special ids come first; after them the words of the training split by falling frequency,
-ties by first appearance, so that one text always gives one vocabulary.
+ties by first appearance, so that one text always gives one vocabulary; or the pieces that a
+tokeniser was trained to, in its order.
 """
 
 from __future__ import annotations
@@ -15,23 +16,31 @@ from pathlib import Path
 
 import numpy as np
 
+from wae_rnf_jax.data.pieces import Pieces
+from wae_rnf_jax.data.special_words import (
+    END,
+    RESERVED_WORDS,
+    SPECIAL_WORDS,
+    UNKNOWN_WORD,
+    first_reserved_word,
+)
+from wae_rnf_jax.data.tokenizers import WHITESPACE, Tokenizer, loaded_tokenizer
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
-__all__ = ["RESERVED_WORDS", "SPECIAL_WORDS", "UNKNOWN_WORD", "Vocabulary", "first_reserved_word"]
+__all__ = [
+    "RESERVED_WORDS",
+    "SPECIAL_WORDS",
+    "TOKENIZER",
+    "UNKNOWN_WORD",
+    "VOCABULARY",
+    "Vocabulary",
+    "first_reserved_word",
+]
 
-_SPECIALS = {PAD_ID: "<pad>", UNK_ID: "<unk>", BOS_ID: "<bos>", EOS_ID: "<eos>"}
-SPECIAL_WORDS = tuple(_SPECIALS[i] for i in range(len(_SPECIALS)))
-UNKNOWN_WORD = SPECIAL_WORDS[UNK_ID]
-# A text may hold <unk>, which means the special; the other three mark structure and may not occur.
-RESERVED_WORDS = frozenset(SPECIAL_WORDS) - {UNKNOWN_WORD}
-
-
-def first_reserved_word(words: Sequence[str]) -> str | None:
-    """First of ``words`` that no text may hold (``<pad>``, ``<bos>``, ``<eos>``), or None."""
-    if RESERVED_WORDS.isdisjoint(words):
-        return None
-    return next(word for word in words if word in RESERVED_WORDS)
+# What the files of a corpus are called.
+VOCABULARY = "vocabulary.txt"
+TOKENIZER = "tokenizer.json"  # only where it is not the default
 
 
 @dataclass(frozen=True)
@@ -48,9 +57,11 @@ class Vocabulary:
 
     Attributes:
       words: all V words in the order of their ids, the specials at 0 … 3.
+      tokenizer: what makes words of a sentence, and a sentence of words.
     """
 
     words: tuple[str, ...]
+    tokenizer: Tokenizer = WHITESPACE
     _ids: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -78,7 +89,12 @@ class Vocabulary:
 
     @classmethod
     def from_counts(
-        cls, counts: Mapping[str, int], *, min_count: int = 1, max_size: int = 0
+        cls,
+        counts: Mapping[str, int],
+        *,
+        min_count: int = 1,
+        max_size: int = 0,
+        tokenizer: Tokenizer = WHITESPACE,
     ) -> Vocabulary:
         """Vocabulary of the words counted in a training text.
 
@@ -86,6 +102,7 @@ class Vocabulary:
           counts: occurrences of each word, in order of first appearance.
           min_count: words seen less often are left out (they become ``<unk>``).
           max_size: largest V, specials included; 0 for no limit.
+          tokenizer: what made these words.
 
         Returns:
           The vocabulary.
@@ -111,7 +128,19 @@ class Vocabulary:
         # sorted() is stable, so ties stay in order of first appearance.
         kept = sorted(kept, key=lambda item: -item[1])
         words = SPECIAL_WORDS + tuple(word for word, _ in kept)
-        return cls(words[:max_size] if max_size else words)
+        return cls(words[:max_size] if max_size else words, tokenizer)
+
+    @classmethod
+    def of_pieces(cls, tokenizer: Pieces) -> Vocabulary:
+        """All that a tokeniser makes of text, in its own order.
+
+        Args:
+          tokenizer: of the tokenizers library.
+
+        Returns:
+          The vocabulary.
+        """
+        return cls((*SPECIAL_WORDS, *tokenizer.words()), tokenizer)
 
     @classmethod
     def from_sentences(
@@ -136,7 +165,7 @@ class Vocabulary:
         """Ids of the words of ``sentence``; an unknown word has the id of ``<unk>``.
 
         Args:
-          sentence: words separated by white space.
+          sentence: text.
 
         Returns:
           One id for each word; neither ``<bos>`` nor ``<eos>`` is added.
@@ -144,12 +173,14 @@ class Vocabulary:
         Raises:
           InputError: if the sentence holds a reserved word.
         """
-        words = sentence.split()
-        reserved = first_reserved_word(words)
+        reserved = first_reserved_word(sentence.split())
         if reserved is not None:
             raise InputError(f"the sentence {sentence!r} holds the reserved word {reserved}")
         ids = self._ids
-        return [ids.get(word, UNK_ID) for word in words]
+        return [ids.get(word, UNK_ID) for word in self._words_of(sentence)]
+
+    def _words_of(self, sentence: str) -> list[str]:
+        return self.tokenizer.tokens([*sentence.split(), END])[:-1]
 
     def ids(self, words: Sequence[str]) -> np.ndarray:
         """Ids of many words at once, the special ones among them.
@@ -167,12 +198,13 @@ class Vocabulary:
         """Words of ``sentence`` that are not in the vocabulary, which `encode` takes as ``<unk>``.
 
         Args:
-          sentence: words separated by white space.
+          sentence: text.
 
         Returns:
-          The words, in their order.
+          The words, in their order, as readable text.
         """
-        return tuple(word for word in sentence.split() if word not in self._ids)
+        unknown = (word for word in self._words_of(sentence) if word not in self._ids)
+        return tuple(self.tokenizer.text([word]) for word in unknown)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Sentence of ``ids``, ended by the first ``<eos>``; ``<pad>`` and ``<bos>`` are dropped.
@@ -181,7 +213,7 @@ class Vocabulary:
           ids: integers in 0 … V−1.
 
         Returns:
-          The words, separated by one space each.
+          The text, with single blanks.
         """
         words = []
         for word_id in ids:
@@ -189,7 +221,34 @@ class Vocabulary:
                 break
             if word_id not in (PAD_ID, BOS_ID):
                 words.append(self.words[int(word_id)])
-        return " ".join(words)
+        return self.tokenizer.text(words)
+
+    def write_to(self, directory: Path) -> None:
+        """Writes the vocabulary and, unless it is the default, the tokeniser as files of a corpus.
+
+        Args:
+          directory: folder of the corpus.
+        """
+        self.save(directory / VOCABULARY)
+        if self.tokenizer != WHITESPACE:
+            (directory / TOKENIZER).write_bytes(self.tokenizer.content().encode())
+
+    @classmethod
+    def read_from(cls, directory: Path) -> Vocabulary:
+        """Reads what `write_to` wrote.
+
+        Args:
+          directory: folder of the corpus.
+
+        Returns:
+          The vocabulary.
+
+        Raises:
+          InputError: as `load` and `loaded_tokenizer`.
+        """
+        file = directory / TOKENIZER
+        tokenizer = loaded_tokenizer(file) if file.exists() else WHITESPACE
+        return cls.load(directory / VOCABULARY, tokenizer)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes one word a line, UTF-8, in the order of the ids.
@@ -200,11 +259,12 @@ class Vocabulary:
         Path(path).write_bytes("".join(f"{word}\n" for word in self.words).encode())
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
+    def load(cls, path: str | os.PathLike[str], tokenizer: Tokenizer = WHITESPACE) -> Vocabulary:
         """Reads what `save` wrote.
 
         Args:
           path: file to read.
+          tokenizer: whose words these are.
 
         Returns:
           The vocabulary.
@@ -232,7 +292,7 @@ class Vocabulary:
             words[word] = number
         if len(words) < len(SPECIAL_WORDS):
             raise InputError(f"{path}: a vocabulary must begin with {', '.join(SPECIAL_WORDS)}")
-        return cls(tuple(words))
+        return cls(tuple(words), tokenizer)
 
 
 def _checked_word(line: bytes, where: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wae_rnf_jax.data.corpora import Corpus, load_evaluation_corpus
+from wae_rnf_jax.data.tokenizers import tokenizer_name
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.published import known_corpus
 from wae_rnf_jax.evaluation.report import read_results
@@ -20,6 +21,7 @@ class EvaluatedRun(NamedTuple):
       system: the system's name.
       corpus: the corpus' name.
       fingerprint: the corpus' content.
+      tokenizer: what its tokeniser is called.
       split: the split's name.
       settings: what the evaluation was told, and the step it is of.
       figures: as `evaluate_split` returns them.
@@ -30,6 +32,7 @@ class EvaluatedRun(NamedTuple):
     system: str
     corpus: str
     fingerprint: str
+    tokenizer: str
     split: str
     settings: dict[str, Any]
     figures: dict[str, float | int]
@@ -66,6 +69,7 @@ def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
                 system=config["system"],
                 corpus=corpus_name(corpus, config["data"]),
                 fingerprint=corpus.fingerprint,
+                tokenizer=tokenizer_name(corpus.vocabulary.tokenizer),
                 **{name: results[name] for name in ("split", "settings", "figures")},
             )
         )
@@ -131,9 +135,8 @@ def corpus_name(corpus: Corpus, settings: dict[str, Any]) -> str:
     Returns:
       A name for people.
     """
-    source = settings["source"]
-    named = {"grammar": "built-in grammar", "tfds": settings["dataset"], "text": settings["path"]}
-    return known_corpus(corpus) or named[source]
+    named = {"grammar": "built-in grammar", "tfds": settings["dataset"]}
+    return known_corpus(corpus) or named.get(settings["source"], settings["path"])
 
 
 def footing_notes(runs: Iterable[EvaluatedRun]) -> list[str]:
@@ -150,9 +153,10 @@ def footing_notes(runs: Iterable[EvaluatedRun]) -> list[str]:
     coded.sort(key=lambda run: run.figures["num_samples"])
     apart = "These are figures of different {what}, not to be compared ({groups})."
     draws = "NLL (IW) is of different numbers of {what}, and falls with them ({groups})."
-    notes = []
+    notes = _tokenisation_notes(runs)
+    corpora = [] if _is_one_text(runs) else runs
     for note, what, group, among in (
-        (apart, "corpora", lambda run: (run.fingerprint, run.corpus), runs),
+        (apart, "corpora", lambda run: (run.fingerprint, run.corpus), corpora),
         (apart, "splits", lambda run: (run.split, run.split), runs),
         (draws, "draws", lambda run: (run.figures["num_samples"],) * 2, coded),
     ):
@@ -163,3 +167,29 @@ def footing_notes(runs: Iterable[EvaluatedRun]) -> list[str]:
             parts = "; ".join(f"{key[1]}: {', '.join(names)}" for key, names in groups.items())
             notes.append(note.format(what=what, groups=parts))
     return notes
+
+
+def _is_one_text(runs: Sequence[EvaluatedRun]) -> bool:
+    """Whether all scored the same characters, whatever their tokens."""
+    texts = {run.settings.get("text") or None for run in runs}  # earlier versions wrote none
+    return len(texts) == 1 and None not in texts
+
+
+def _tokenisation_notes(runs: Sequence[EvaluatedRun]) -> list[str]:
+    """What of runs with different tokens can be compared."""
+    if len({run.fingerprint for run in runs}) < 2 or len({run.tokenizer for run in runs}) < 2:
+        return []
+    kinds = "; ".join(f"{run.name}: {run.tokenizer}" for run in runs)
+    if _is_one_text(runs):
+        return [
+            f"One text by different tokenisers ({kinds}): compare bits per character, or NLL; "
+            "perplexities are per token, and each has its own."
+        ]
+    without = [run.name for run in runs if "bits_per_char" not in run.figures]
+    reason = "are not of the same characters here"
+    if without:
+        reason = f"are not known of {', '.join(without)}, whose tokens do not give all of the text"
+    return [
+        f"The tokenisers differ ({kinds}): perplexities cannot be compared between them; bits per "
+        f"character could, but {reason}."
+    ]

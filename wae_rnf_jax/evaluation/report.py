@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from wae_rnf_jax.storage.files import new_file
 
 Figures = Mapping[str, float | int]
+_SHOWN_LABELS = 10
 
 
 class Column(NamedTuple):
@@ -36,6 +37,8 @@ LIKELIHOOD_COLUMNS = (
     Column("nll_iw", "NLL (IW)", ".2f", "importance-weighted NLL, nats per sentence"),
     Column("nll_iw_se", "± SE", ".2f", "its standard error over sentences"),
     Column("ppl_iw", "PPL (IW)", ".2f", "perplexity per predicted token, from nll_iw"),
+    Column("bits_per_char", "Bits/char", ".4f", "nll_iw in bits per character, line ends counted"),
+    Column("unk_share", "<unk>", ".2%", "share of the words; without their text, no bits_per_char"),
     Column("neg_elbo", "−ELBO", ".2f", "rec + kl"),
     Column("rec", "Rec", ".2f", "reconstruction NLL"),
     Column("kl", "KL", ".3f", "KL(q(zk|x) ‖ prior), Monte Carlo"),
@@ -49,6 +52,7 @@ LIKELIHOOD_COLUMNS = (
     Column("num_samples", "S", "d", "draws per sentence for nll_iw, rec and kl"),
     Column("num_sentences", "N", "d", "sentences"),
     Column("num_tokens", "Tokens", "d", "predicted tokens, one end per sentence counted"),
+    Column("num_chars", "Chars", "d", "characters of text, one end per sentence counted"),
 )
 TEXT_COLUMNS = (
     Column("recon_bleu", "Rec. BLEU", ".2f", "BLEU of greedy reconstructions, 0 to 100"),
@@ -248,6 +252,24 @@ def _grids(results: Mapping[str, Figures]) -> list[tuple[list[str], list[list[st
         if rows:
             grids.append((["model", *(column.title for column in columns)], rows))
     return grids
+
+
+def label_lines(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Labels and their balance in words, a line for each split; none where there are no labels.
+
+    >>> label_lines({"train": {"good": 3, "bad": 1}})
+    ['labels of train: good 75.0%, bad 25.0%']
+    """
+    lines = []
+    for split, numbers in counts.items():
+        present = sorted((-number, label) for label, number in numbers.items() if number)
+        total = -sum(number for number, _ in present)
+        shown = [f"{label} {-number / total:.1%}" for number, label in present[:_SHOWN_LABELS]]
+        if more := len(present) - len(shown):
+            shown.append(f"and {more:,} more")
+        if shown:
+            lines.append(f"labels of {split}: {', '.join(shown)}")
+    return lines
 
 
 def aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> list[str]:

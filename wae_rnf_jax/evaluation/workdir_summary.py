@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import jax
 
 from wae_rnf_jax.data.batches import num_batches_per_epoch
 from wae_rnf_jax.data.corpora import Corpus, cached_corpus, load_evaluation_corpus
+from wae_rnf_jax.data.tokenizers import tokenizer_name
 from wae_rnf_jax.evaluation.comparison import corpus_name, saved_results
 from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.models.autoencoder import TextAutoencoder, initial_variables
@@ -24,6 +26,8 @@ class WorkdirSummary(NamedTuple):
       system: the system's name.
       corpus: the corpus' name.
       vocab_size: V.
+      tokenizer: what its tokeniser is called.
+      label_counts: of each split, as far as it is known.
       num_sentences: of each split; None for a training split of unknown size.
       step: the newest saved step; 0 before the first.
       num_epochs: that the run is to take.
@@ -38,6 +42,8 @@ class WorkdirSummary(NamedTuple):
     system: str
     corpus: str
     vocab_size: int
+    tokenizer: str
+    label_counts: Mapping[str, Mapping[str, int]]
     num_sentences: dict[str, int | None]
     step: int
     num_epochs: int
@@ -74,6 +80,8 @@ def workdir_summary(workdir: Path) -> WorkdirSummary:
         system=config["system"],
         corpus=corpus_name(corpus, config["data"]),
         vocab_size=corpus.vocabulary.size,
+        tokenizer=tokenizer_name(corpus.vocabulary.tokenizer),
+        label_counts=corpus.label_counts,
         num_sentences={"train": num_train, "valid": len(corpus.valid), "test": len(corpus.test)},
         step=max(checkpoints["latest"], default=0),
         num_epochs=config["train"]["num_epochs"],

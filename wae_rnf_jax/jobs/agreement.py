@@ -29,7 +29,7 @@ SETTINGS = (  # of JAX: those that change numbers
 )
 ENVIRONMENT = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 # Where a host keeps its files; what is in them is compared.
-PLACES = {"data.cache_dir", "data.path", "data.vocabulary"}
+PLACES = {"data.cache_dir", "data.path", "data.tokenizer", "data.vocabulary"}
 _SHOWN = 4  # processes that a message names, and differences
 
 

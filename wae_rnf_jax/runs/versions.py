@@ -21,6 +21,14 @@ MOVED = {
 }
 # Keys that were added, at the values that all runs had before.
 ADDED = {
+    "data.fractions": [0.8, 0.1, 0.1],
+    "data.text_field": "text",
+    "data.label_field": "",
+    "data.group_field": "",
+    "data.tokenizer": "whitespace",
+    "data.vocab_size": 8_000,
+    "data.lower_case": False,
+    "data.nfc": False,
     "encoder.name": "lstm",
     "posterior.name": "gaussian",
     "decoder.name": "lstm",
@@ -73,8 +81,13 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         first_names.get(key, key): value
         for key, value in config_leaves(config).items()
-        if not (key in ADDED and value == ADDED[key])
+        if not (key in ADDED and _as_read(value) == ADDED[key])
     }
+
+
+def _as_read(value: Any) -> Any:
+    """A value as JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def config_leaves(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ HARMLESS = {
     "data.cache_dir",
     "data.num_workers",
     "data.path",
+    "data.tokenizer",
     "data.vocabulary",
     "train.backend",
     "train.checkpoint_every",
@@ -91,8 +92,15 @@ def open_workdir(
     unused = not config["train"]["patience"] and config["train"]["select"] == "last"
     harmless = HARMLESS | {VALIDATION} if unused else HARMLESS
     refused = [
-        f"{key} is {old} there and {new} here" for key, old, new in changed if key not in harmless
+        f"{key} is {old} there and {new} here"
+        for key, old, new in changed
+        if key not in harmless and key != "data_fingerprint"
     ]
+    if not refused and any(key == "data_fingerprint" for key, *_ in changed):
+        raise InputError(
+            f"--workdir: the text has changed since the run in {workdir} began, or another one is "
+            "named, or another tokeniser: name another workdir, or train on the text as it was"
+        )
     if refused:
         raise InputError(
             f"--workdir: {workdir} holds a run of another configuration ({'; '.join(refused)}): "

@@ -5,9 +5,6 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from wae_rnf_jax.data.corpora import SOURCES
-from wae_rnf_jax.data.text import LABELS
-from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS
 from wae_rnf_jax.errors import InputError, did_you_mean
 from wae_rnf_jax.functional.distributions import StandardNormal
 from wae_rnf_jax.functional.objectives import IN_FLAT_SPACE, OBJECTIVES, WITH_CODEBOOK, WITH_FLOW
@@ -29,9 +26,9 @@ from wae_rnf_jax.rules import (
     number,
     one_of,
     settings,
-    three,
     whole,
 )
+from wae_rnf_jax.training.data_rules import DATA_RULES
 from wae_rnf_jax.training.parallel import BACKENDS
 from wae_rnf_jax.training.procedures import PROCEDURES
 from wae_rnf_jax.training.state import (
@@ -42,31 +39,10 @@ from wae_rnf_jax.training.state import (
 )
 from wae_rnf_jax.training.unread import check_unread
 
-_SMALLEST_SIZE = len(SPECIAL_WORDS) + 1
 _BELOW_1 = number("above 0 and below 1", lambda v: 0 < v < 1)
 
 _RULES: dict[str, dict[str, Rule]] = {
-    "data": {
-        "source": one_of(*SOURCES),
-        "path": TEXT,
-        "label": one_of(*LABELS),
-        "dataset": TEXT,
-        "text_feature": NAME,
-        "splits": three("names", NAME),
-        "min_count": whole(1),
-        "max_size": Rule(
-            f"0 (no limit) or a whole number of at least {_SMALLEST_SIZE}, as "
-            f"{len(SPECIAL_WORDS)} words are special",
-            lambda v: v == 0 or whole(_SMALLEST_SIZE).allows(v),
-        ),
-        "max_words": whole(0),
-        "vocabulary": TEXT,
-        "seed": SEED,
-        "num_sentences": three("whole numbers of at least 1", whole(1)),
-        "cache_dir": NAME,
-        "num_workers": whole(0),
-        "num_buckets": whole(1),
-    },
+    "data": DATA_RULES,
     "model": {
         name: setting.rule
         for name, setting in settings(TextAutoencoder, given=NOT_CONFIGURED).items()

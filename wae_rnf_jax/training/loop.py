@@ -58,7 +58,7 @@ def open_corpus(config: ConfigDict, *, thorough: bool = False) -> Corpus:
     """
     settings = config.data.to_dict()
     settings.pop("num_buckets")
-    for name in ("path", "cache_dir", "vocabulary"):
+    for name in ("path", "cache_dir", "vocabulary", "tokenizer"):
         given = settings[name]
         settings[name] = home_expanded(os.path.expandvars(given), f"--config.data.{name}: ")
         if "$" in settings[name]:
@@ -66,7 +66,11 @@ def open_corpus(config: ConfigDict, *, thorough: bool = False) -> Corpus:
                 f"--config.data.{name} is {given}, and the environment lacks that variable: set "
                 "it, or give the place itself"
             )
-    return load_corpus(**settings, thorough=thorough)
+    corpus = load_corpus(**settings, thorough=thorough)
+    for split, number in (corpus.skipped or {}).items():
+        if number and is_first():
+            warn(f"{number:,} empty lines of the {split} split are left out")
+    return corpus
 
 
 def train(

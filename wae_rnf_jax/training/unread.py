@@ -12,6 +12,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from wae_rnf_jax.data.pieces import TRAINED
+from wae_rnf_jax.data.tokenizers import TOKENIZERS
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.functional.objectives import WITH_METRIC, WITHOUT_KL_WEIGHT, WITHOUT_MMD
 from wae_rnf_jax.rules import Rule
@@ -30,10 +32,16 @@ _IS_ABOVE_0 = Rule("is above 0", lambda value: value > 0)
 _REFRESHED = "codebook.num_codes codebook.warm_up codebook.num_iterations"
 # What is read, as patterns, where a key is as a rule says; what no row has is read in every run.
 READ_WHERE = (
-    ("data.path", "data.source", _is("text", "tfds")),
+    ("data.path", "data.source", _is("text", "table", "tfds")),
     ("data.label", "data.source", _is("text")),
     ("data.dataset data.text_feature data.splits", "data.source", _is("tfds")),
-    ("data.seed data.num_sentences", "data.source", _is("grammar")),
+    ("data.text_field data.label_field data.group_field", "data.source", _is("table")),
+    ("data.fractions", "data.source", _is("text", "table")),
+    ("data.seed", "data.source", _is("grammar", "text", "table")),
+    ("data.num_sentences", "data.source", _is("grammar")),
+    ("data.vocab_size", "data.tokenizer", _is(*TRAINED)),
+    ("data.min_count data.max_size data.vocabulary", "data.tokenizer", _is_not(*TRAINED)),
+    ("data.lower_case data.nfc", "data.tokenizer", _is(*TOKENIZERS)),
     ("encoder.* posterior.* model.shared_embedding", "model.latent_dim", _IS_ABOVE_0),
     ("decoder.z_every_step", "model.latent_dim", _IS_ABOVE_0),
     ("model.flow", "model.num_flow_steps", _IS_ABOVE_0),
