@@ -31,6 +31,28 @@ def write_text(folder: Path) -> Path:
     return folder
 
 
+LABELLED = {
+    "good": ["the food was good", "we love this place", "great service and great food"],
+    "bad": ["the food was bad", "we hate this place", "rude service and cold food"],
+}
+
+
+def write_labelled_text(folder: Path) -> Path:
+    """The three files, each line led by its label; both labels stand in each, "good" first."""
+    for name, repetitions in (("train", 8), ("valid", 2), ("test", 2)):
+        lines = [
+            f"{label}\t{text}"
+            for row in zip(*_labelled_lines(), strict=True)
+            for label, text in row
+        ]
+        (folder / f"{name}.txt").write_text("\n".join(lines * repetitions) + "\n")
+    return folder
+
+
+def _labelled_lines() -> list[list[tuple[str, str]]]:
+    return [[(label, text) for text in texts] for label, texts in LABELLED.items()]
+
+
 def train_arguments(text_folder, workdir, system="vae", **changes):
     settings = {
         **SMALL,

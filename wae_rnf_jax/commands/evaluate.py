@@ -33,15 +33,15 @@ def _run(values: flags.FlagValues) -> None:
 
     from wae_rnf_jax.evaluation.likelihood import evaluate_split
     from wae_rnf_jax.evaluation.report import figure_table, write_results
-    from wae_rnf_jax.runs.trained_model import load_trained_model
+    from wae_rnf_jax.evaluation.splits import token_split
 
     workdir = options.workdir_path(values)
-    run = load_trained_model(workdir)
+    run = options.open_run(workdir).trained
     options.check_folder(workdir, "workdir")
     judge = _language_model(values, run)
     split_name = values["split"].value
     settings = options.likelihood_settings(values)
-    split = getattr(run.corpus, split_name)
+    split = token_split(run, split_name)
     bar = tqdm(total=len(split), unit="sentence", dynamic_ncols=True, file=standard_error)
     with bar:
         figures = evaluate_split(
@@ -66,13 +66,11 @@ def _run(values: flags.FlagValues) -> None:
 
 def _language_model(values: flags.FlagValues, run):
     """The run that judges the samples, or None; checked before anything is computed."""
-    from wae_rnf_jax.runs.trained_model import load_trained_model
-
     if not values["lm_workdir"].value:
         return None
     workdir = values["lm_workdir"].value
     try:
-        judge = load_trained_model(options.local_workdir(workdir))
+        judge = options.open_run(options.local_workdir(workdir)).trained
     except InputError as error:
         raise InputError(str(error).replace("--workdir:", "--lm_workdir:", 1)) from error
     if judge.model.latent_dim:

@@ -103,7 +103,7 @@ def geometry_report(
     codes = encode_sentences(trained, shown)
     ends = sentence_arrays(corpus.vocabulary, given[:2])
     find = functools.partial(compared_paths, model, features=features, num_points=num_knots)
-    paths = jax.device_get(find(*encoded.codes[:2], *ends))
+    paths = jax.device_get(find(*encoded.zk[:2], *ends))
     describe = functools.partial(_path_figures, trained, num_points)
     figures = {
         "system": system,
@@ -111,10 +111,8 @@ def geometry_report(
         "paths": describe(paths),
         "correlation": _correlation(model, corpus, shown, codes, features, seed),
     }
-    plane = principal_plane(encoded.codes if through else codes.codes)
-    picture = _picture(
-        model, plane, codes.codes, trained.centers, paths, ends, grid, features, tell
-    )
+    plane = principal_plane(encoded.zk if through else codes.zk)
+    picture = _picture(model, plane, codes.zk, trained.centers, paths, ends, grid, features, tell)
     if num_pairs:
         count = {"num_pairs": num_pairs, "num_shown": num_shown}
         figures["pairs"] = _pairs(trained, find, describe, tell, seed, **count)
@@ -253,7 +251,7 @@ def _pairs(
 
     def paths(i: int, j: int) -> Paths:
         texts = [corpus.vocabulary.decode(corpus.test.sentence(k)) for k in (i, j)]
-        codes = encode_sentences(trained, texts, batch_size=2).codes
+        codes = encode_sentences(trained, texts, batch_size=2).zk
         found = jax.device_get(find(*codes, *sentence_arrays(corpus.vocabulary, texts)))
         if len(shown) < num_shown:
             shown.append(describe(found))
