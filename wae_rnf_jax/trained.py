@@ -14,8 +14,8 @@ import numpy as np
 
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.evaluation import attributes, latent_space, scoring, splits
 from wae_rnf_jax.evaluation import decoding as decoders
-from wae_rnf_jax.evaluation import latent_space, scoring, splits
 from wae_rnf_jax.evaluation.latent_space import Codes, Interpolation
 from wae_rnf_jax.evaluation.splits import Split
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
@@ -149,7 +149,8 @@ class Run:
         """The sentences that codes decode to.
 
         Args:
-          codes: as `encode` gives them, or an array [N, Z] like its `zk`.
+          codes: as `encode` gives them, or an array [N, Z] like its `zk`; where the model's codes
+            lie on a sphere, the nearest points of it are decoded.
           batch_size: codes at once; changes no sentence.
           **decoding: settings of decoding.
 
@@ -160,6 +161,7 @@ class Run:
           InputError: for codes of another shape or that are no numbers, or a wrong setting.
         """
         zk = _checked_codes(codes.zk if isinstance(codes, Codes) else codes, self.latent_dim)
+        zk = self.trained.model.prior.projected(zk)
         chosen = _decoding(decoding)
         texts = decoders.decoded_sentences(self.trained, zk, decoding=chosen, batch_size=batch_size)
         return list(texts)
@@ -220,6 +222,26 @@ class Run:
         return latent_space.interpolate_sentences(
             self.trained, start, end, num_points=num_points, path=path, decoding=chosen
         )
+
+    def label_difference(self, start: str, end: str, *, split: str = "valid") -> jax.Array:
+        """The mean code of one label's sentences less another's, to be added to codes.
+
+        Args:
+          start: the label to move away from.
+          end: the label to move towards.
+          split: whose sentences it is the mean of.
+
+        Returns:
+          [1, Z], of codes zk.
+
+        Raises:
+          InputError: the text has no such labels, or the split no sentence of one of them.
+
+        >>> run = load_run("runs/reviews")
+        >>> codes = run.encode(["the food was bad"])
+        >>> shifted = run.decode(codes.zk + 1.5 * run.label_difference("bad", "good"))
+        """
+        return attributes.label_difference(self.trained, start, end, split=split)
 
     def score(
         self, sentences: Sequence[str], *, num_samples: int = 500, seed: int = 0

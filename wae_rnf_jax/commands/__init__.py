@@ -22,6 +22,8 @@ _MODULES = (  # in the order that the help shows
     "plot",
     "score",
     "encode",
+    "decode",
+    "shift",
 )
 
 COMMANDS: dict[str, Command] = {
