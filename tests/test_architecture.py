@@ -20,7 +20,7 @@ import wae_rnf_jax
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = "wae_rnf_jax"
 
-LIGHT = ("errors", "rules", "choices")  # top-level modules that load quickly
+LIGHT = ("errors", "rules", "choices", "extras")  # top-level modules that load quickly
 TRAINING = {"functional", *LIGHT, "storage", "models", "data", "jobs", "runs", "training"}
 # What the modules of each part of the package may import from the package.
 ALLOWED_IMPORTS = {
@@ -28,6 +28,7 @@ ALLOWED_IMPORTS = {
     "errors": set(),
     "rules": set(),
     "choices": set(),
+    "extras": {"errors"},
     "storage": {"errors", "storage"},
     "functional": {"functional"},
     "data": {"functional", "errors", "storage", "data"},
@@ -48,6 +49,8 @@ IMPORTED_WHERE_USED = {
     "matplotlib",
     "orbax",
     "sacrebleu",
+    "safetensors",
+    "sklearn",
     "tensorflow_datasets",
 }
 LIGHT_MATHEMATICS = {"chex", "jax", "numpy", PACKAGE}

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wae_rnf_jax.data.corpora import Corpus, load_evaluation_corpus
+from wae_rnf_jax.data.corpora import Corpus
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.published import known_corpus
 from wae_rnf_jax.evaluation.report import read_results
+from wae_rnf_jax.runs.trained_model import run_corpus
 from wae_rnf_jax.runs.workdir import read_config
 
 
@@ -61,7 +62,7 @@ def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
                 f"{workdir} was not evaluated (no results.json): run `wae-rnf evaluate "
                 f"--workdir={workdir}` first"
             )
-        corpus = load_evaluation_corpus(workdir / "corpus")
+        corpus = run_corpus(workdir, config)
         runs.append(
             EvaluatedRun(
                 name=name,

@@ -29,6 +29,7 @@ from wae_rnf_jax.evaluation.latent_space import (
     sentence_arrays,
 )
 from wae_rnf_jax.evaluation.pictures import PlanePicture
+from wae_rnf_jax.evaluation.splits import token_split
 from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.functional.curves import resampled_curve
 from wae_rnf_jax.runs.trained_model import TrainedModel
@@ -91,6 +92,7 @@ def geometry_report(
         that is degenerate everywhere.
     """
     model, corpus, system = trained.model, trained.corpus, trained.config["system"]
+    valid = token_split(trained, "valid")
     check_flat_support(model, features)
     if model.latent_dim == 1:
         raise InputError("a plane needs at least 2 latent dimensions, and this model has 1")
@@ -99,7 +101,7 @@ def geometry_report(
     tell = progress or (lambda stage, done, total: None)
     given = [start, end, *([through] if through else [])]
     encoded = encode_sentences(trained, given)
-    shown = _split_sentences(corpus.valid, corpus.vocabulary, num_codes, seed)
+    shown = _split_sentences(valid, corpus.vocabulary, num_codes, seed)
     codes = encode_sentences(trained, shown)
     ends = sentence_arrays(corpus.vocabulary, given[:2])
     find = functools.partial(compared_paths, model, features=features, num_points=num_knots)
@@ -247,19 +249,19 @@ def _pairs(
     trained: TrainedModel, find, describe, tell, seed, *, num_pairs, num_shown
 ) -> dict[str, Any]:
     shown: list[dict[str, Any]] = []
-    corpus = trained.corpus
+    vocabulary, test = trained.vocabulary, token_split(trained, "test")
 
     def paths(i: int, j: int) -> Paths:
-        texts = [corpus.vocabulary.decode(corpus.test.sentence(k)) for k in (i, j)]
+        texts = [vocabulary.decode(test.sentence(k)) for k in (i, j)]
         codes = encode_sentences(trained, texts, batch_size=2).zk
-        found = jax.device_get(find(*codes, *sentence_arrays(corpus.vocabulary, texts)))
+        found = jax.device_get(find(*codes, *sentence_arrays(vocabulary, texts)))
         if len(shown) < num_shown:
             shown.append(describe(found))
         return found
 
     statistics = pair_ratios(
         paths,
-        len(corpus.test),
+        len(test),
         num_pairs=num_pairs,
         seed=seed,
         progress=functools.partial(tell, "pairs"),

@@ -26,8 +26,8 @@ def token_split(trained: TrainedModel, name: str) -> TokenSplit:
 
     Args:
       trained: a model.
-      name: "train", "valid" or "test"; the first is read from the cache of prepared corpora, and
-        so are the others of a model that was exported.
+      name: "train", "valid" or "test"; the first is read from the cache of prepared corpora, as
+        the others of an exported model are.
 
     Returns:
       The split.
