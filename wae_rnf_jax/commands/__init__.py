@@ -24,6 +24,7 @@ _MODULES = (  # in the order that the help shows
     "encode",
     "decode",
     "shift",
+    "probe",
     "export",
 )
 

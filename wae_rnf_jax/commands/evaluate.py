@@ -23,6 +23,13 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "num_generated", 1_000, "samples from the prior to measure; 0 for none", **count
     )
+    flags.DEFINE_integer(
+        "num_probe",
+        20_000,
+        "training sentences from which the labels of codes are learnt, where the text has labels; "
+        "0 for none",
+        **count,
+    )
     flags.DEFINE_string(
         "lm_workdir", None, "run of a language model that judges the samples", flag_values=values
     )
@@ -52,6 +59,7 @@ def _run(values: flags.FlagValues) -> None:
             **settings,
         )
     figures.update(_text_figures(values, run, split, judge))
+    figures.update(_probe_figures(values, run))
     system = run.config["system"]
     settings.update(system=system, step=run.step)
     if "sample_lm_nll" in figures:
@@ -116,6 +124,21 @@ def _text_figures(values: flags.FlagValues, run, split, judge) -> dict[str, floa
     if judge is not None:
         figures.update(text_metrics.judged_figures(judge, samples))
     return figures
+
+
+def _probe_figures(values: flags.FlagValues, run) -> dict[str, float | int]:
+    """How well labels can be told from codes, where there are labels, codes and what it needs."""
+    from wae_rnf_jax.evaluation.probes import probe_figures
+
+    wanted = values["num_probe"].value
+    if not (wanted and run.corpus.labels and run.model.latent_dim):
+        return {}
+    settings = {name: values[name].value for name in ("split", "seed")}
+    try:
+        return probe_figures(run, num_train=wanted, **settings)
+    except InputError as error:
+        print(f"the probe of labels is left out: {error}", file=sys.stderr)
+        return {}
 
 
 def _training_split(run):

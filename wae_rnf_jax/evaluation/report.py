@@ -63,7 +63,19 @@ TEXT_COLUMNS = (
     Column("self_bleu", "Self-BLEU", ".2f", "mean BLEU of a sample against the others, 0 to 100"),
     Column("num_self_bleu", "of", "d", "samples that self_bleu compares, the first ones"),
 )
-COLUMNS = LIKELIHOOD_COLUMNS + TEXT_COLUMNS
+PROBE_COLUMNS = (
+    Column("probe_accuracy", "Probe acc.", ".4f", "labels told from codes: share that is right"),
+    Column("probe_f1", "F1", ".4f", "the same, F1 averaged over labels"),
+    Column("bow_accuracy", "Words acc.", ".4f", "labels told from counts of words"),
+    Column("bow_f1", "F1", ".4f", "the same, F1 averaged over labels"),
+    Column("majority_accuracy", "Majority", ".4f", "the most frequent training label for all"),
+    Column("majority_f1", "F1", ".4f", "the same, F1 averaged over labels"),
+    Column("cluster_nmi", "NMI", ".4f", "k-means clusters of codes and labels, 0 to 1"),
+    Column("num_labels", "Labels", "d", "labels"),
+    Column("num_probe_train", "of", "d", "training sentences that the labels are learnt from"),
+    Column("num_probe", "on", "d", "sentences whose labels are told"),
+)
+COLUMNS = LIKELIHOOD_COLUMNS + TEXT_COLUMNS + PROBE_COLUMNS
 
 NLL_IW_NOTE = (
     "NLL (IW) is importance-weighted over S draws: an upper bound of −log p(x) in expectation, "
@@ -90,13 +102,14 @@ def figure_table(figures: Figures) -> str:
         for column in COLUMNS
         if column.name in figures
     ]
-    return "\n".join([*aligned(rows, right=(1,)), "", *_notes([figures])])
+    return "\n".join([*aligned(rows, right=(1,)), "", *_notes([figures])]).rstrip()
 
 
 def comparison_table(results: Mapping[str, Figures]) -> str:
     """The figures of several models, one model a line, in aligned columns.
 
-    Likelihood and text are tables of their own, the second for the models that have such figures.
+    Likelihood, text and labels are tables of their own, the last two for the models that have such
+    figures.
 
     Args:
       results: figures by the model's name; a figure that a model lacks is left out of its line.
@@ -219,9 +232,9 @@ def _columns(columns: Iterable[Column], results: Mapping[str, Figures]) -> list[
 
 
 def _grids(results: Mapping[str, Figures]) -> list[tuple[list[str], list[list[str]]]]:
-    """Headers and lines of the tables of models: likelihood, and text where there is any."""
+    """Headers and lines of the tables of models: likelihood, text and labels, as there are any."""
     grids = []
-    for group in (LIKELIHOOD_COLUMNS, TEXT_COLUMNS):
+    for group in (LIKELIHOOD_COLUMNS, TEXT_COLUMNS, PROBE_COLUMNS):
         columns = _columns(group, results)
         rows = [
             [name, *(_written(figures, column) for column in columns)]
