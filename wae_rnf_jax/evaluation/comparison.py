@@ -9,7 +9,7 @@ from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.published import known_corpus
 from wae_rnf_jax.evaluation.report import read_results
 from wae_rnf_jax.runs.trained_model import run_corpus
-from wae_rnf_jax.runs.workdir import read_config
+from wae_rnf_jax.runs.workdir import fingerprint, read_config
 
 
 class EvaluatedRun(NamedTuple):
@@ -24,6 +24,8 @@ class EvaluatedRun(NamedTuple):
       split: the split's name.
       settings: what the evaluation was told, and the step it is of.
       figures: as `evaluate_split` returns them.
+      seed: of the training.
+      identity: a digest of all other settings that numbers depend on.
     """
 
     name: str
@@ -34,6 +36,8 @@ class EvaluatedRun(NamedTuple):
     split: str
     settings: dict[str, Any]
     figures: dict[str, float | int]
+    seed: int
+    identity: str
 
 
 def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
@@ -70,6 +74,8 @@ def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
                 system=config["system"],
                 corpus=corpus_name(corpus, config["data"]),
                 fingerprint=corpus.fingerprint,
+                seed=config["train"]["seed"],
+                identity=fingerprint({**config, "train": {**config["train"], "seed": None}}),
                 **{name: results[name] for name in ("split", "settings", "figures")},
             )
         )
