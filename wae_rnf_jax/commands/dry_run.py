@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 
+from wae_rnf_jax.errors import warn
+
 
 def print_dry_run(config, origin=None) -> None:
     """Checks a configuration as training would, and prints what the run will take.
@@ -18,6 +20,7 @@ def print_dry_run(config, origin=None) -> None:
     from wae_rnf_jax.data.batches import num_batches_per_epoch
     from wae_rnf_jax.evaluation.comparison import corpus_name
     from wae_rnf_jax.training import estimate
+    from wae_rnf_jax.training.annealing import annealing
     from wae_rnf_jax.training.loop import open_corpus
     from wae_rnf_jax.training.parallel import axis_name, check_batch_size
     from wae_rnf_jax.training.state import build_recipe, initial_state
@@ -33,17 +36,21 @@ def print_dry_run(config, origin=None) -> None:
     counts = ", ".join(f"{n} {len(getattr(corpus, n)):,}" for n in ("train", "valid", "test"))
     devices, kind = jax.local_device_count(), jax.local_devices()[0].device_kind
     total = config.train.num_epochs * epoch
+    course = annealing(recipe.kl_weight, config.kl_weight.to_dict(), total)
     for topic, line in (
         ("system", config.system),
         ("corpus", corpus_name(corpus, config.data.to_dict())),
         ("", f"sentences: {counts}"),
         ("", f"vocabulary: {corpus.vocabulary.size:,} types"),
         ("steps", f"{total:,}: {config.train.num_epochs} epochs of {epoch:,}"),
+        *([("λ", course.line())] if config.model.latent_dim else []),
         ("devices", f"{devices} × {kind}, {config.train.batch_size // devices} rows each"),
     ):
         print(f"{topic:12} {line}")
     for line in transfer.lines() if transfer else ():
         print(line)
+    if config.model.latent_dim and (warning := course.warning()):
+        warn(warning)
     buckets = estimate.planned_buckets(
         corpus.train.lengths,
         num_buckets=config.data.num_buckets,
