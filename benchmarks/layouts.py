@@ -34,6 +34,7 @@ import optax
 
 from configs import default, systems
 from wae_rnf_jax.jobs.processes import Job, is_first, member_of
+from wae_rnf_jax.training.config_check import complete_config
 from wae_rnf_jax.training.parallel import (
     AXIS,
     BACKENDS,
@@ -42,13 +43,15 @@ from wae_rnf_jax.training.parallel import (
     replicate,
     split_rows,
 )
+from wae_rnf_jax.training.parts import PARTS, part_labels
 from wae_rnf_jax.training.recipe import Recipe, TrainState
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import eval_step, train_step
 
 SYSTEMS = (
     "lm vae wae wae_nf wae_rnf wae_rnf_attract wae_rnf_repel wae_rnf_state wae_rnf_fisher "
-    "wae_paper wae_nf_paper wae_rnf_paper vmf wae_vmf dilated_cnn"
+    "wae_paper wae_nf_paper wae_rnf_paper vmf wae_vmf dilated_cnn cyclical bn_vae bilstm "
+    "transformer semi_amortized lagging free_bits wae_rnf_pretrained"
 ).split()
 VOCABULARY, ROWS, WORDS = 13, 8, 5
 VALID = (8, 6, 8, 7, 3)  # rows of each batch that are no padding
@@ -81,7 +84,14 @@ def tiny_config(system: str):
     config.codebook.update(num_centers=3, num_codes=32, warm_up=1, refresh_every=2)
     config.kl_weight.update(start=0, length=10)
     config.train.update(batch_size=ROWS)
-    return getattr(systems, system)(config)
+    config = getattr(systems, system)(config)
+    for part in (config.encoder, config.decoder):
+        if part.name == "transformer":
+            part.num_heads = 3
+    if system == "lagging":
+        config.procedure.update(window=1, most_encoder_steps=2)  # all turns within the steps
+    complete_config(config)
+    return config
 
 
 def recipe_and_state(system: str, layout: Layout) -> tuple[Recipe, TrainState]:
@@ -105,8 +115,12 @@ def first_state(system: str) -> TrainState:
 def descending(recipe: Recipe, *, rate: float) -> Recipe:
     """Plain descent, which hides no wrong scale as Adam does; its state is the last gradient."""
     optimizer = optax.GradientTransformation(
-        init=partial(jax.tree.map, jnp.zeros_like), update=lambda grads, _, params: (grads, grads)
+        init=partial(jax.tree.map, jnp.zeros_like),
+        update=lambda grads, _, params=None: (grads, grads),
     )
+    if recipe.procedure.by_part:
+        by_part = optax.partition(dict.fromkeys(PARTS, optimizer), part_labels)
+        optimizer = optax.chain(optax.identity(), by_part)
     return recipe._replace(optimizer=optimizer, learning_rate=optax.constant_schedule(rate))
 
 

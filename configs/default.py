@@ -60,11 +60,15 @@ def get_config() -> ConfigDict:
     config.decoder.z_every_step = False  # lstm: feed the code at every step
 
     config.procedure = ConfigDict()
-    config.procedure.name = "descent"  # a function of training/procedures
+    # A function of training/procedures: "descent"; "semi_amortized": `num_steps`,
+    # `evaluation_steps`, `rate`, `momentum`, `max_norm`; "lagging": `window`, `most_encoder_steps`;
+    # or "pretrained", with an entry for each earlier stage: `kl_weights`, `max_steps`, `patience`,
+    # `reset`.
+    config.procedure.name = "descent"
 
     config.objective = ConfigDict()
     config.objective.name = (
-        "wae_rnf"  # a function of training/objectives.py; the rest its arguments
+        "wae_rnf"  # a function of functional/objectives.py; the rest its arguments
     )
     config.objective.mmd_weight = 10.0  # of MMD² (the share λ of it goes to the KL term)
     config.objective.rnf_weight = 10.0  # of the Riemannian regulariser
@@ -91,6 +95,7 @@ def get_config() -> ConfigDict:
     config.train.seed = 0
     config.train.batch_size = 32  # sentences a step, over all devices and micro-batches
     config.train.accumulate = 1  # micro-batches a step; MMD, batch norm and offsets are theirs
+    config.train.mmd_group = 0  # rows within which MMD² compares codes, on any devices; 0: all
     config.train.backend = "pmap"  # or "shard_map": the same numbers, by another function of JAX
     config.train.num_epochs = 48
     config.train.optimizer = "adam"  # "adam", "adamw" or "sgd"

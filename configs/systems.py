@@ -1,16 +1,19 @@
 """What makes each system: functions that turn a corpus' settings into the system's.
 
-A corpus' folder has one small file a system, which calls one of these.
+A corpus' folder has one small file a system, which calls one of these. What a system does not read
+is left, or set back, to the default.
 """
 
 from ml_collections import ConfigDict
+
+from configs import default
 
 
 def lm(config: ConfigDict) -> ConfigDict:
     """LSTM language model: no latent code, the yardstick."""
     config.model.latent_dim = 0
     config.objective = ConfigDict({"name": "lm"})
-    config.kl_weight = ConfigDict({"schedule": "constant", "value": 0.0})
+    config.kl_weight = default.get_config().kl_weight
     return _without_flow(config, "lm")
 
 
@@ -49,6 +52,50 @@ def bn_vae(config: ConfigDict) -> ConfigDict:
     config.posterior.mean_scale = 0.6  # at least 5.8 nats at Z = 32
     vae(config)
     config.system = "bn_vae"
+    return config
+
+
+def semi_amortized(config: ConfigDict) -> ConfigDict:
+    """`vae` whose posteriors take steps on their own sentences' bounds (Kim et al. 2018).
+
+    λ begins at .1, as published: at 0 nothing holds the variances, which would grow without bound.
+    """
+    config.kl_weight.start = -config.kl_weight.length // 10
+    config.procedure = ConfigDict(
+        {
+            "name": "semi_amortized",
+            "num_steps": 10,
+            "evaluation_steps": 20,
+            "rate": 0.03125,
+            "momentum": 0.5,
+            "max_norm": 28.0,
+        }
+    )
+    vae(config)
+    config.system = "semi_amortized"
+    return config
+
+
+def lagging(config: ConfigDict) -> ConfigDict:
+    """`vae` whose encoder converges before each step of the decoder, at first (He et al. 2019)."""
+    config.procedure = ConfigDict({"name": "lagging", "window": 15, "most_encoder_steps": 99})
+    vae(config)
+    config.system = "lagging"
+    return config
+
+
+def free_bits(config: ConfigDict) -> ConfigDict:
+    """`vae` with free bits after an autoencoder's pretraining, a new decoder (Li et al. 2019)."""
+    vae(_pretrained(config))
+    config.objective.kl_floor = 0.25  # 8 nats at Z = 32
+    config.system = "free_bits"
+    return config
+
+
+def wae_rnf_pretrained(config: ConfigDict) -> ConfigDict:
+    """`wae_rnf` after an autoencoder's pretraining, with a new decoder."""
+    wae_rnf(_pretrained(config))
+    config.system = "wae_rnf_pretrained"
     return config
 
 
@@ -118,8 +165,14 @@ def wae_rnf_state(config: ConfigDict) -> ConfigDict:
 
 
 def wae_rnf_fisher(config: ConfigDict) -> ConfigDict:
-    """`wae_rnf` that follows the Fisher–Rao metric of the sentence, pulled back."""
-    return _pullback(config, "fisher")
+    """`wae_rnf` that follows the Fisher–Rao metric of the sentence, pulled back.
+
+    Estimated for a quarter of a batch's sentences, from 32 pairs of words at each position.
+    """
+    _pullback(config, "fisher")
+    with config.unlocked():
+        config.objective.update(one_in=4, num_words=32)
+    return config
 
 
 def wae_paper(config: ConfigDict) -> ConfigDict:
@@ -140,8 +193,16 @@ def wae_rnf_paper(config: ConfigDict) -> ConfigDict:
     config.objective = ConfigDict(
         {"name": "wae_rnf_paper", "mmd_weight": 10.0, "rnf_weight": 1.0, "sharpness": 0.5}
     )
-    config.codebook.refresh_every = 0  # fixed centres
-    return _paper_training(config)
+    fixed_centers = {"num_centers": config.codebook.num_centers, "refresh_every": 0}
+    return _with_codebook(_paper_training(config), **fixed_centers)
+
+
+def of_reviews(config: ConfigDict) -> ConfigDict:
+    """A `*_paper` system as the runs on Yelp and Yahoo have it: one flow step, biased MMD²."""
+    config.model.num_flow_steps = min(config.model.num_flow_steps, 1)
+    with config.unlocked():
+        config.objective.biased_mmd = True
+    return config
 
 
 def _by_distance(config: ConfigDict, system: str) -> ConfigDict:
@@ -165,19 +226,38 @@ def _pullback(config: ConfigDict, features: str) -> ConfigDict:
 
 
 def _without_flow(config: ConfigDict, system: str) -> ConfigDict:
-    config.model.num_flow_steps = 0
+    config.model.update(num_flow_steps=0, flow=default.get_config().model.flow)
     return _without_codebook(config, system)
 
 
 def _without_codebook(config: ConfigDict, system: str) -> ConfigDict:
     config.system = system
-    config.codebook.num_centers = 0
+    return _with_codebook(config, num_centers=0)
+
+
+def _with_codebook(config: ConfigDict, **settings: int) -> ConfigDict:
+    config.codebook = default.get_config().codebook
+    config.codebook.update(settings)
     return config
 
 
 def _on_sphere(config: ConfigDict) -> ConfigDict:
     config.posterior = ConfigDict({"name": "vmf", "concentration": 15.0})
     config.decoder = ConfigDict({"name": "lstm", "z_every_step": True})
+    return config
+
+
+def _pretrained(config: ConfigDict) -> ConfigDict:
+    """One stage at hardly any λ first; the corpus' configuration says its most steps."""
+    config.procedure = ConfigDict(
+        {
+            "name": "pretrained",
+            "kl_weights": (0.001,),
+            "max_steps": (10_000,),
+            "patience": (2,),
+            "reset": ("decoder",),
+        }
+    )
     return config
 
 

@@ -125,6 +125,17 @@ def posterior_errors(mean, log_scale):
     }
 
 
+def frozen_moves():
+    """How far a step of the new procedure moves each module."""
+    config = extended_config()
+    config.procedure = type(config)({"name": "frozen", "num_steps": 1})
+    recipe = build_recipe(config, V, steps_per_epoch=1, axis_name=None)
+    state = initial_state(config, recipe, jax.random.key(0))
+    after, _ = jax.jit(partial(train_step, recipe=recipe))(state, BATCH, jax.random.key(0))
+    moves = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), after.params, state.params)
+    return {name: max(jax.tree.leaves(module)) for name, module in moves.items()}
+
+
 def main():
     config = extended_config()
     recipe = build_recipe(config, V, steps_per_epoch=1, axis_name=None)
@@ -153,6 +164,7 @@ def main():
             float, posterior_errors(0.5 * jnp.ones((2, Z)), jnp.full((2, Z), -0.4))
         ),
         "flow": jax.tree.map(float, flow_errors(flow_params)),
+        "frozen": frozen_moves(),
         "decoder": float(decoder_error(recipe.model, {"params": state.params})),
     }
     print(json.dumps(found))

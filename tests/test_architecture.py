@@ -30,7 +30,7 @@ ALLOWED_IMPORTS = {
     "choices": set(),
     "extras": {"errors"},
     "storage": {"errors", "storage"},
-    "functional": {"functional"},
+    "functional": {"functional", "rules"},  # which annotate the objectives' arguments
     "data": {"functional", "errors", "storage", "data"},
     "models": {"functional", *LIGHT, "models"},
     "jobs": {"errors", "data", "jobs"},

@@ -16,10 +16,9 @@ import pytest
 
 from configs import default
 from wae_rnf_jax.data import corpora
-from wae_rnf_jax.functional import schedules
+from wae_rnf_jax.functional import objectives, schedules
 from wae_rnf_jax.models import autoencoder, posteriors
 from wae_rnf_jax.models.decoders import lstm
-from wae_rnf_jax.training import objectives
 
 PACKAGE = Path(__file__).parent.parent / "wae_rnf_jax"
 # What a section is handed to as keyword arguments, in the system of the defaults.

@@ -40,7 +40,7 @@ def run(folder, *arguments):
 
 
 def test_every_change_is_small(copy):
-    assert len(copy[1]) == 5
+    assert len(copy[1]) == 6
     assert all(0 < lines < 40 for lines in copy[1])
 
 
@@ -75,6 +75,9 @@ def test_two_steps_with_all_additions(copy):
     assert found["flow"].pop("moved") > 0.5
     assert all(error < 1e-4 for error in found["flow"].values()), found["flow"]
     assert found["decoder"] < 1e-4
+    moves = found["frozen"]
+    assert moves["encoder"] > 0
+    assert moves["decoder"] == moves["output_layer"] == moves["embedding"] == 0
 
 
 @pytest.mark.slow

@@ -85,7 +85,7 @@ def test_decoding_is_set_by_name(run):
     )
     with pytest.raises(InputError, match="no setting 'beams' of decoding: they are strategy"):
         run.sample(1, beams=3)
-    with pytest.raises(InputError, match="beam_width is 0, but must be at least 1"):
+    with pytest.raises(InputError, match="beam_width is 0, but must be from 1"):
         run.decode(run.encode(GIVEN), strategy="beam", beam_width=0)
 
 

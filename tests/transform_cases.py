@@ -63,6 +63,27 @@ def with_kernel(estimate):
     return lambda x, y, where: estimate(x, y, kernel=KERNEL, where=where)
 
 
+def refined(mean, log_var):
+    """Of a bound that pulls every sentence towards its own start."""
+
+    def bound(posterior, step):
+        return posterior.kl() + jnp.square(posterior.mean - mean).sum(-1)
+
+    found = wae.refined_posterior(
+        bound,
+        wae.DiagonalGaussian(jnp.asarray(mean), jnp.asarray(log_var)),
+        num_steps=2,
+        rate=0.1,
+        momentum=0.5,
+        max_norm=1.0,
+    )
+    return found.mean, found.log_var
+
+
+def weighted(nll, mmd, where):
+    return wae.weighted_loss({"rec": (1.0, nll), "mmd": (10.0, mmd)}, where=where)
+
+
 CASES = {
     "active_threshold": Case(
         lambda means: wae.active_units(means, wae.active_threshold(wae.UniformSphere(DIM))),
@@ -73,7 +94,16 @@ CASES = {
         partial(wae.attract_regularizer, sharpness=0.5),
         (floats(STEPS, BATCH, DIM), floats(CENTERS, DIM)),
     ),
+    "batch_normalized_mean": Case(
+        lambda mean, shift, where: wae.batch_normalized_mean(
+            mean, scale=0.6, shift=shift, where=where
+        ),
+        (floats(2 * BATCH, DIM), floats(DIM), mask(2 * BATCH)),
+    ),
     "bos_inputs": Case(wae.bos_inputs, (integers(VOCABULARY, BATCH, TIME),)),
+    "categorical_draws": Case(
+        partial(wae.categorical_draws, num_draws=4), (key(), floats(BATCH, 300)), keyed=True
+    ),
     "chain_forward_and_log_det": Case(
         partial(wae.chain_forward_and_log_det, wae.planar_forward_and_log_det),
         (planar(STEPS), ROWS),
@@ -105,7 +135,13 @@ CASES = {
         lambda keys: wae.example_normal(keys, (TIME,)), (key(BATCH),), keyed=True
     ),
     "fisher_features": Case(wae.fisher_features, (floats(BATCH, VOCABULARY),)),
+    "fisher_metric_estimate": Case(
+        partial(wae.fisher_metric_estimate, num_words=3),
+        (key(), floats(TIME, 3, DIM), floats(TIME, VOCABULARY), floats(3, VOCABULARY)),
+        keyed=True,
+    ),
     "flow_kl": Case(wae.flow_kl, (ROWS, *POSTERIOR, floats(BATCH))),
+    "free_bits_kl": Case(partial(wae.free_bits_kl, floor=0.3), (ROWS, ROWS)),
     "fused_linear_cross_entropy": Case(
         partial(wae.fused_linear_cross_entropy, block_size=2),
         (ROWS, floats(DIM, VOCABULARY), floats(VOCABULARY), integers(VOCABULARY, BATCH)),
@@ -146,11 +182,17 @@ CASES = {
         partial(wae.match_regularizer, dim=DIM), (floats(BATCH), floats(BATCH), floats())
     ),
     "metric_log_magnification": Case(
-        lambda factor: wae.metric_log_magnification(factor @ factor.T + jnp.eye(DIM)),
+        lambda factor: wae.metric_log_magnification(
+            factor @ factor.T + jnp.eye(DIM, dtype=factor.dtype)
+        ),
         (floats(DIM, DIM),),
     ),
     "mmd_squared_biased": Case(
         with_kernel(wae.mmd_squared_biased), (floats(6, DIM), ROWS, mask(6))
+    ),
+    "mmd_squared_in_groups": Case(
+        partial(wae.mmd_squared_in_groups, kernel=KERNEL, group_size=3),
+        (floats(6, DIM), floats(6, DIM)),
     ),
     "mmd_squared_unbiased": Case(
         with_kernel(wae.mmd_squared_unbiased), (floats(6, DIM), ROWS, mask(6))
@@ -205,6 +247,7 @@ CASES = {
         partial(wae.rbf_log_magnification, **RBF_METRIC), (ROWS, floats(CENTERS, DIM))
     ),
     "rbf_precision": Case(partial(wae.rbf_precision, **RBF_METRIC), (ROWS, floats(CENTERS, DIM))),
+    "refined_posterior": Case(refined, (ROWS, ROWS)),
     "repel_regularizer": Case(
         partial(wae.repel_regularizer, sharpness=0.5),
         (floats(STEPS, BATCH, DIM), floats(CENTERS, DIM)),
@@ -230,6 +273,10 @@ CASES = {
         (ROWS, ROWS, floats(BATCH)),
     ),
     "vmf_sample": Case(lambda key, x: wae.vmf_sample(key, unit(x), 3.0), (key(), ROWS), keyed=True),
+    "weighted_loss": Case(weighted, (floats(BATCH), floats(), mask(BATCH))),
+    "wishart_log_bias": Case(
+        partial(wae.wishart_log_bias, dim=DIM), (lambda rng: rng.uniform(5, 90, BATCH),)
+    ),
     "word_dropout": Case(
         partial(wae.word_dropout, rate=0.4),
         (key(BATCH), integers(VOCABULARY, BATCH, TIME)),

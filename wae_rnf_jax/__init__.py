@@ -38,6 +38,11 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         nll_paper,
         perplexity,
     )
+    from wae_rnf_jax.functional.fisher import (
+        categorical_draws,
+        fisher_metric_estimate,
+        wishart_log_bias,
+    )
     from wae_rnf_jax.functional.flows import (
         FLOWS,
         Flow,
@@ -61,6 +66,7 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         gaussian_log_prob,
         gaussian_sample,
     )
+    from wae_rnf_jax.functional.grouped_mmd import mmd_squared_in_groups
     from wae_rnf_jax.functional.kernels import imq_kernel, multi_scale_imq_kernel, rbf_kernel
     from wae_rnf_jax.functional.losses import (
         attract_regularizer,
@@ -69,6 +75,12 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         repel_regularizer,
     )
     from wae_rnf_jax.functional.mmd import mmd_squared_biased, mmd_squared_unbiased
+    from wae_rnf_jax.functional.objectives import (
+        OBJECTIVES,
+        ForwardPass,
+        ObjectiveContext,
+        weighted_loss,
+    )
     from wae_rnf_jax.functional.pullback import (
         fisher_features,
         metric_log_magnification,
@@ -78,7 +90,9 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         pullback_metric_product,
     )
     from wae_rnf_jax.functional.recurrence import lstm_states
+    from wae_rnf_jax.functional.refinement import refined_posterior
     from wae_rnf_jax.functional.riemannian import (
+        Codebook,
         rbf_bandwidth,
         rbf_log_magnification,
         rbf_precision,
@@ -112,11 +126,22 @@ __version__ = "0.1.0"
 FLOWS: dict
 """Every kind of flow step, a `Flow`, by its name, as `model.flow` of a configuration has it."""
 
+OBJECTIVES: dict
+"""Every objective by its name, as `objective.name` of a configuration has it.
+
+A function `(out, ctx, *, arguments) -> terms`: of a `ForwardPass` and an `ObjectiveContext`, the
+terms of the loss by their names, each a weight and a value, which `weighted_loss` adds up.
+"""
+
 __all__ = (
+    "Codebook",
     "DiagonalGaussian",
     "FLOWS",
     "Flow",
+    "ForwardPass",
     "Geodesic",
+    "OBJECTIVES",
+    "ObjectiveContext",
     "StandardNormal",
     "UniformSphere",
     "VonMisesFisher",
@@ -125,6 +150,7 @@ __all__ = (
     "attract_regularizer",
     "batch_normalized_mean",
     "bos_inputs",
+    "categorical_draws",
     "chain_forward_and_log_det",
     "chain_inverse_and_log_det",
     "chain_trajectory",
@@ -136,6 +162,7 @@ __all__ = (
     "example_keys",
     "example_normal",
     "fisher_features",
+    "fisher_metric_estimate",
     "flow_kl",
     "free_bits_kl",
     "fused_linear_cross_entropy",
@@ -153,6 +180,7 @@ __all__ = (
     "match_regularizer",
     "metric_log_magnification",
     "mmd_squared_biased",
+    "mmd_squared_in_groups",
     "mmd_squared_unbiased",
     "multi_scale_imq_kernel",
     "mutual_information",
@@ -176,6 +204,7 @@ __all__ = (
     "rbf_kernel",
     "rbf_log_magnification",
     "rbf_precision",
+    "refined_posterior",
     "repel_regularizer",
     "resampled_curve",
     "sampled_kl",
@@ -186,6 +215,8 @@ __all__ = (
     "vmf_kl_to_uniform",
     "vmf_log_prob",
     "vmf_sample",
+    "weighted_loss",
+    "wishart_log_bias",
     "word_dropout",
 )
 _WITH_FLAX = ("Codes", "Interpolation", "Run", "Split", "load_run")  # public too

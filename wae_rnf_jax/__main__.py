@@ -1,5 +1,6 @@
 """The program, as `wae-rnf` or `python -m wae_rnf_jax`: what is due before anything is imported."""
 
+import codecs
 import os
 import sys
 from contextlib import suppress
@@ -47,7 +48,23 @@ def _open_standard_streams() -> None:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     if sys.stdout is not None:  # a character that the terminal lacks is no reason to stop
-        sys.stdout.reconfigure(errors="backslashreplace")
+        codecs.register_error("escaped", _escaped)
+        sys.stdout.reconfigure(errors="escaped")
+
+
+_said: list[str] = []  # encodings of which it was said that they lack characters
+
+
+def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
+    r"""Writes what an encoding lacks as \u…, which is said once."""
+    if error.encoding not in _said:
+        _said.append(error.encoding)
+        print(
+            f"wae-rnf: standard output is of {error.encoding}, and what it lacks is written as "
+            "\\u…: set PYTHONIOENCODING=utf-8 for the characters themselves",
+            file=sys.stderr,
+        )
+    return codecs.backslashreplace_errors(error)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from wae_rnf_jax.commands import COMMANDS, Command
+from wae_rnf_jax.commands.failures import outside_cause, report_request
 from wae_rnf_jax.commands.options import added_argument, prepare_process
 from wae_rnf_jax.errors import InputError, did_you_mean, first_line, warn
 from wae_rnf_jax.jobs.interruption import Terminated, interrupting_signals
@@ -56,6 +57,14 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:  # a full disk, for one
         where = error.filename or "standard output, or a file, cannot be written"
         warn(f"{where}: {error.strerror or error}")
+        return USAGE_ERROR
+    except Exception as error:
+        command = COMMANDS.get(arguments[0]) if arguments else None
+        cause = outside_cause(error, takes_less=command.takes_less if command else "")
+        if cause is None:
+            error.add_note(report_request())
+            raise
+        warn(cause)
         return USAGE_ERROR
     finally:
         _settle_output()
@@ -128,7 +137,9 @@ def parsed_flags(name: str, arguments: list[str]) -> flags.FlagValues:
     if command.arguments:
         values[command.arguments].value = [*values[command.arguments].value, *left]
     elif left:
-        raise InputError(f"unexpected argument {left[0]!r}{hint}")
+        meant = "workdir" in values and values["workdir"].value is None
+        nearest = f"; did you mean --workdir={left[0]}?" if meant else ""
+        raise InputError(f"unexpected argument {left[0]!r}{nearest}{hint}")
     return values
 
 

@@ -1,7 +1,9 @@
 """What goes wrong, and how the user is told."""
 
 import difflib
+import io
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -12,6 +14,7 @@ __all__ = [
     "TrainingFailed",
     "did_you_mean",
     "first_line",
+    "progress_bar",
     "standard_error",
     "warn",
 ]
@@ -49,6 +52,39 @@ class _StandardError:
 
 
 standard_error = _StandardError()  # of progress bars and warnings
+
+
+class _ProgressLines(tqdm):
+    """A progress bar for a file: a line now and then, in place of one drawn over another."""
+
+    interval = 60.0  # seconds between lines
+    _due = 0.0  # time of the next one
+    _shown = -1  # steps that the last one told
+
+    def __init__(self, **options) -> None:
+        super().__init__(**{**options, "file": io.StringIO(), "dynamic_ncols": False})
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        """Writes a line if one is due; tqdm calls it whenever it would draw."""
+        now = time.monotonic()
+        if self.n != self._shown and (now >= self._due or self.n == self.total):
+            standard_error.write(f"{self}\n")
+            self._shown, self._due = self.n, now + self.interval
+        return True
+
+    def clear(self, nolock: bool = False) -> None:
+        """Lines stay."""
+
+
+def progress_bar(**options) -> tqdm:
+    """A progress bar on standard error; where that is no terminal, a line now and then.
+
+    Args:
+      **options: those of tqdm.
+    """
+    if sys.stderr is not None and sys.stderr.isatty():
+        return tqdm(file=standard_error, dynamic_ncols=True, **options)
+    return _ProgressLines(**options)
 
 
 def warn(message: str) -> None:

@@ -76,14 +76,25 @@ SHARE = number("at least 0 and below 1", lambda v: 0 <= v < 1)
 FROM_0_TO_1 = number("from 0 to 1", lambda v: 0 <= v <= 1)
 INTEGER = Rule("a whole number", lambda v: type(v) is int)
 ANYTHING = Rule("a value", lambda v: True)
-SIZES = Rule(
-    "a list of whole numbers of at least 1",
-    lambda v: isinstance(v, tuple | list) and bool(v) and all(map(whole(1).allows, v)),
-)
+
+
+def several(words: str, item: Rule) -> Rule:
+    """One value or more, each under a rule."""
+    return Rule(
+        f"a list of {words}",
+        lambda v: isinstance(v, tuple | list) and bool(v) and all(map(item.allows, v)),
+    )
+
+
+SIZES = several("whole numbers of at least 1", whole(1))
+COUNTS = several("whole numbers of at least 0", whole(0))
+WEIGHTS = several("numbers from 0 to 1", FROM_0_TO_1)
 
 Size = Annotated[int, whole(1)]
 Count = Annotated[int, whole(0)]
 Sizes = Annotated[tuple[int, ...], SIZES]
+Counts = Annotated[tuple[int, ...], COUNTS]
+Weights = Annotated[tuple[float, ...], WEIGHTS]
 Share = Annotated[float, SHARE]
 Positive = Annotated[float, POSITIVE]
 NotNegative = Annotated[float, NOT_NEGATIVE]

@@ -10,6 +10,8 @@ import pytest
 
 from benchmarks import (
     evaluate,
+    every_system,
+    fisher_estimate,
     generate,
     input,
     large_corpus,
@@ -27,7 +29,7 @@ from wae_rnf_jax.runs.lock import sole_use
 @pytest.fixture(autouse=True)
 def process_left_as_it_was(monkeypatch):
     """The allocator's settings last as long as the process, which has other tests to run."""
-    for module in (evaluate, generate, input, pieces, regularisers, train_step):
+    for module in (evaluate, every_system, generate, input, pieces, regularisers, train_step):
         monkeypatch.setattr(module, "keep_freed_memory", lambda: None)
     monkeypatch.delenv("WAE_RNF_DATA_DIR", raising=False)
 
@@ -202,3 +204,28 @@ def test_lengths_are_drawn_where_there_is_no_text(tmp_path, monkeypatch):
     (tmp_path / "ptb" / "train.txt").write_text(" a b \n\n c \n")
     monkeypatch.setenv("WAE_RNF_DATA_DIR", str(tmp_path))
     assert workload.sentence_lengths(4000)[0].tolist() == [2, 1]
+
+
+def test_every_system_has_parameters_and_a_time_beside_the_vae(tmp_path):
+    rows = rows_of(every_system, tmp_path, "lm", "vae", "lagging")
+    assert [row["system"] for row in rows] == ["lm", "vae", "lagging"]
+    found = {row["system"]: row for row in rows}
+    assert found["lm"]["parameters"] < found["vae"]["parameters"] == found["lagging"]["parameters"]
+    assert found["vae"]["times a vae step"] == 1
+    assert all(row["ms/step"] > 0 for row in rows)
+
+
+def test_agreement_is_of_what_length_does_not_tell():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 60, 300)
+    own = rng.normal(size=300)
+    exact = 5 * np.log(lengths + 1) + own
+    found = fisher_estimate.agreement(lengths, exact, exact - 2)
+    assert found["correlation"] == pytest.approx(1)
+    assert found["bias"] == pytest.approx(-2)
+    of_length_alone = 5 * np.log(lengths + 1) + rng.normal(size=300)
+    assert abs(fisher_estimate.agreement(lengths, exact, of_length_alone)["correlation"]) < 0.2
+    steeper = fisher_estimate.agreement(lengths, exact, exact + 0.5 * np.log(lengths + 1))
+    assert steeper["its slope on log T"] == pytest.approx(0.5)
+    exact[:3] = np.nan
+    assert fisher_estimate.agreement(lengths, exact, exact)["sentences"] == 297

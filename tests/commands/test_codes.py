@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from wae_rnf_jax import cli
-from wae_rnf_jax.evaluation.code_files import unpacked_sentences
 from wae_rnf_jax.trained import load_run
 
 LONG = "the food was good " * 40
@@ -31,11 +30,15 @@ def codes_of(reviews, tmp_path, capsys):
     return encode
 
 
+def sentences_of(arrays):
+    return arrays["sentences"].tobytes().decode().split("\n")
+
+
 def test_a_split_is_encoded_with_its_labels_and_sentences(codes_of, reviews, capsys):
     _, arrays = codes_of("--split=test")
     assert "12 codes of 2 dimensions with their labels written" in capsys.readouterr().out
     texts, labels = load_run(reviews).split("test")
-    assert unpacked_sentences(arrays["sentences"], arrays["sentence_offsets"]) == texts
+    assert sentences_of(arrays) == texts
     assert arrays["label_names"][arrays["labels"]].tolist() == labels
     np.testing.assert_array_equal(arrays["codes"], load_run(reviews).encode(texts).zk)
 
@@ -44,7 +47,7 @@ def test_labels_of_lines_are_kept(codes_of, stdin):
     stdin("good\tthe food was good\nbad the food was bad\n")
     _, arrays = codes_of()
     assert arrays["label_names"][arrays["labels"]].tolist() == ["good", "bad"]
-    texts = unpacked_sentences(arrays["sentences"], arrays["sentence_offsets"])
+    texts = sentences_of(arrays)
     assert texts == ["the food was good", "the food was bad"]
 
 

@@ -3,7 +3,6 @@ import os
 import numpy as np
 
 from wae_rnf_jax import cli
-from wae_rnf_jax.evaluation.code_files import unpacked_sentences
 from wae_rnf_jax.trained import load_run
 
 
@@ -17,8 +16,8 @@ def test_codes_are_written_with_their_sentences(workdir, tmp_path, stdin, capsys
     assert "2 codes of 2 dimensions" in captured.out
     run = load_run(workdir)
     with np.load(output) as arrays:
-        assert sorted(arrays) == ["codes", "log_var", "mean", "sentence_offsets", "sentences"]
-        sentences = unpacked_sentences(arrays["sentences"], arrays["sentence_offsets"])
+        assert sorted(arrays) == ["codes", "log_var", "mean", "sentences"]
+        sentences = arrays["sentences"].tobytes().decode().split("\n")
         assert sentences == ["the cat sat", "a zebra ran"]
         encoded = run.encode(sentences)
         posterior = encoded.posterior
@@ -27,6 +26,20 @@ def test_codes_are_written_with_their_sentences(workdir, tmp_path, stdin, capsys
             assert arrays[name].shape == (2, 2)
             np.testing.assert_array_equal(arrays[name], values)
     assert os.listdir(tmp_path) == ["codes.npz"]
+
+
+def test_the_file_is_in_proportion_to_the_text(workdir, tmp_path, stdin):
+    """One long sentence does not widen all others."""
+    lines = ["cat " * 300, *["der Kater saß"] * 400]
+    stdin("\n".join(lines))
+    output = tmp_path / "codes.npz"
+    assert cli.main(["encode", f"--workdir={workdir}", f"--output={output}"]) == 0
+    with np.load(output, allow_pickle=False) as arrays:
+        assert arrays["sentences"].nbytes <= len("\n".join(lines).encode())
+        sentences = arrays["sentences"].tobytes().decode().split("\n")
+        assert sentences == [line.strip() for line in lines]
+        assert len(arrays["codes"]) == len(sentences)
+    assert output.stat().st_size < 60_000
 
 
 def test_of_many_unknown_words_some_are_named(workdir, tmp_path, stdin, capsys):

@@ -37,6 +37,8 @@ def test_evaluate_prints_the_figures_and_writes_them(copied, lm_workdir, capsys)
     assert 0 <= figures["novel"] <= 1
     assert results["settings"]["lm_step"] == 10
     assert "no bound" in out
+    assert figures["mi"] < 0.2  # of so short a training
+    assert "The code has collapsed: it tells " in out
 
 
 def test_text_figures_leave_the_likelihood_as_it_is(copied):
@@ -58,12 +60,13 @@ def test_the_samples_are_those_of_the_command_sample(copied, capsys):
     assert figures["distinct_1"] == len(set(words)) / len(words)
 
 
-def test_a_language_model_has_no_reconstructions(lm_workdir, tmp_path):
+def test_a_language_model_has_no_reconstructions(lm_workdir, tmp_path, capsys):
     workdir = shutil.copytree(lm_workdir, tmp_path / "lm")
     figures = results_of(workdir, *FEW)["figures"]
     assert "recon_bleu" not in figures
     assert figures["num_generated"] == 12
     assert figures["kl"] == figures["mi"] == 0
+    assert "code has collapsed" not in capsys.readouterr().out
 
 
 def test_without_the_training_text_novelty_is_left_out(copied, tmp_path, capsys):

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from wae_rnf_jax import cli
 from wae_rnf_jax.trained import load_run
 
@@ -57,3 +59,44 @@ def test_a_language_model_samples_but_does_not_reconstruct(lm_workdir, refusal, 
     assert len(capsys.readouterr().out.splitlines()) == 2
     stdin("the cat sat\n")
     assert "no latent code" in refusal("reconstruct", f"--workdir={lm_workdir}")
+
+
+@pytest.mark.parametrize("temperature", ["1e-38", "1e-46", "1e-31", "0"])
+def test_the_coldest_temperatures_are_greedy(temperature, workdir, capsys):
+    """1e-38 is above 0, and 0 in single precision."""
+    command = ["sample", f"--workdir={workdir}", "--num=4", "--max_length=6"]
+    assert cli.main([*command, "--strategy=greedy"]) == 0
+    expected = capsys.readouterr().out
+    assert cli.main([*command, f"--temperature={temperature}"]) == 0
+    assert capsys.readouterr().out == expected
+
+
+def test_sentences_that_are_cut_are_counted(lm_workdir, capsys):
+    command = ["sample", f"--workdir={lm_workdir}", "--num=70", "--seed=3"]
+    assert cli.main([*command, "--max_length=2"]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    cut = sum(len(line.split()) == 2 for line in lines)  # an end would be the second
+    assert 0 < cut < 70
+    assert captured.err.splitlines()[-1] == (
+        f"wae-rnf: {cut} of 70 sentences had not ended at max_length, 2 words, and are cut there"
+    )
+    assert cli.main([*command, "--max_length=1000"]) == 0
+    assert "cut there" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "strategy, flag, value, reader",
+    [
+        ("greedy", "temperature", "0.5", "sample"),
+        ("beam", "top_p", "0.5", "sample"),
+        ("sample", "beam_width", "3", "beam"),
+        ("sample", "length_penalty", "0.6", "beam"),
+    ],
+)
+def test_what_a_strategy_does_not_read_is_refused(strategy, flag, value, reader, refusal):
+    command = ("sample", "--workdir=none", f"--strategy={strategy}", f"--{flag}={value}")
+    assert refusal(*command) == (
+        f"wae-rnf: --{flag} is {value}, and nothing in this run reads it: it is read where "
+        f"--strategy is {reader}, and --strategy is {strategy}"
+    )

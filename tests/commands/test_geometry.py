@@ -50,10 +50,13 @@ def test_paths_fit_the_line():
 
 
 def test_plane_goes_through_a_third_sentence(workdir, tmp_path, capsys):
-    arguments = [f"--workdir={workdir}", f"--output={tmp_path / 'plane'}", START, END, *SMALL]
+    """One of the files may be named in place of their stem."""
+    arguments = [f"--workdir={workdir}", f"--output={tmp_path / 'a.b.png'}", START, END, *SMALL]
     third = ["--through=birds sing", "--features=state"]
     assert cli.main(["geometry", *arguments, *third]) == 0
     assert "decoder state length" in capsys.readouterr().out
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["a.b.json", "a.b.png", "a.b.svg"]
 
 
 def test_every_interpolation_keeps_the_ends(workdir, capsys):

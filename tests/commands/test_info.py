@@ -77,3 +77,18 @@ def test_metrics_end_at_a_line_cut_short(tmp_path):
 def test_a_folder_without_a_run_is_refused(tmp_path, refusal):
     assert "holds no run" in refusal("info", f"--workdir={tmp_path}")
     assert "--workdir is missing" in refusal("info")
+
+
+def test_a_run_in_other_words_or_nearby_is_named(workdir, tmp_path, refusal):
+    said = refusal("info", workdir)
+    assert f"unexpected argument '{workdir}'; did you mean --workdir={workdir}?" in said
+    assert "did you mean" not in refusal("info", f"--workdir={workdir}", "more")
+    copied = shutil.copytree(workdir, tmp_path / "runs" / "copy")
+    for deeper in (copied / "checkpoints" / "latest" / "10", copied / "corpus"):
+        said = refusal("sample", f"--workdir={deeper}")
+        assert said.endswith(f"holds no run (no config.json): did you mean {copied}?")
+    said = refusal("evaluate", f"--workdir={tmp_path / 'runs'}")
+    assert said.endswith(f"did you mean {copied}?")
+    other = shutil.copytree(workdir, tmp_path / "runs" / "other")
+    said = refusal("evaluate", f"--workdir={tmp_path / 'runs'}")
+    assert said.endswith(f"did you mean {copied} or {other}?")

@@ -34,6 +34,8 @@ def test_runs_of_one_system_are_told_apart_by_their_folders(workdir, tmp_path, m
 def test_plot_refuses_what_it_cannot_read(workdir, tmp_path, refusal):
     assert "--workdirs is missing" in refusal("plot")
     assert "holds no run" in refusal("plot", tmp_path)
+    for again in (workdir, f"{workdir}/../{workdir.name}"):
+        assert "is named twice: name each workdir once" in refusal("plot", workdir, again)
     empty = shutil.copytree(workdir, tmp_path / "empty")
     (empty / "metrics.jsonl").write_text("")
     assert "holds no metrics yet" in refusal("plot", empty)

@@ -1,5 +1,7 @@
 """TFDS: a dataset is read by name, offline, in parts, and what is missing is named."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -156,3 +158,23 @@ def test_processes_read_a_dataset_as_one_does(tfds_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "_SHARD_EXAMPLES", 4)
     corpora = [load(tfds_dir, str(tmp_path / str(n)), num_workers=n) for n in (1, 2)]
     assert corpora[0].fingerprint == corpora[1].fingerprint
+
+
+def damaged(content, how):
+    half = len(content) // 2
+    return {"empty": b"", "cut short": content[:half], "junk": bytes(len(content))}[how]
+
+
+@pytest.mark.parametrize("how", ["empty", "cut short", "junk"])
+@pytest.mark.parametrize("file", ["*-train.*", "dataset_info.json", "features.json"])
+def test_a_damaged_file_is_named_as_such(tfds_dir, tmp_path, file, how):
+    copied = shutil.copytree(tfds_dir, tmp_path / "tfds")
+    (place,) = copied.rglob(file)
+    place.write_bytes(damaged(place.read_bytes(), how))
+    datasets._opened.cache_clear()
+    with pytest.raises(InputError) as caught:
+        words_of(str(copied), "train")
+    message = str(caught.value)
+    assert "damaged" in message
+    assert str(copied) in message
+    assert "\n" not in message

@@ -101,7 +101,10 @@ def test_greedy_agrees_with_the_teacher_forced_likelihood(tiny, codes):
     np.testing.assert_allclose(generation.log_probs[finished], -nll[finished], rtol=1e-4)
 
 
-@pytest.mark.parametrize("temperature, top_p", [(0.0, 1.0), (1e-4, 1.0), (1e-4, 0.5), (1.0, 1e-6)])
+@pytest.mark.parametrize(
+    "temperature, top_p",
+    [(0.0, 1.0), (1e-4, 1.0), (1e-4, 0.5), (1.0, 1e-6), (1.0, 1e-46), (1e-38, 1.0)],
+)
 def test_sampling_without_spread_is_greedy(tiny, codes, temperature, top_p):
     greedy = greedy_search(tiny, codes, max_length=LENGTH)
     sampled = ancestral_samples(
@@ -375,6 +378,9 @@ def test_text_of_each_strategy_is_that_of_its_search(tiny, trained, codes):
         {"strategy": "best"},
         {"max_length": 0},
         {"temperature": -0.5},
+        {"temperature": 1e39},
+        {"max_length": 3_000_000_000},
+        {"length_penalty": 60.0},
         {"top_p": 1.5},
         {"beam_width": 0},
         {"length_penalty": -1.0},

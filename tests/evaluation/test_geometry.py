@@ -7,8 +7,9 @@ import pytest
 
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation import geometry
+from wae_rnf_jax.functional.pullback import FEATURES
 from wae_rnf_jax.models.bound import BoundModel
-from wae_rnf_jax.models.features import FEATURES, code_features
+from wae_rnf_jax.models.features import code_features
 
 TOKENS = jnp.array([[4, 5, 6, 0], [7, 4, 0, 0]])
 LENGTHS = jnp.array([3, 2])

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -122,3 +124,9 @@ def test_a_language_model_generates_from_empty_codes(trained_language_model):
 def test_an_interpolation_of_one_point_is_refused(trained):
     with pytest.raises(InputError, match="2 points"):
         interpolate_sentences(trained, "red", "blue", num_points=1)
+
+
+def test_one_dimension_has_no_great_circle():
+    trained = SimpleNamespace(model=SimpleNamespace(latent_dim=1))
+    with pytest.raises(InputError, match="in which there is no great circle"):
+        interpolate_sentences(trained, "a cat", "a dog", num_points=3, path="spherical")

@@ -150,3 +150,11 @@ def test_results_replace_earlier_ones(tmp_path):
     for split in ("valid", "test"):
         report.write_results(path, split=split, settings={}, figures=FIGURES)
     assert report.read_results(path)["split"] == "test"
+
+
+def test_a_code_that_has_collapsed_is_said_in_words():
+    assert report.collapse_in_words(FIGURES) == ""
+    for mi, au, shown in ((0.02, 0, "0.02 nats"), (-0.01, 1, "0.00 nats"), (0.1, 10, "10 active")):
+        said = report.collapse_in_words({**FIGURES, "mi": mi, "au": au})
+        assert said.startswith("The code has collapsed: it tells ")
+        assert shown in said

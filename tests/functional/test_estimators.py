@@ -310,7 +310,7 @@ def test_active_units_counts_variances_above_the_threshold():
 def test_active_units_leaves_out_masked_rows():
     means = jnp.array([[0.0, 1.0], [0.0, -1.0], [jnp.nan, 5.0]])
     assert wae.active_units(means, where=jnp.array([True, True, False])) == 1
-    assert wae.active_units(means, where=jnp.array([True, False, False])) == 0
+    assert wae.active_units(means, where=jnp.array([True, False, False])) == -1
 
 
 def test_perplexity_of_a_uniform_model_is_its_vocabulary():

@@ -174,15 +174,6 @@ def test_memory_is_that_of_a_block():
     assert temporary(128) < whole / 4
 
 
-@pytest.mark.parametrize("num_valid", [0, 1])
-def test_too_few_valid_rows_give_finite_values(num_valid):
-    x, y = (jnp.float32(a) for a in _samples(4, 4))
-    estimate = partial(
-        wae.mmd_squared_unbiased, kernel=wae.multi_scale_imq_kernel, where=jnp.arange(4) < num_valid
-    )
-    chex.assert_tree_all_finite(jax.jit(jax.value_and_grad(estimate))(x, y))
-
-
 def test_gradient_is_finite_where_all_points_are_equal():
     ones = jnp.ones([3, 2])
     for estimate in ESTIMATES.values():
@@ -221,3 +212,77 @@ def test_wrong_ranks_sizes_and_dtypes_are_refused():
         ):
             with pytest.raises(AssertionError):
                 estimate(x, y, kernel=wae.multi_scale_imq_kernel, where=where)
+
+
+def _groups_by_hand(x, y, where, group_size, kernel):
+    values = []
+    for first in range(0, len(x), group_size):
+        rows = slice(first, first + group_size)
+        if where[rows].sum() >= 2:
+            values.append(
+                wae.mmd_squared_unbiased(x[rows], y[rows], kernel=kernel, where=where[rows])
+            )
+    return sum(values) / len(values)
+
+
+@pytest.mark.parametrize("group_size", [2, 4, 8])
+@pytest.mark.parametrize("backend", ["one", "pmap", "shard_map"])
+def test_groups_are_those_of_the_global_batch_on_any_layout(backend, group_size):
+    """Value and gradient; one group has no two valid rows and drops out."""
+    kernel, _ = KERNELS["multi_scale_imq"]
+    x, y = (jnp.asarray(a, jnp.float32) for a in _samples(8, 8))
+    where = jnp.array([1, 1, 1, 0, 1, 1, 0, 0], bool)
+
+    def estimate(x, y, where, axis_name=None):
+        return wae.mmd_squared_in_groups(
+            x, y, kernel=kernel, group_size=group_size, where=where, axis_name=axis_name
+        )
+
+    expected, slope = jax.value_and_grad(_groups_by_hand)(x, y, where, group_size, kernel)
+    if backend == "one":
+        value, gradient = jax.jit(jax.value_and_grad(estimate))(x, y, where)
+    else:
+        step = jax.value_and_grad(partial(estimate, axis_name="i"))
+        if backend == "pmap":  # the gradient is that of the sum of all devices' values
+            parts = (a.reshape(DEVICES, -1, *a.shape[1:]) for a in (x, y, where))
+            values, gradient = jax.pmap(step, "i")(*parts)
+            value, gradient = values[0], gradient.reshape(x.shape) / DEVICES
+            np.testing.assert_array_equal(values, value)
+        else:
+            mesh = jax.sharding.Mesh(np.array(jax.devices()[:DEVICES]), ("i",))
+
+            def share(x, y, where):
+                value, gradient = step(x, y, where)
+                return value[None], gradient  # whose types tell that the value is all devices'
+
+            values, gradient = jax.jit(
+                jax.shard_map(share, mesh=mesh, in_specs=SHARDED, out_specs=SHARDED)
+            )(x, y, where)
+            value = values[0]
+    np.testing.assert_allclose(value, expected, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-4, atol=1e-6)
+
+
+def test_groups_are_unbiased_and_vary_more():
+    kernel, _ = KERNELS["multi_scale_imq"]
+
+    def estimate(key, group_size):
+        x, y = jax.random.normal(key, (2, 32, 3))
+        return wae.mmd_squared_in_groups(x + 0.5, y, kernel=kernel, group_size=group_size)
+
+    keys = jax.random.split(jax.random.key(0), 2_000)
+    found = {
+        g: np.asarray(jax.jit(jax.vmap(partial(estimate, group_size=g)))(keys)) for g in (4, 32)
+    }
+    error = np.sqrt(sum(values.var() for values in found.values()) / len(keys))
+    assert abs(found[4].mean() - found[32].mean()) < 4 * error
+    assert found[4].std() > 1.2 * found[32].std()
+
+
+@pytest.mark.parametrize("group_size", [1, 3, 16])
+def test_groups_that_do_not_fit_are_refused(group_size):
+    x, y = _samples(8, 8)
+    with pytest.raises(ValueError, match=f"group_size is {group_size}"):
+        wae.mmd_squared_in_groups(
+            jnp.asarray(x), jnp.asarray(y), kernel=KERNELS["rbf"][0], group_size=group_size
+        )

@@ -68,13 +68,13 @@ def test_one_such_point_leaves_kmeans_no_center(bad, num_iterations):
 
 
 def test_a_count_of_active_units_that_cannot_be_told_is_minus_one():
-    means = jnp.array([[0.0, 1.0, 0.0], [0.0, -1.0, 5.0]])
+    means = jnp.array([[0.0, 1.0, 0.0], [0.0, -1.0, 5.0], [0.0, -1.0, 5.0]])
     assert wae.active_units(means) == 2
     for changed in (means.at[0, 0].set(NAN), means.at[0, 1].set(jnp.inf)):
         assert wae.active_units(changed) == -1
-        assert wae.active_units(changed, where=jnp.array([False, True])) == 0
+        assert wae.active_units(changed, where=jnp.array([False, True, True])) == 0
     assert wae.active_units(means, threshold=NAN) == -1
-    assert wae.active_units(means, where=jnp.zeros(2, bool)) == -1
+    assert wae.active_units(means, where=jnp.zeros(3, bool)) == -1
 
 
 ROW = jnp.ones((1, 2))

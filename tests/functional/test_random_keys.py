@@ -22,6 +22,7 @@ TAKE_A_KEY = {
     "pullback_log_magnification_estimate": lambda key: wae.pullback_log_magnification_estimate(
         key, jnp.cumsum, jnp.zeros(9), num_probes=1, num_iterations=3
     ),
+    "categorical_draws": lambda key: wae.categorical_draws(key, jnp.zeros(300), num_draws=9),
     "vmf_sample": lambda key: wae.vmf_sample(key, jnp.array([0.0, 0.0, 1.0]), 30.0),
 }
 # Of a key for each of a batch.

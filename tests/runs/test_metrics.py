@@ -67,6 +67,7 @@ class Clock:
 
 def test_what_is_set_aside_is_named_and_is_no_time_of_steps(tmp_path, monkeypatch, capsys):
     clock = Clock(monkeypatch)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     log = MetricsLog(tmp_path, first_step=0, num_steps=100, interval=4)
     for step in range(1, 5):
         with log.set_aside("compiling length 1 of 3" if step == 1 else ""):
@@ -87,6 +88,23 @@ def test_lengths_are_counted_as_they_come():
     found = [compilations.next(length) for length in (5, 5, 3, 9, 5)]
     names = ["compiling length 1 of 3", "compiling length 2 of 3", "compiling length 3 of 3"]
     assert found == [names[0], "", *names[1:], ""]
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(tmp_path, capsys, monkeypatch):
+    """An hour of steps, and of lines of metrics, is some lines and not megabytes."""
+    seconds = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: seconds)
+    log = MetricsLog(tmp_path, first_step=0, num_steps=3600, interval=1)
+    for step in range(1, 3601):
+        seconds += 1.0
+        log.add(step, row(1.0))
+    log.close()
+    said = capsys.readouterr().err
+    assert "\r" not in said
+    assert 55 < len(said.splitlines()) < 65
+    assert len(said) < 20_000
+    assert said.splitlines()[-1].startswith("100%")
+    assert "loss=1" in said.splitlines()[-1]
 
 
 def test_lines_that_cannot_be_dropped_are_said(tmp_path, capsys):

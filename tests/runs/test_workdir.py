@@ -57,6 +57,28 @@ def test_values_that_change_no_number_are_taken_over(workdir, corpus):
     assert fingerprint(read_config(workdir)) == fingerprint(before)
 
 
+def test_what_a_run_does_not_read_may_differ_and_stays_what_it_was(workdir, corpus):
+    before = read_config(workdir)
+    unread = {"kl_weight.length", "data.path", "model.dropout"}
+    kept = open_workdir(
+        workdir,
+        resolved(corpus, **{"kl_weight.length": 5, "data.path": "/moved", "train.log_every": 3}),
+        corpus,
+        is_read=lambda key: key not in unread,
+    )
+    assert kept == read_config(workdir)
+    assert kept["kl_weight"] == before["kl_weight"]
+    assert (kept["data"]["path"], kept["train"]["log_every"]) == ("", 3)
+    assert fingerprint(kept) == fingerprint(before)
+    with pytest.raises(InputError, match=r"\(train.seed is 0 there and 1 here\)"):
+        open_workdir(
+            workdir,
+            resolved(corpus, **{"kl_weight.length": 5, "train.seed": 1}),
+            corpus,
+            is_read=lambda key: key not in unread,
+        )
+
+
 @pytest.mark.parametrize("key", OTHERS)
 def test_another_value_is_refused_with_both_named(workdir, corpus, key):
     section, name = key.split(".")

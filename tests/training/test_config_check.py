@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from configs import default
 from tests.training.conftest import tiny_config
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.training.config_check import check_config
+from wae_rnf_jax.training.config_check import _CHOICES, check_config
 
 NO_COUNT = (-1, 1.5, "2", None, True)
 NO_SIZE = (0, *NO_COUNT)
@@ -27,6 +27,7 @@ REFUSED = {
     "data.path": NO_TEXT,
     "data.vocabulary": NO_TEXT,
     "model.dtype": ("float16", None),
+    "train.mmd_group": (1, None),
     "train.accumulate": NO_SIZE,
     "train.backend": ("xmap", None),
     "data.label": ("last", 1),
@@ -55,6 +56,7 @@ REFUSED = {
     "encoder.name": ("ltsm", None, ["lstm"]),
     "posterior.name": ("cauchy", None),
     "posterior.batch_norm": NO_SWITCH,
+    "posterior.mean_scale": NEGATIVE,
     "posterior.initial_log_var": NO_NUMBER,
     "decoder.name": ("ltsm", None),
     "decoder.z_every_step": NO_SWITCH,
@@ -62,6 +64,7 @@ REFUSED = {
     "objective.name": ("gan", None),
     "objective.mmd_weight": NEGATIVE,
     "objective.rnf_weight": NEGATIVE,
+    "objective.kl_floor": NEGATIVE,
     "kl_weight.schedule": ("sudden", None),
     "kl_weight.start": NO_NUMBER,
     "kl_weight.length": NOT_POSITIVE,
@@ -128,6 +131,7 @@ def test_value_that_no_run_can_use_is_refused_by_name(key):
 
 
 VMF, VAE = {"name": "vmf", "concentration": 50.0}, {"name": "vae"}
+NO_FLOW = {"model.num_flow_steps": 0, "codebook.num_centers": 0}
 TOGETHER = {
     "a code without dimensions": (
         {"model.latent_dim": 0},
@@ -163,10 +167,18 @@ TOGETHER = {
     ),
     "a file of centres that would not be read": (
         {"codebook.centers_file": "centers.npy"},
-        "--config.codebook.centers_file is 'centers.npy': it is read for fixed centres alone",
+        "--config.codebook.centers_file is 'centers.npy', and nothing in this run reads it: it is "
+        "read where codebook.refresh_every is 0, and codebook.refresh_every is 2",
     ),
     "a missing file of centres": (
-        {"codebook.centers_file": "/no/such.npy", "codebook.refresh_every": 0},
+        {
+            "codebook": {
+                **default.get_config().codebook,
+                "num_centers": 3,
+                "centers_file": "/no/such.npy",
+                "refresh_every": 0,
+            }
+        },
         "--config.codebook.centers_file: /no/such.npy cannot be read as an array of shape (3, 3)",
     ),
     "a sphere of one dimension": (
@@ -187,14 +199,6 @@ TOGETHER = {
         "--config.posterior.batch_norm: there is no such key where name is vmf (it takes "
         "concentration)",
     ),
-    "a momentum that would not be read": (
-        {"train.momentum": 0.9},
-        "--config.train.momentum is 0.9: it is read where train.optimizer is sgd alone",
-    ),
-    "a decay that would not be read": (
-        {"train.weight_decay": 0.1, "train.optimizer": "sgd"},
-        "--config.train.weight_decay is 0.1: it is read where train.optimizer is adamw alone",
-    ),
     "keys of another schedule": (
         {"kl_weight.schedule": "cyclical"},
         "--config.kl_weight.length: there is no such key where schedule is cyclical (it takes "
@@ -203,12 +207,48 @@ TOGETHER = {
     "keys of another objective": (
         {"objective.name": "wae"},
         "--config.objective.rnf_weight: there is no such key where name is wae (it takes "
-        "mmd_weight)",
+        "mmd_weight, kl_floor)",
     ),
     "an argument that is missing": (
         {"objective": {"name": "wae_rnf", "mmd_weight": 10.0}},
         "--config.objective.rnf_weight is missing where name is wae_rnf (it takes mmd_weight, "
-        "rnf_weight): it must be at least 0",
+        "rnf_weight, kl_floor): it must be at least 0",
+    ),
+    "heads that do not divide the model": (
+        {"decoder": {"name": "transformer", "num_heads": 4}},
+        "--config.decoder.num_heads is 4: model.hidden_dim, 6, must be an even multiple of it",
+    ),
+    "two scales of the means": (
+        {"posterior.mean_scale": 0.6, "posterior.batch_norm": True},
+        "--config.posterior.mean_scale is 0.6: batch_norm has a scale for the means already",
+    ),
+    "free bits on the sphere": (
+        {"posterior": VMF, "objective": {"name": "vae", "kl_floor": 0.1}, **NO_FLOW},
+        "--config.objective.kl_floor is 0.1: a floor is for a KL that is learned, as posterior "
+        "gaussian has it; that of vmf is a constant",
+    ),
+    "refinement on the sphere": (
+        {"posterior": VMF, "objective": VAE, "procedure": {"name": "semi_amortized"}, **NO_FLOW},
+        "--config.procedure.name is 'semi_amortized': its steps are of means and variances; "
+        "posterior vmf has none, and goes with any other procedure",
+    ),
+    "a language model with an encoder's procedure": (
+        {
+            "objective": {"name": "lm"},
+            "procedure": {"name": "lagging"},
+            "model.latent_dim": 0,
+            **NO_FLOW,
+        },
+        "--config.procedure.name is 'lagging': objective lm has no latent code and needs descent",
+    ),
+    "stages of unequal number": (
+        {"procedure": {"name": "pretrained", "max_steps": (5, 5)}},
+        "--config.procedure.max_steps is (5, 5): there must be one for each of the 1 of kl_weights",
+    ),
+    "a reset of what there is not": (
+        {"procedure": {"name": "pretrained", "reset": ("flow",)}},
+        "--config.procedure.reset is ('flow',): it must be a list of names among none, encoder, "
+        "decoder",
     ),
     "a constant weight above 1": (
         {"kl_weight": {"schedule": "constant", "value": 1.5}},
@@ -274,7 +314,8 @@ def test_what_a_file_leaves_out_is_named():
 )
 def test_a_file_of_centres_is_read_before_anything_is_begun(array, message, tmp_path):
     config = tiny_config()
-    config.codebook.refresh_every = 0
+    config.codebook = default.get_config().codebook
+    config.codebook.update(num_centers=3, refresh_every=0)
     np.save(tmp_path / "centers.npy", np.eye(3))
     config.codebook.centers_file = str(tmp_path / "centers.npy")
     check_config(config)
@@ -290,3 +331,14 @@ def test_schedules_and_objectives_of_all_kinds_are_accepted():
     ):
         config = with_values(tiny_config(), {"kl_weight": kl_weight})
         assert check_config(config) is None
+
+
+@pytest.mark.parametrize("section", _CHOICES)
+def test_an_argument_means_one_kind_of_value_whatever_is_chosen(section):
+    """The command line reads it by its type, and may not know the definition yet."""
+    chosen, kinds = _CHOICES[section], {}
+    for name in chosen.definitions:
+        for key, setting in chosen.settings(name).items():
+            if setting.has_default:
+                kinds.setdefault(key, set()).add(type(setting.default))
+    assert all(len(found) == 1 for found in kinds.values()), kinds

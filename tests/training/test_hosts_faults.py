@@ -83,6 +83,35 @@ def test_two_processes_train_as_one_does(of_one, of_two):
     assert second.output.strip() == ""  # process 0 alone speaks
 
 
+PROCEDURES = {
+    "lagging": {"procedure.window": 2, "procedure.most_encoder_steps": 3},
+    "pretrained": {
+        "procedure.kl_weights": "(0.0,)",
+        "procedure.max_steps": "(12,)",
+        "procedure.patience": "(2,)",
+        "procedure.reset": "('decoder',)",
+    },
+    "semi_amortized": {"procedure.num_steps": 2, "procedure.evaluation_steps": 2},
+}
+
+
+@pytest.mark.parametrize("name", PROCEDURES)
+def test_every_process_is_in_the_same_phase(name, cache, tmp_path):
+    """Of procedures that change what they do: two processes end as one does."""
+    settings = {"procedure.name": name, **PROCEDURES[name]}
+    one = alone(arguments(tmp_path / "one", cache, **settings), 4)
+    assert one.code == 0, one.output
+    words = arguments(tmp_path / "two", cache, **settings)
+    ended = Job(tmp_path, (words, words)).wait()
+    assert [x.code for x in ended] == [0, 0], ended
+    expected, found = metrics(tmp_path / "one"), metrics(tmp_path / "two")
+    assert found.keys() == expected.keys()
+    for place, row in found.items():
+        for key in ("loss", "rec", "kl_weight", "aggressive", "neg_elbo"):
+            if key in row:
+                assert row[key] == pytest.approx(expected[place][key], rel=2e-3), (place, key)
+
+
 def test_sigterm_on_one_process_saves_one_step_on_all_and_resumes_exactly(of_two, cache, tmp_path):
     workdir = tmp_path / "run"
     words = arguments(workdir, cache)

@@ -30,6 +30,10 @@ MAPPED = [
     ("vmf", Layout("shard_map", 2)),
     ("wae_vmf", Layout("pmap", 4)),
     ("dilated_cnn", Layout("pmap", 4)),
+    ("bn_vae", Layout("shard_map", 2)),
+    ("transformer", Layout("pmap", 2)),
+    ("semi_amortized", Layout("shard_map", 4)),
+    ("lagging", Layout("pmap", 4)),
 ]
 
 
@@ -54,6 +58,24 @@ def test_several_processes_change_no_number(system):
 def test_pmap_and_shard_map_agree():
     one, other = (outcome("wae_rnf", Layout(backend, 4)) for backend in BACKENDS)
     assert difference(one, other) <= BOUND
+
+
+@pytest.mark.parametrize("layout", [Layout("pmap", 4), Layout("shard_map", 2)], ids=str)
+def test_groups_of_the_mmd_are_the_same_rows_on_any_layout(layout, monkeypatch):
+    """Of four rows: two devices' of two, and one device's of four."""
+    of_system, of_all = layouts.tiny_config, outcome("wae_vmf", ALONE)
+
+    def grouped(system):
+        config = of_system(system)
+        config.train.mmd_group = 4
+        return config
+
+    monkeypatch.setattr(layouts, "tiny_config", grouped)
+    layouts.first_state.cache_clear()
+    alone = layouts.outcome("wae_vmf", ALONE)
+    assert difference(layouts.outcome("wae_vmf", layout), alone) <= BOUND
+    assert abs(alone.losses - of_all.losses).max() > 1e-4  # estimates of the same
+    layouts.first_state.cache_clear()
 
 
 def test_the_measure_sees_a_single_wrong_tensor():
@@ -101,6 +123,15 @@ def test_micro_batches_are_the_same_on_any_layout():
     assert difference(outcome("wae_rnf", Layout("shard_map", 2, 2)), alone) <= 5 * BOUND
     assert difference(alone, outcome("wae_rnf", ALONE)) > 100 * BOUND  # estimates, as is said
     np.testing.assert_allclose(alone.losses, outcome("wae_rnf", ALONE).losses, rtol=0.3)
+
+
+def test_groups_must_fit_the_rows_of_a_device():
+    check_batch_size(32, 1, 4)
+    check_batch_size(32, 1, 16)
+    with pytest.raises(InputError, match=r"mmd_group is 3; it must divide the 32 sentences"):
+        check_batch_size(32, 1, 3)
+    with pytest.raises(InputError, match=r"mmd_group is 8; .* and divide the 6 of a device"):
+        check_batch_size(24, 1, 8)
 
 
 def test_devices_times_micro_batches_must_divide_the_batch():

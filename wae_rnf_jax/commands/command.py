@@ -22,6 +22,7 @@ class Command(NamedTuple):
       takes_config: whether it has `--config`.
       arguments: the list flag that also takes the arguments without a flag; "" where there are
         none.
+      takes_less: flags that lower the memory it takes.
     """
 
     summary: str
@@ -30,3 +31,4 @@ class Command(NamedTuple):
     define_flags: Callable[[flags.FlagValues], None] = _no_flags
     takes_config: bool = False
     arguments: str = ""
+    takes_less: str = "what is asked for"

@@ -26,7 +26,7 @@ def print_dry_run(config, origin=None) -> None:
     from wae_rnf_jax.training.state import build_recipe, initial_state
     from wae_rnf_jax.training.transfer import planned_transfer
 
-    check_batch_size(config.train.batch_size, config.train.accumulate)
+    check_batch_size(config.train.batch_size, config.train.accumulate, config.train.mmd_group)
     corpus = open_corpus(config)
     epoch = num_batches_per_epoch(len(corpus.train), config.train.batch_size)
     recipe = build_recipe(
@@ -35,14 +35,18 @@ def print_dry_run(config, origin=None) -> None:
     transfer = origin and planned_transfer(origin, recipe.model, corpus.vocabulary)
     counts = ", ".join(f"{n} {len(getattr(corpus, n)):,}" for n in ("train", "valid", "test"))
     devices, kind = jax.local_device_count(), jax.local_devices()[0].device_kind
-    total = config.train.num_epochs * epoch
-    course = annealing(recipe.kl_weight, config.kl_weight.to_dict(), total)
+    state = jax.eval_shape(partial(initial_state, config, recipe), estimate.abstract_key())
+    procedure = recipe.procedure
+    begun = state.replace(procedure=procedure.init(state.params))
+    asked_for = config.train.num_epochs * epoch
+    total = procedure.num_steps(begun, asked_for)
+    course = annealing(recipe.kl_weight, config.kl_weight.to_dict(), asked_for)
     for topic, line in (
         ("system", config.system),
         ("corpus", corpus_name(corpus, config.data.to_dict())),
         ("", f"sentences: {counts}"),
         ("", f"vocabulary: {corpus.vocabulary.size:,} types"),
-        ("steps", f"{total:,}: {config.train.num_epochs} epochs of {epoch:,}"),
+        ("steps", _steps(total, config.train.num_epochs, epoch)),
         *([("λ", course.line())] if config.model.latent_dim else []),
         ("devices", f"{devices} × {kind}, {config.train.batch_size // devices} rows each"),
     ):
@@ -58,7 +62,6 @@ def print_dry_run(config, origin=None) -> None:
         seed=config.train.seed,
     )
     _print_buckets(buckets, config.train.batch_size)
-    state = jax.eval_shape(partial(initial_state, config, recipe), estimate.abstract_key())
     _print_parameters(state)
     largest = {"batch_size": config.train.batch_size, "length": buckets[-1].length}
     _print_memory(state, estimate.step_memory(recipe, state, **largest))
@@ -66,6 +69,12 @@ def print_dry_run(config, origin=None) -> None:
     rows, words = config.train.batch_size, largest["length"]
     print(f"\na step on [{rows}, {words}] takes {flops:.3g} FLOPs, those of its matrix products")
     print("nothing was trained, and no workdir was made")
+
+
+def _steps(total: int, num_epochs: int, epoch: int) -> str:
+    before = total - num_epochs * epoch
+    stages = f", after at most {before:,} of earlier stages" if before else ""
+    return f"{total:,}: {num_epochs} epochs of {epoch:,}{stages}"
 
 
 def _print_buckets(buckets, rows: int) -> None:

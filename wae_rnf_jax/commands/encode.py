@@ -52,5 +52,6 @@ COMMAND = Command(
         "wae-rnf encode --workdir=runs/grammar/wae_rnf --split=test --output=test_codes.npz",
     ),
     run=_run,
+    takes_less="--batch_size",
     define_flags=_define_flags,
 )

@@ -6,7 +6,7 @@ from absl import flags
 
 from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
-from wae_rnf_jax.errors import InputError, standard_error
+from wae_rnf_jax.errors import InputError, progress_bar
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -36,10 +36,8 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 
 def _run(values: flags.FlagValues) -> None:
-    from tqdm import tqdm
-
     from wae_rnf_jax.evaluation.likelihood import evaluate_split
-    from wae_rnf_jax.evaluation.report import figure_table, write_results
+    from wae_rnf_jax.evaluation.report import collapse_in_words, figure_table, write_results
     from wae_rnf_jax.evaluation.splits import token_split
 
     workdir = options.workdir_path(values)
@@ -49,8 +47,7 @@ def _run(values: flags.FlagValues) -> None:
     split_name = values["split"].value
     settings = options.likelihood_settings(values)
     split = token_split(run, split_name)
-    bar = tqdm(total=len(split), unit="sentence", dynamic_ncols=True, file=standard_error)
-    with bar:
+    with progress_bar(total=len(split), unit="sentence") as bar:
         figures = evaluate_split(
             run.model,
             split,
@@ -65,7 +62,10 @@ def _run(values: flags.FlagValues) -> None:
     if "sample_lm_nll" in figures:
         settings.update(lm_workdir=values["lm_workdir"].value, lm_step=judge.step)
     print(f"{system}, step {run.step}, split {split_name}\n")
-    print(figure_table(figures), flush=True)  # whatever becomes of the file
+    print(figure_table(figures))
+    if run.model.latent_dim and (words := collapse_in_words(figures)):
+        print(f"\n{words}")
+    sys.stdout.flush()  # whatever becomes of the file
     path = workdir / "results.json"
     with options.writing(path, "workdir"):
         write_results(path, split=split_name, settings=settings, figures=figures)
@@ -163,5 +163,6 @@ COMMAND = Command(
         "--num_reconstructions=0 --num_generated=0",
     ),
     run=_run,
+    takes_less="--memory_limit_rows, --batch_size or --num_generated",
     define_flags=_define_flags,
 )

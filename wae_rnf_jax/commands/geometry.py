@@ -6,7 +6,7 @@ from absl import flags
 
 from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
-from wae_rnf_jax.errors import standard_error
+from wae_rnf_jax.errors import progress_bar
 
 _COUNTS = {  # default, least and meaning
     "grid": (32, 2, "points of the map along either axis"),
@@ -59,6 +59,8 @@ def _run(values: flags.FlagValues) -> None:
     flag, stem = "output", options.path_of(values["output"].value or "")
     if not values["output"].value:
         flag, stem = "workdir", workdir / "geometry"
+    elif stem.suffix in (".png", ".svg", ".json"):  # one of the files was named
+        stem = stem.with_suffix("")
     options.check_folder(stem.parent, flag)
     report = geometry_report(
         run,
@@ -91,11 +93,9 @@ class _Progress:
         self._stage, self._bar = None, None
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        from tqdm import tqdm
-
         if stage != self._stage:
             self._stage = stage
-            self._bar = tqdm(desc=stage, total=total, dynamic_ncols=True, file=standard_error)
+            self._bar = progress_bar(desc=stage, total=total)
         self._bar.update(done - self._bar.n)
         if done == total:
             self._bar.close()
@@ -108,5 +108,6 @@ COMMAND = Command(
         '--end="these sailors do not launch the boat"',
     ),
     run=_run,
+    takes_less="--grid or --num_codes",
     define_flags=_define_flags,
 )

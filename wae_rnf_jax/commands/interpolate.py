@@ -54,5 +54,6 @@ COMMAND = Command(
         '--start="the singers play the song" --end="these sailors do not launch the boat"',
     ),
     run=_run,
+    takes_less="--max_length, --beam_width or --num_points",
     define_flags=_define_flags,
 )

@@ -1,6 +1,5 @@
 """Flags and inputs that several commands share."""
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,17 +12,26 @@ from absl import flags
 from wae_rnf_jax.errors import InputError, warn
 
 _DECODING_FLAGS = {"strategy", "max_length", "temperature", "top_p", "beam_width", "length_penalty"}
+_STRATEGY_READING = {  # flag -> the strategy that reads it
+    "temperature": "sample",
+    "top_p": "sample",
+    "beam_width": "beam",
+    "length_penalty": "beam",
+}
 _NAMED_WORDS = 20  # of those that a vocabulary lacks
 
 
 def prepare_process() -> None:
-    """Sets what only a program may set: where compiled code is kept, what becomes of freed memory.
+    """Sets what only a program may set: precision, place of compiled code, use of freed memory.
 
     The library itself changes no setting of JAX or of the process.
     """
+    import jax
+
     from wae_rnf_jax.commands.compilation import enable_compilation_cache
     from wae_rnf_jax.commands.memory import keep_freed_memory
 
+    jax.config.update("jax_enable_x64", False)  # models are of float32, on resuming too
     keep_freed_memory()
     enable_compilation_cache()
 
@@ -96,6 +104,12 @@ def decoding(values: flags.FlagValues) -> dict[str, Any]:
         check_decoding(chosen)
     except InputError as error:
         raise InputError(f"--{error}") from error
+    for name, reader in _STRATEGY_READING.items():
+        if settings[name] != getattr(Decoding(), name) and chosen.strategy != reader:
+            raise InputError(
+                f"--{name} is {settings[name]}, and nothing in this run reads it: it is read where "
+                f"--strategy is {reader}, and --strategy is {chosen.strategy}"
+            )
     return chosen._asdict()
 
 
@@ -134,7 +148,9 @@ def published(values: flags.FlagValues, path: Path) -> str:
 
 def path_of(name: str) -> Path:
     """The path that a flag names, ~ expanded where there is such a home."""
-    return Path(os.path.expanduser(name))
+    from wae_rnf_jax.storage.files import home_expanded
+
+    return Path(home_expanded(name))
 
 
 def check_folder(folder: Path, flag: str) -> None:

@@ -20,12 +20,17 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 
 def _run(values: flags.FlagValues) -> None:
+    from wae_rnf_jax.evaluation.comparison import check_distinct
     from wae_rnf_jax.evaluation.pictures import save_systems, save_training_curves
 
     names = values["workdirs"].value
     if not names:
         raise InputError("--workdirs is missing: name the folder of at least one run")
     workdirs = [options.local_workdir(name, "workdirs") for name in names]
+    try:
+        check_distinct(workdirs)
+    except InputError as error:
+        raise InputError(options.in_given_names(str(error), workdirs, names)) from error
     labels = _labels(workdirs)
     runs = dict(zip(labels, map(_metrics, workdirs), strict=True))
     output = options.path_of(options.required(values, "output", "name a folder"))

@@ -47,5 +47,6 @@ COMMAND = Command(
         "wae-rnf prepare --config=configs/grammar/wae_rnf.py --config.data.min_count=2",
     ),
     run=_run,
+    takes_less="--config.data.num_workers",
     takes_config=True,
 )

@@ -45,5 +45,6 @@ COMMAND = Command(
         "--format=tsv",
     ),
     run=_run,
+    takes_less="--max_length or --beam_width, or give fewer sentences at once",
     define_flags=_define_flags,
 )

@@ -25,5 +25,6 @@ COMMAND = Command(
         "wae-rnf sample --workdir=runs/grammar/wae_rnf --temperature=0.8 --top_p=0.9 --seed=1",
     ),
     run=_run,
+    takes_less="--max_length, --beam_width or --num",
     define_flags=_define_flags,
 )

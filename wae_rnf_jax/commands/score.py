@@ -75,5 +75,6 @@ COMMAND = Command(
         "--workdir=runs/grammar/lm --sort=nll --format=tsv",
     ),
     run=_run,
+    takes_less="--memory_limit_rows or --batch_size",
     define_flags=_define_flags,
 )

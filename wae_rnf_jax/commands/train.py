@@ -173,6 +173,7 @@ COMMAND = Command(
         "wae-rnf train --config=configs/grammar/vae.py --workdir=runs/traced --profile=10",
     ),
     run=_run,
+    takes_less="--config.train.batch_size, or raise --config.train.accumulate",
     define_flags=_define_flags,
     takes_config=True,
 )

@@ -180,7 +180,10 @@ def cached_corpus(cache_dir: str, fingerprint: str) -> Corpus | None:
     Raises:
       InputError: if it is there but damaged.
     """
-    cache = local_cache(os.path.expandvars(cache_dir))
+    try:
+        cache = local_cache(os.path.expandvars(cache_dir))
+    except InputError:  # there is no home here, and so no cache in it
+        return None
     for path in sorted(cache.glob(f"[!.]*/{MANIFEST}")):
         try:
             found = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]

@@ -17,7 +17,8 @@ from wae_rnf_jax.data.digests import file_digest
 from wae_rnf_jax.data.shards import Block, record_blocks
 from wae_rnf_jax.data.text import Record
 from wae_rnf_jax.data.vocabulary import first_reserved_word
-from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.errors import InputError, first_line
+from wae_rnf_jax.storage.files import home_expanded
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -51,13 +52,21 @@ def open_dataset(
 
     if not name:
         raise InputError("the tfds source needs the name of a dataset")
-    where = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
+    where = home_expanded(data_dir or tfds.core.constants.DATA_DIR)
     try:
         builder = tfds.core.read_only_builder.builder_from_files(name, data_dir=where)
-    except (ValueError, OSError) as error:
+    except Exception as error:  # what damaged descriptions raise is many libraries'
+        names = _names_in(where)
+        how = f"with: tfds build {name} --file_format={_FORMAT} --data_dir={where}"
+        if name.partition(":")[0].partition("/")[0] not in names:
+            shown = ", ".join(names) or "none"
+            raise InputError(
+                f"no prepared dataset {name!r} in {where}, which holds {shown}; prepare it there "
+                f"{how}"
+            ) from error
         raise InputError(
-            f"no prepared dataset {name!r} in {where}, which holds {_names_in(where)}; prepare it "
-            f"there with: tfds build {name} --file_format={_FORMAT} --data_dir={where}"
+            f"no prepared dataset {name!r} in {where} that can be read: it is of another version "
+            f"or config, or damaged ({first_line(error)}); prepare it again {how}"
         ) from error
     _check_features(builder, text_feature)
     for split in splits:
@@ -65,12 +74,12 @@ def open_dataset(
     return builder
 
 
-def _names_in(directory: str) -> str:
+def _names_in(directory: str) -> list[str]:
     try:
         names = sorted(entry.name for entry in os.scandir(directory) if entry.is_dir())
     except OSError:
-        return "nothing (no such folder)"
-    return ", ".join(name for name in names if name != "downloads") or "none"
+        return ["nothing (no such folder)"]
+    return [name for name in names if name != "downloads"]
 
 
 def _check_features(builder: tfds.core.DatasetBuilder, text_feature: str) -> None:
@@ -174,17 +183,33 @@ class DatasetShard(NamedTuple):
           Blocks of sentences.
 
         Raises:
-          InputError: if a sentence is not UTF-8 or holds a reserved word; it names the example.
+          InputError: if a sentence is not UTF-8 or holds a reserved word, or a file is damaged; it
+            names the example.
         """
         return record_blocks(self._records())
 
     def _records(self) -> Iterator[Record]:
-        name, source, decoder = _opened(self.directory, self.split, self.text_feature)
         for begin in range(self.begin, self.end, _BLOCK_EXAMPLES):
             numbers = range(begin, min(begin + _BLOCK_EXAMPLES, self.end))
-            for number, example in zip(numbers, source.__getitems__(numbers), strict=True):
-                text = decoder.deserialize_example_np(example)[self.text_feature]
+            try:
+                name, texts = self._texts(numbers)
+            except Exception as error:  # what a damaged file raises is several libraries'
+                where = f"examples {numbers.start} to {numbers.stop - 1} of split {self.split!r}"
+                raise InputError(
+                    f"{where} of the dataset in {self.directory} cannot be read "
+                    f"({first_line(error)}): a file is damaged; copy or prepare the dataset again"
+                ) from error
+            for number, text in zip(numbers, texts, strict=True):
                 yield _record(text, f"example {number} of split {self.split!r} of dataset {name}")
+
+    def _texts(self, numbers: range) -> tuple[str, list[bytes]]:
+        """The dataset's name, and some examples' sentences."""
+        name, source, decoder = _opened(self.directory, self.split, self.text_feature)
+        examples = map(decoder.deserialize_example_np, source.__getitems__(numbers))
+        texts = [example[self.text_feature] for example in examples]
+        if None in texts:  # of what lies behind the end of a file cut short
+            raise ValueError("a sentence is missing")
+        return name, texts
 
 
 @functools.lru_cache(maxsize=4)

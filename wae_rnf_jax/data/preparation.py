@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from wae_rnf_jax.data.encoding import EncodedShard, counted_words, encoded_shard
 from wae_rnf_jax.data.manifest import VOCABULARY, write_manifest
@@ -19,7 +18,7 @@ from wae_rnf_jax.data.text import SPLITS
 from wae_rnf_jax.data.tokens import TokenWriter
 from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS, Vocabulary
 from wae_rnf_jax.data.workers import ordered_map
-from wae_rnf_jax.errors import InputError, standard_error
+from wae_rnf_jax.errors import InputError, progress_bar
 
 __all__ = ["prepare_corpus"]
 
@@ -91,14 +90,7 @@ def _progress(function: Callable, shards: Sequence[Shard], num_workers: int, wha
     """The results of the shards in order, with a bar on standard error if it takes a while."""
     with (
         closing(ordered_map(function, shards, num_workers=num_workers)) as results,
-        tqdm(
-            total=len(shards),
-            desc=what,
-            unit="part",
-            delay=_SILENT_SECONDS,
-            dynamic_ncols=True,
-            file=standard_error,
-        ) as bar,
+        progress_bar(total=len(shards), desc=what, unit="part", delay=_SILENT_SECONDS) as bar,
     ):
         for result in results:
             yield result

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wae_rnf_jax.data.manifest import MANIFEST, restore_stamps
 from wae_rnf_jax.errors import InputError, warn
+from wae_rnf_jax.storage.files import home_expanded
 from wae_rnf_jax.storage.object_store import RemoteFolder, is_remote
 
 __all__ = ["fetch_corpus", "local_cache", "publish_corpus"]
@@ -20,8 +21,11 @@ def local_cache(cache_dir: str) -> Path:
 
     Args:
       cache_dir: where they are kept, here or in a store; for a store it is `~/.cache/wae_rnf_jax`.
+
+    Raises:
+      InputError: it is in a home directory, and there is none.
     """
-    return Path(_LOCAL_CACHE if is_remote(cache_dir) else cache_dir).expanduser()
+    return Path(home_expanded(_LOCAL_CACHE if is_remote(cache_dir) else cache_dir))
 
 
 def fetch_corpus(url: str, directory: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 from wae_rnf_jax.data.digests import file_digest
 from wae_rnf_jax.data.vocabulary import first_reserved_word
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.storage.files import home_expanded
 
 __all__ = [
     "BYTE_ORDER_MARK",
@@ -54,7 +55,7 @@ def text_files(path: str) -> dict[str, Path]:
     Raises:
       InputError: if the folder or a file is missing, or a file is empty.
     """
-    folder = Path(path).expanduser()
+    folder = Path(home_expanded(path))
     if not path or not folder.is_dir():
         raise InputError(
             f"no folder {path!r}: the text source needs a folder with train.txt, valid.txt and "

@@ -1,10 +1,9 @@
 """Files of codes: NumPy arrays of numbers and bytes, none of them pickled.
 
-Sentences are stored as their UTF-8 bytes one after the other, with the places where each begins
-and the last ends, so that a file grows with its text and not with its longest sentence.
+Sentences, which hold no line feed, are stored as UTF-8 bytes, one a line, so that a file grows
+with its text: NumPy's own arrays of strings have all the width of the longest, or need pickle.
 """
 
-import itertools
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,49 +15,14 @@ from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.latent_space import Codes
 
 
-def packed_sentences(sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Sentences as bytes.
-
-    Args:
-      sentences: N texts.
-
-    Returns:
-      All their UTF-8 bytes, uint8 [M], and offsets, int64 [N + 1].
-
-    >>> packed_sentences(["ab", "é"])[1].tolist()
-    [0, 2, 4]
-    """
-    encoded = [sentence.encode() for sentence in sentences]
-    offsets = np.zeros(len(encoded) + 1, np.int64)
-    np.cumsum([len(text) for text in encoded], out=offsets[1:])
-    return np.frombuffer(b"".join(encoded), np.uint8), offsets
-
-
-def unpacked_sentences(text: np.ndarray, offsets: np.ndarray) -> list[str]:
-    """Sentences from what `packed_sentences` made of them.
-
-    Args:
-      text: uint8 [M].
-      offsets: integer [N + 1].
-
-    Returns:
-      N texts.
-
-    >>> unpacked_sentences(*packed_sentences(["ab", "é"]))
-    ['ab', 'é']
-    """
-    content = text.tobytes()
-    return [content[begin:end].decode() for begin, end in itertools.pairwise(offsets.tolist())]
-
-
 def write_codes(
     file: BinaryIO, codes: Codes, sentences: Sequence[str], labels: Sequence[str] | None = None
 ) -> None:
     """Writes an .npz file of codes.
 
     Its arrays are `codes` [N, Z] (zk), those of the posterior (of Gaussians `mean` and `log_var`
-    [N, Z]), `sentences` and `sentence_offsets` (see `packed_sentences`), and where there are
-    labels `labels` int32 [N], which count in `label_names`.
+    [N, Z]), `sentences` uint8, and where there are labels `labels` int32 [N], which count in
+    `label_names`.
 
     Args:
       file: open for bytes.
@@ -66,12 +30,10 @@ def write_codes(
       sentences: N texts.
       labels: the name of each one's label, or None.
     """
-    text, offsets = packed_sentences(sentences)
     arrays = {
         "codes": np.asarray(codes.zk),
         **{name: np.asarray(x) for name, x in vars(codes.posterior).items()},
-        "sentences": text,
-        "sentence_offsets": offsets,
+        "sentences": np.frombuffer("\n".join(sentences).encode(), np.uint8),
     }
     if labels is not None:
         names, numbers = np.unique(np.array(labels), return_inverse=True)

@@ -53,10 +53,7 @@ def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
       InputError: a folder holds no run, or one that was not evaluated, or damaged results; or
         it is named twice.
     """
-    resolved = [workdir.resolve() for workdir in workdirs]
-    for number, workdir in enumerate(resolved):
-        if workdir in resolved[:number]:
-            raise InputError(f"{workdirs[number]} is named twice: name each workdir once")
+    check_distinct(workdirs)
     runs = []
     for workdir, name in zip(workdirs, distinct_names(workdirs), strict=True):
         config = read_config(workdir)
@@ -80,6 +77,14 @@ def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
             )
         )
     return runs
+
+
+def check_distinct(workdirs: Sequence[Path]) -> None:
+    """Raises InputError for a folder that is named twice, in whatever words."""
+    resolved = [workdir.resolve() for workdir in workdirs]
+    for number, workdir in enumerate(resolved):
+        if workdir in resolved[:number]:
+            raise InputError(f"{workdirs[number]} is named twice: name each workdir once")
 
 
 def distinct_names(workdirs: Sequence[Path]) -> list[str]:

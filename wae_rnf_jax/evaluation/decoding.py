@@ -3,7 +3,6 @@
 Letters: B codes, Z latent.
 """
 
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.errors import InputError, warn
 from wae_rnf_jax.evaluation.beam_search import beam_search
 from wae_rnf_jax.evaluation.generation import Generation, ancestral_samples, greedy_search
 from wae_rnf_jax.functional._keys import random_key
@@ -19,6 +18,9 @@ from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.runs.trained_model import TrainedModel
 
 STRATEGIES = ("greedy", "sample", "beam")
+# Beyond these, numbers would leave single precision, or arrays the memory of any machine.
+_LONGEST, _WIDEST = 1_000_000, 10_000
+_HOTTEST, _MOST_PENALTY = 1e30, 5.0
 
 
 class Decoding(NamedTuple):
@@ -27,7 +29,7 @@ class Decoding(NamedTuple):
     Attributes:
       strategy: "greedy", "sample" or "beam".
       max_length: most tokens predicted, the end counted.
-      temperature: of "sample".
+      temperature: of "sample"; 0 is greedy.
       top_p: share of the probability that "sample" keeps, in (0, 1].
       beam_width: of "beam".
       length_penalty: exponent of the length normalisation of "beam"; 0 for none.
@@ -52,7 +54,7 @@ def decoded_sentences(
     decoding: Decoding | None = None,
     batch_size: int = 64,
 ) -> tuple[str, ...]:
-    """The text that each code decodes to.
+    """The text that each code decodes to; how many sentences are cut is said on standard error.
 
     Args:
       trained: a model.
@@ -70,9 +72,17 @@ def decoded_sentences(
     check_decoding(decoding)
     batch_size = min(batch_size, max(1, zk.shape[0]))
     texts: list[str] = []
+    finished: list[bool] = []
     for generated in _generations(trained.model, zk, decoding, batch_size):
         rows = zip(np.asarray(generated.tokens), np.asarray(generated.lengths), strict=True)
         texts.extend(trained.vocabulary.decode(row[:length].tolist()) for row, length in rows)
+        finished.extend(np.asarray(generated.finished).tolist())
+    cut = finished[: zk.shape[0]].count(False)
+    if cut:
+        warn(
+            f"{cut:,} of {zk.shape[0]:,} sentences had not ended at max_length, "
+            f"{decoding.max_length} words, and are cut there"
+        )
     return tuple(texts[: zk.shape[0]])
 
 
@@ -111,11 +121,11 @@ def check_decoding(decoding: Decoding) -> None:
     """Raises InputError for an unknown strategy or a setting out of its range, which it names."""
     for right, setting, rule in (
         (decoding.strategy in STRATEGIES, "strategy", f"one of {', '.join(STRATEGIES)}"),
-        (decoding.max_length >= 1, "max_length", "at least 1"),
-        (0 <= decoding.temperature < math.inf, "temperature", "at least 0"),
+        (1 <= decoding.max_length <= _LONGEST, "max_length", f"from 1 to {_LONGEST:,}"),
+        (0 <= decoding.temperature <= _HOTTEST, "temperature", f"from 0 to {_HOTTEST:g}"),
         (0 < decoding.top_p <= 1, "top_p", "above 0 and at most 1"),
-        (decoding.beam_width >= 1, "beam_width", "at least 1"),
-        (0 <= decoding.length_penalty < math.inf, "length_penalty", "at least 0"),
+        (1 <= decoding.beam_width <= _WIDEST, "beam_width", f"from 1 to {_WIDEST:,}"),
+        (0 <= decoding.length_penalty <= _MOST_PENALTY, "length_penalty", "from 0 to 5"),
     ):
         if not right:
             value = getattr(decoding, setting)

@@ -20,6 +20,8 @@ from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, UNK_ID, example_keys
 from wae_rnf_jax.models.bound import BoundModel
 
+_COLDEST = 1e-30  # of the temperatures that are not greedy search
+
 
 class Generation(NamedTuple):
     """Generated sentences.
@@ -97,7 +99,8 @@ def ancestral_samples(
       zk: [B, Z], codes.
       key: of the draws; row i uses fold_in(key, i).
       max_length: most tokens predicted, the end counted.
-      temperature: divides the logits; 0 is greedy search.
+      temperature: divides the logits; 0 is greedy search, and so is what is below 10⁻³⁰, where
+        the quotients would leave single precision.
       top_p: share of the probability kept, in (0, 1].
       allow_unknown: whether `<unk>` may be produced.
       batch_size: see `greedy_search`.
@@ -141,7 +144,7 @@ def _checked_samples(
         temperature,
         top_p,
         max_length=max_length,
-        random=temperature > 0,
+        random=temperature >= _COLDEST,
         nucleus=top_p < 1,
         allow_unknown=allow_unknown,
         batch_size=zk.shape[0] if batch_size is None else min(batch_size, zk.shape[0]),
@@ -167,7 +170,9 @@ def _nucleus(log_probs: jax.Array, top_p: jax.Array) -> jax.Array:
     probs = jax.nn.softmax(log_probs, axis=-1)
     order = jnp.argsort(-probs, axis=-1)
     ranked = jnp.take_along_axis(probs, order, axis=-1)
-    kept = jnp.cumsum(ranked, axis=-1) - ranked < top_p
+    # Of one share, however small, the first is kept: in single precision it may be 0.
+    is_first = jnp.arange(probs.shape[-1])[None] == 0
+    kept = is_first | (jnp.cumsum(ranked, axis=-1) - ranked < top_p)
     rows = jnp.arange(probs.shape[0])[:, None]
     return jnp.zeros_like(kept).at[rows, order].set(kept)
 

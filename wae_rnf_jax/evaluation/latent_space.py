@@ -238,12 +238,18 @@ def interpolate_sentences(
       The decoded sentences, their codes, and the words that were read as `<unk>`.
 
     Raises:
-      InputError: as `encode_sentences`, for an unknown path and for fewer than 2 points.
+      InputError: as `encode_sentences`, for an unknown path, for fewer than 2 points, and for a
+        great circle through codes of one dimension.
     """
     if num_points < 2:
         raise InputError(f"an interpolation needs at least 2 points, got {num_points}")
     if path not in PATHS:
         raise InputError(f"there is no path {path!r}: it must be one of {', '.join(PATHS)}")
+    if path == "spherical" and trained.model.latent_dim == 1:
+        raise InputError(
+            "the codes have one dimension, in which there is no great circle: take the straight "
+            "path"
+        )
     encoded = encode_sentences(trained, (start, end), batch_size=2)
     if path == "geodesic":
         check_flat_support(trained.model)

@@ -56,27 +56,30 @@ def evaluate_split(
       predicted token), `neg_elbo`, `rec`, `kl` (averages over `num_kl_samples` draws), `mi` (at
       most `log_num_sentences`), `marginal_kl`, `au` (active dimensions), `num_sentences`,
       `num_tokens` (predicted: words and one end per sentence), `num_samples`; of Gaussian
-      posteriors, `kl_base` (analytic, z0 to N(0, I)) and `nll_paper` (no bound on anything); and,
-      where the split's exact log-probabilities are known, `true_nll` and `true_nll_ratio` =
+      posteriors, `kl_base` (analytic, z0 to N(0, I)) and `nll_paper` (no bound on anything); of
+      refined posteriors, `refinement_steps` and `neg_elbo_encoder`, the encoder's own; and, where
+      the split's exact log-probabilities are known, `true_nll` and `true_nll_ratio` =
       nll_iw / true_nll.
 
     Raises:
       ValueError: for an empty split or sizes below 1.
     """
-    sentences = per_sentence_likelihood(
-        model,
-        split,
-        num_samples=num_samples,
-        batch_size=batch_size,
-        memory_limit_rows=memory_limit_rows,
-        num_buckets=num_buckets,
-        seed=seed,
-        progress=progress,
-    )
+    options = {
+        "num_samples": num_samples,
+        "batch_size": batch_size,
+        "memory_limit_rows": memory_limit_rows,
+        "num_buckets": num_buckets,
+        "seed": seed,
+    }
+    sentences = per_sentence_likelihood(model, split, **options, progress=progress)
     figures = sentence_averages(sentences, np.asarray(split.lengths))
     figures.update(_posterior_figures(sentences))
     figures["marginal_kl"] = figures["kl"] - figures["mi"]
     figures["num_samples"] = figures["num_kl_samples"] = _draws(model, num_samples)
+    if model.refinement is not None:
+        figures["refinement_steps"] = model.refinement.evaluation_steps
+        own = per_sentence_likelihood(model.unrefined(), split, **options)
+        figures["neg_elbo_encoder"] = float(np.mean(own["rec"] + own["kl"], dtype=np.float64))
     if split.log_probs is not None:
         figures["true_nll"] = float(-np.mean(split.log_probs, dtype=np.float64))
         figures["true_nll_ratio"] = figures["nll_iw"] / figures["true_nll"]

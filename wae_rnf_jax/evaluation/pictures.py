@@ -5,16 +5,19 @@ or a dash of its own; axes labelled with units; PNG and SVG of the same figure.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from wae_rnf_jax.errors import warn
 from wae_rnf_jax.storage.files import new_file
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 DASHES = ("-", "--", "-.", ":")
+FONT = "DejaVu Sans"  # matplotlib's own
 _STYLE = {
     "figure.dpi": 150,
     "figure.constrained_layout.use": True,
@@ -26,6 +29,7 @@ _STYLE = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
+    "text.parse_math": False,  # a $ in a name is a $
     "svg.hashsalt": "wae_rnf_jax",  # the same figure gives the same file
 }
 
@@ -83,7 +87,7 @@ def save_plane(picture: PlanePicture, stem: Path) -> list[Path]:
     Returns:
       The files written, PNG first.
     """
-    with _figure(6.4, 5.0) as figure:
+    with _figure(6.4, 5.0, (picture.title, *picture.axis_labels)) as figure:
         axes = figure.subplots()
         mesh = axes.pcolormesh(
             picture.x, picture.y, picture.log_magnification, cmap="cividis", rasterized=True
@@ -131,7 +135,8 @@ def save_training_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], stem: 
     Returns:
       The files written, PNG first.
     """
-    with _figure(9.0, 5.0) as figure:
+    handles: dict[str, Any] = {}
+    with _figure(9.0, 5.0, runs) as figure:
         panels = figure.subplots(2, 3).ravel()
         for panel, (name, title) in zip(panels, CURVES, strict=True):
             for number, (run, lines) in enumerate(runs.items()):
@@ -142,13 +147,11 @@ def save_training_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], stem: 
                     if line["split"] == split and name in line
                 ]
                 if found:
-                    panel.plot(
+                    (handles[run],) = panel.plot(
                         *np.array(found, float).T,
-                        color=COLORS[number % len(COLORS)],
-                        ls=DASHES[number % len(DASHES)],
+                        **_line_style(number),
                         marker="o" if len(found) < 20 else None,
                         ms=3,
-                        label=run,
                     )
             panel.set(title=title, xlabel="step")
             if panel.lines and name != "kl_weight":
@@ -157,13 +160,18 @@ def save_training_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], stem: 
                 panel.yaxis.get_major_locator().set_params(integer=True)
             if not panel.lines:
                 panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes)
-        handles = {
-            label: handle
-            for panel in panels
-            for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-        }
-        figure.legend(handles.values(), handles, loc="outside lower center", ncols=6)
+        named = {run: handles[run] for run in runs if run in handles}
+        figure.legend(named.values(), named, loc="outside lower center", ncols=6)
         return _saved(figure, stem)
+
+
+def _line_style(number: int) -> dict[str, str]:
+    """Colour and dash of a line, which the first 32 have each for itself."""
+    turn = number // len(COLORS)
+    return {
+        "color": COLORS[number % len(COLORS)],
+        "ls": DASHES[(number + turn) % len(DASHES)],
+    }
 
 
 def _show_the_later_part(panel) -> None:
@@ -185,7 +193,8 @@ def save_systems(figures: Mapping[str, Mapping[str, float]], stem: Path) -> list
     Returns:
       The files written, PNG first.
     """
-    with _figure(9.0, 3.0) as figure:
+    width = max(9.0, 2.4 + 1.35 * len(figures))  # inches: the numbers stand side by side
+    with _figure(width, 3.0, figures) as figure:
         for panel, (name, title) in zip(figure.subplots(1, 3), BARS, strict=True):
             values = np.array([of_system.get(name, np.nan) for of_system in figures.values()])
             places = np.arange(len(values))
@@ -216,13 +225,46 @@ def save_systems(figures: Mapping[str, Mapping[str, float]], stem: Path) -> list
 
 
 @contextlib.contextmanager
-def _figure(width: float, height: float):
-    """A matplotlib figure in the look of these pictures."""
+def _figure(width: float, height: float, texts: Iterable[str]):
+    """A matplotlib figure in the look of these pictures, with fonts for the given texts."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context({**_STYLE, "font.family": _fonts(texts)}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # `_fonts` has said it
         yield Figure(figsize=(width, height))
+
+
+def _fonts(texts: Iterable[str]) -> list[str]:
+    """The usual font, and installed ones with the characters of texts that it lacks."""
+    from matplotlib import font_manager
+
+    fonts = [FONT]
+    lacking = {character for text in texts for character in text if not character.isspace()}
+    lacking -= _characters(font_manager.findfont(FONT))
+    for entry in font_manager.fontManager.ttflist if lacking else ():
+        # The last resort has a box for every character.
+        if not entry.name.startswith("Last Resort") and (
+            found := lacking & _characters(entry.fname)
+        ):
+            fonts.append(entry.name)
+            lacking -= found
+    if lacking:
+        shown = "".join(sorted(lacking)[:5])
+        warn(
+            f"no installed font has {shown} ({len(lacking)} characters in all), which are boxes in "
+            "the picture: install a font that has them, such as Noto Sans CJK"
+        )
+    return fonts
+
+
+def _characters(font: str) -> set[str]:
+    from matplotlib import font_manager
+
+    try:
+        return set(map(chr, font_manager.get_font(font).get_charmap()))
+    except (OSError, RuntimeError):  # a file that is no font, or gone
+        return set()
 
 
 def _saved(figure, stem: Path) -> list[Path]:

@@ -76,6 +76,7 @@ PROBE_COLUMNS = (
     Column("num_probe", "on", "d", "sentences whose labels are told"),
 )
 COLUMNS = LIKELIHOOD_COLUMNS + TEXT_COLUMNS + PROBE_COLUMNS
+COLLAPSED_BELOW = 0.2  # nats of mutual information
 
 NLL_IW_NOTE = (
     "NLL (IW) is importance-weighted over S draws: an upper bound of −log p(x) in expectation, "
@@ -103,6 +104,22 @@ def figure_table(figures: Figures) -> str:
         if column.name in figures
     ]
     return "\n".join([*aligned(rows, right=(1,)), "", *_notes([figures])]).rstrip()
+
+
+def collapse_in_words(figures: Figures) -> str:
+    """What it means if the code of an autoencoder says next to nothing; else "".
+
+    Args:
+      figures: as `evaluate_split` returns them, of a model with a latent code.
+    """
+    nats, units = figures["mi"], figures["au"]
+    if nats >= COLLAPSED_BELOW and units != 0:
+        return ""
+    return (
+        f"The code has collapsed: it tells {max(nats, 0.0):.2f} nats about a sentence, in {units} "
+        "active units, and the decoder writes as a language model does, whatever the code. "
+        "Reconstructions, interpolations and geometry show nothing of the sentences."
+    )
 
 
 def comparison_table(

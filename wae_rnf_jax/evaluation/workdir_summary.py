@@ -12,11 +12,10 @@ from wae_rnf_jax.data.batches import num_batches_per_epoch
 from wae_rnf_jax.data.corpora import Corpus, cached_corpus
 from wae_rnf_jax.evaluation.comparison import corpus_name, saved_results
 from wae_rnf_jax.functional._keys import random_key
-from wae_rnf_jax.models.autoencoder import TextAutoencoder
+from wae_rnf_jax.models.autoencoder import TextAutoencoder, initial_variables
 from wae_rnf_jax.runs.exported import exported_step, is_exported
 from wae_rnf_jax.runs.trained_model import module_of, run_corpus
 from wae_rnf_jax.runs.workdir import read_config
-from wae_rnf_jax.training.state import initial_variables
 
 
 class WorkdirSummary(NamedTuple):

@@ -67,7 +67,8 @@ def batch_normalized_mean(
       epsilon: added to the variance.
 
     Returns:
-      [B, Z]; rows that are not valid are the shift.
+      [B, Z]; rows that are not valid are the shift. NaN where fewer than two rows of the global
+      batch are valid: one is its own mean, and would be normalised to the shift.
 
     Raises:
       AssertionError: wrong ranks, shapes or dtypes.
@@ -77,9 +78,10 @@ def batch_normalized_mean(
     [-0.6, 0.6]
     """
     chex.assert_shape(shift, mean.shape[1:])
-    center, var, _ = batch_moments(mean, where=where, axis_name=axis_name)
+    center, var, count = batch_moments(mean, where=where, axis_name=axis_name)
     wide, shift = widened((mean, shift))
     if where is not None:  # else what such a row holds would reach the gradient, as 0·NaN is NaN
         wide = jnp.where(where[:, None], wide, center[None])
     gain = scale * jax.lax.rsqrt(var + epsilon)
-    return narrowed((wide - center[None]) * gain[None] + shift[None], mean)
+    normalized = (wide - center[None]) * gain[None] + shift[None]
+    return narrowed(jnp.where(count < 2, jnp.nan, normalized), mean)

@@ -36,7 +36,7 @@ def kmeans(
 
     Returns:
       The centres [C, Z], equal on all devices, and the nearest centre of each of the N points. All
-      centres are NaN where a valid point is not finite.
+      centres are NaN where a valid point is not finite, or none is valid.
 
     Raises:
       AssertionError: wrong ranks, shapes or dtypes.
@@ -68,7 +68,8 @@ def kmeans(
     seeds = _seeds(key, all_points, all_where, num_clusters)
     centers = _lloyd(seeds, all_points, all_where, num_iterations)
     # Such a point may be neither a seed nor near to one, and is not to be passed over.
-    centers = jnp.where(jnp.all(jnp.isfinite(all_points)), centers, jnp.nan)
+    known = jnp.all(jnp.isfinite(all_points)) & jnp.any(all_where)
+    centers = jnp.where(known, centers, jnp.nan)
     if axis_name is not None:
         # Equal already; the mean says so to shard_map, which sees gathered values as varying.
         centers = jax.lax.pmean(centers, axis_name)

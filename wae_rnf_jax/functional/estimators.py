@@ -139,7 +139,7 @@ def active_units(
 
     A dimension is active if the (population) variance of its posterior means over the split is
     above the threshold (Burda et al. 2016). An integer cannot be NaN: where it would have to be, as
-    no row counts or a mean that does is not finite, it is -1.
+    fewer than two rows count, which cannot vary, or a mean that does is not finite, it is -1.
 
     Args:
       means: floating [N, Z].
@@ -163,7 +163,7 @@ def active_units(
     count = where.sum().astype(means.dtype)
     centered = _zero_unless(where, means - (means.sum(axis=0) / count)[None, :])
     variance = jnp.square(centered).sum(axis=0) / count
-    unknown = jnp.isnan(variance).any() | jnp.isnan(threshold)
+    unknown = jnp.isnan(variance).any() | jnp.isnan(threshold) | (count < 2)
     return jnp.where(unknown, -1, (variance > threshold).sum())
 
 

@@ -40,14 +40,14 @@ def mmd_squared_unbiased(
       x: [N, Z] sample.
       y: [M, Z] sample to compare with, all of it valid.
       kernel: (x [n, Z], y [m, Z]) -> [n, m], symmetric; its gradient finite at equal points.
-      where: [N] bool, the valid rows of x; all if None. With fewer than two valid rows, which
-        cannot be told while tracing, the first mean is 0 and the result finite.
+      where: [N] bool, the valid rows of x; all if None.
       axis_name: mapped axis over which x, y and where are parts of one global sample.
       block_size: most rows that a device compares its own with at a time; if None, as many as make
         a million pairs (2²⁰) with its own.
 
     Returns:
-      [] estimate, equal on all devices; it may be negative.
+      [] estimate, equal on all devices; it may be negative. NaN with fewer than two valid rows of
+      x, which cannot be told while tracing; gradients are then 0.
 
     Raises:
       AssertionError: wrong ranks, sizes or dtypes.
@@ -83,7 +83,7 @@ def mmd_squared_biased(
         a million pairs (2²⁰) with its own.
 
     Returns:
-      [] estimate, equal on all devices.
+      [] estimate, equal on all devices; NaN where no row of x is valid.
 
     Raises:
       AssertionError: wrong ranks, sizes or dtypes.
@@ -140,7 +140,8 @@ def _mmd_squared(
         + within_y / jnp.maximum(num_y * (num_y - without_diagonal), 1.0)
         - 2.0 * between / jnp.maximum(num_x * num_y, 1.0)
     )
-    return share if axis_name is None else jax.lax.psum(share, axis_name)
+    share = share if axis_name is None else jax.lax.psum(share, axis_name)
+    return jnp.where(num_x < minimum, jnp.nan, share)
 
 
 def _gathered(samples: tuple[Rows, Rows], axis_name: Hashable | None) -> tuple[Rows, Rows]:

@@ -16,6 +16,8 @@ from wae_rnf_jax.functional._arrays import match_varying, narrowed, widened
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
+FEATURES = ("fisher", "state")  # what a text decoder's metric is pulled back from, by name
+
 Decode = Callable[[jax.Array], jax.Array]
 Metric = Callable[[jax.Array], jax.Array]
 

@@ -5,12 +5,33 @@ G(z) = I / β(z), with the RBF precision β of Arvanitidis et al. (2018, arXiv:1
 """
 
 from collections.abc import Hashable
+from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional._arrays import squared_distances, widened
+
+
+class Codebook(NamedTuple):
+    """Centres and bandwidth of the RBF metric, with the codes that training finds them in.
+
+    Attributes:
+      centers: [C, Z].
+      bandwidth: [], h.
+      floor: [], ζ.
+      ready: [] bool, whether the centres are those of codes.
+      codes: [M, Z], posterior means of recent training sentences; None where centres are fixed.
+      spreads: [M], their summed posterior variances, Σσ²; 0 where no code has been written yet.
+    """
+
+    centers: jax.Array
+    bandwidth: jax.Array | float
+    floor: jax.Array | float
+    ready: jax.Array | bool = True
+    codes: jax.Array | None = None
+    spreads: jax.Array | None = None
 
 
 def rbf_precision(
@@ -87,8 +108,8 @@ def rbf_bandwidth(
       axis_name: mapped axis over which points and where are parts of one global set.
 
     Returns:
-      [] bandwidth, a positive length; if all points lie at their centres, or none is valid, the
-      least whose square does not underflow.
+      [] bandwidth, a positive length; if all points lie at their centres, the least whose square
+      does not underflow; NaN where no point is valid.
 
     Raises:
       AssertionError: wrong ranks, shapes or dtypes.
@@ -109,4 +130,5 @@ def rbf_bandwidth(
     if axis_name is not None:
         total, count = jax.lax.psum((total, count), axis_name)
     half_mean = 0.5 * total / jnp.maximum(count, 1)
-    return jnp.sqrt(jnp.maximum(half_mean, jnp.finfo(points.dtype).tiny))
+    bandwidth = jnp.sqrt(jnp.maximum(half_mean, jnp.finfo(points.dtype).tiny))
+    return jnp.where(count > 0, bandwidth, jnp.nan)

@@ -7,6 +7,7 @@ signal is answered at most `STEPS_IN_FLIGHT` + 1 steps after the one it came in.
 """
 
 import signal
+import threading
 from collections import deque
 
 import jax
@@ -32,7 +33,10 @@ class Interrupted(Exception):
 
 
 class StopSignals:
-    """Takes SIGINT and SIGTERM while it is entered, for the loop to ask about after each step."""
+    """Takes SIGINT and SIGTERM while it is entered, for the loop to ask about after each step.
+
+    In another thread than the main one, which alone may take signals, it takes none.
+    """
 
     def __init__(self) -> None:
         self._own = 0
@@ -40,7 +44,8 @@ class StopSignals:
         self._handlers: dict[int, object] = {}
 
     def __enter__(self) -> "StopSignals":
-        for signum in (signal.SIGINT, signal.SIGTERM):
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        for signum in (signal.SIGINT, signal.SIGTERM) if in_main_thread else ():
             self._handlers[signum] = signal.signal(signum, self._take)
         return self
 

@@ -8,6 +8,7 @@ its codes have shape [B, 0], its Kullback-Leibler term is 0, and every estimator
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import flax.linen as nn
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 from wae_rnf_jax.choices import Choice
 from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior, Prior
 from wae_rnf_jax.functional.flows import FLOWS
+from wae_rnf_jax.functional.objectives import ForwardPass
 from wae_rnf_jax.functional.sequences import (
     bos_inputs,
     eos_targets,
@@ -31,26 +33,6 @@ from wae_rnf_jax.models.initializers import INITIALIZERS
 from wae_rnf_jax.models.output_layer import OutputLayer
 from wae_rnf_jax.models.posteriors import POSTERIORS
 from wae_rnf_jax.rules import Count, Share, Size, Switch, one_of
-
-
-class ForwardPass(NamedTuple):
-    """What one pass over a batch gives the objectives; all per example."""
-
-    nll: jax.Array  # [B] reconstruction: the sentence's NLL given zk
-    posterior: Posterior  # of B sentences
-    z0: jax.Array  # [B, Z] a draw from the posterior, before the flow
-    points: jax.Array  # [K+1, B, Z] the flow's trajectory, z0 first
-    log_dets: jax.Array  # [K, B] one a flow step
-
-    @property
-    def zk(self) -> jax.Array:
-        """The code that the decoder read, [B, Z]."""
-        return self.points[-1]
-
-    @property
-    def log_det(self) -> jax.Array:
-        """The flow's summed log|det|, [B]."""
-        return self.log_dets.sum(0)
 
 
 class _PassKeys(NamedTuple):
@@ -181,8 +163,33 @@ class TextAutoencoder(nn.Module):
         embedded = self._embedded(bos_inputs(tokens)) if self.shared_embedding else None
         options = {"keys": keys, "where": where, "train": train, "embedded": embedded}
         posterior = self.infer(tokens, lengths, **options)
+        return self.decoded(posterior, tokens, lengths, **options)
+
+    def decoded(
+        self,
+        posterior: Posterior,
+        tokens: jax.Array,
+        lengths: jax.Array,
+        keys: jax.Array,
+        *,
+        where: jax.Array,
+        train: bool,
+        embedded: jax.Array | None = None,
+    ) -> ForwardPass:
+        """The second half of a pass: draws codes of the posteriors and scores the sentences.
+
+        Args:
+          posterior: of B sentences.
+          tokens: [B, L].
+          lengths: [B].
+          keys: [B], the pass's own.
+          where: [B] valid rows.
+          train: dropout and word dropout on.
+          embedded: [B, T, E], the embedded inputs where they are at hand.
+        """
         z0 = posterior.sample(_PassKeys.of(keys).latent)
         points, log_dets = self._trajectory(z0)
+        options = {"keys": keys, "where": where, "train": train, "embedded": embedded}
         nll = self.score(points[-1], tokens, lengths, **options)
         return ForwardPass(nll, posterior, z0, points, log_dets)
 
@@ -234,6 +241,7 @@ class TextAutoencoder(nn.Module):
         where: jax.Array | None = None,
         train: bool = False,
         embedded: jax.Array | None = None,
+        twice_differentiable: bool = False,
     ) -> jax.Array:
         """Scores sentences under given codes.
 
@@ -246,6 +254,8 @@ class TextAutoencoder(nn.Module):
           where: [B] valid rows, the nll of others is 0; all if None.
           train: dropout and word dropout on.
           embedded: [B, T, E], the embedded inputs where they are at hand.
+          twice_differentiable: the output layer takes padding along, as the way around it has a
+            first derivative alone.
 
         Returns:
           [..., B] NLL of each sentence, nats, `<eos>` counted.
@@ -267,7 +277,10 @@ class TextAutoencoder(nn.Module):
         if where is not None:  # all counted tokens then weigh alike: the fast gradient holds
             counted = counted & where[:, None]
         counted = jnp.broadcast_to(counted, targets.shape)
-        return self.output_layer.nll(outputs, self.embedding, targets, counted).sum(-1)
+        if not twice_differentiable:
+            return self.output_layer.nll(outputs, self.embedding, targets, counted).sum(-1)
+        nll = self.output_layer.nll(outputs, self.embedding, targets)
+        return jnp.where(counted, nll, 0).sum(-1)
 
     def flow_forward(self, z0: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Args: z0 [..., Z]. Returns zk [..., Z] and the summed log-det [...]."""
@@ -288,6 +301,16 @@ class TextAutoencoder(nn.Module):
         outputs = self.decoder(zk, self._embedded(bos_inputs(tokens)))
         outputs = outputs.reshape(-1, outputs.shape[-1])[positions]
         return self.output_layer.logits(outputs, self.embedding)
+
+    def output_operands(self, zk: jax.Array, tokens: jax.Array) -> tuple[jax.Array, ...]:
+        """What makes the logits at every position, teacher-forced, without dropout.
+
+        Args: zk [..., B, Z]; tokens [B, L]. Returns features [..., B, T, F], kernel [F, V] and bias
+        [V], of which the logits are features·kernel + bias.
+        """
+        outputs = self.decoder(zk, self._embedded(bos_inputs(tokens)))
+        features, kernel = self.output_layer.operands(outputs, self.embedding)
+        return features, kernel, self.output_layer.bias
 
     def state_features(self, zk: jax.Array) -> jax.Array:
         """Args: zk [B, Z]. Returns the decoder's initial state [B, F], where it has one."""
@@ -319,6 +342,13 @@ class TextAutoencoder(nn.Module):
         if not self.latent_dim:
             return z0[None], jnp.zeros((0, *z0.shape[:-1]), z0.dtype)
         return self.flow_stack.trajectory(z0)
+
+
+def initial_variables(model: TextAutoencoder, rng: jax.Array) -> dict[str, dict]:
+    """Returns the parameters, drawn from `rng`, and, where there are any, the batch statistics."""
+    tokens, lengths = jnp.zeros((2, 4), jnp.int32), jnp.full((2,), 4)
+    init = partial(model.clone(axis_name=None).init, where=jnp.ones(2, bool), train=True)
+    return jax.jit(init)(rng, tokens, lengths, jax.random.split(rng, 2))
 
 
 # Fields that do not come from the section `model` of a configuration.

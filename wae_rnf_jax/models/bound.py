@@ -4,7 +4,7 @@ Letters: B sentences, L words, V vocabulary, Z latent, S samples.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,9 +13,14 @@ import jax
 from wae_rnf_jax.functional.distributions import Posterior, Prior
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
 from wae_rnf_jax.models.decoders import DECODERS, Carry
+from wae_rnf_jax.models.refinement import Refinement
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=("variables",), meta_fields=("module",))
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("variables",),
+    meta_fields=("module", "refinement"),
+)
 @dataclass(frozen=True)
 class BoundModel:
     """A `TextAutoencoder` and its variables; a pytree, so that jitted functions take it whole.
@@ -23,10 +28,12 @@ class BoundModel:
     Attributes:
       module: static under jit.
       variables: its parameters and running statistics.
+      refinement: of the encoder's posteriors, where the model was trained for one.
     """
 
     module: TextAutoencoder
     variables: Mapping[str, Any]
+    refinement: Refinement | None = None
 
     @property
     def vocab_size(self) -> int:
@@ -49,8 +56,16 @@ class BoundModel:
         return hasattr(DECODERS[self.module.decoder_choice.name], "state_features")
 
     def infer(self, tokens: jax.Array, lengths: jax.Array) -> Posterior:
-        """Args: tokens [B, L]; lengths [B]. Returns the posteriors of B sentences."""
-        return self._apply(tokens, lengths, method="infer")
+        """Args: tokens [B, L]; lengths [B]. Returns the posteriors of B sentences, refined."""
+        posterior = self._apply(tokens, lengths, method="infer")
+        if self.refinement is None:
+            return posterior
+        sentences = posterior, tokens, lengths
+        return self.refinement.refined(self.module, self.variables, *sentences)
+
+    def unrefined(self) -> "BoundModel":
+        """Returns the same model, whose posteriors are the encoder's."""
+        return replace(self, refinement=None)
 
     def score(self, zk: jax.Array, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
         """Args: codes [..., B, Z]; tokens [B, L]; lengths [B]. Returns NLL [..., B], nats."""
@@ -67,6 +82,10 @@ class BoundModel:
     def token_logits(self, zk: jax.Array, tokens: jax.Array, positions: jax.Array) -> jax.Array:
         """Args: zk [B, Z]; tokens [B, L]; positions [N] of the B·T. Returns logits [N, V]."""
         return self._apply(zk, tokens, positions, method="token_logits")
+
+    def output_operands(self, zk: jax.Array, tokens: jax.Array) -> tuple[jax.Array, ...]:
+        """Args: zk [..., B, Z]; tokens [B, L]. Returns features [..., B, T, F], [F, V] and [V]."""
+        return self._apply(zk, tokens, method="output_operands")
 
     def state_features(self, zk: jax.Array) -> jax.Array:
         """Args: zk [B, Z]. Returns the decoder's initial state [B, F]."""

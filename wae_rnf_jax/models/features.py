@@ -7,11 +7,14 @@ Z latent.
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional.pullback import fisher_features
+from wae_rnf_jax.functional.fisher import fisher_metric_estimate, wishart_log_bias
+from wae_rnf_jax.functional.pullback import (
+    FEATURES,
+    fisher_features,
+    metric_log_magnification,
+)
 from wae_rnf_jax.functional.sequences import sequence_mask
 from wae_rnf_jax.models.bound import BoundModel
-
-FEATURES = ("fisher", "state")
 
 
 def code_features(
@@ -54,3 +57,40 @@ def code_features(
     logits = model.token_logits(codes, tokens, positions)
     read = jnp.arange(positions.size) < counted.sum()
     return fisher_features(logits) * read[:, None]
+
+
+def fisher_log_magnification_estimate(
+    key: jax.Array,
+    model: BoundModel,
+    z: jax.Array,
+    tokens: jax.Array,
+    length: jax.Array,
+    *,
+    num_words: int,
+) -> jax.Array:
+    """½ log|G| of a code's Fisher–Rao metric, teacher-forced on a sentence, from drawn words.
+
+    The metric is `fisher_metric_estimate`'s; the determinant's bias is taken off as if its terms
+    were normal. The output layer is multiplied once, and not Z times.
+
+    Args:
+      key: of the words.
+      model: with a latent code.
+      z: [Z], a code zk.
+      tokens: [L], the sentence whose words the decoder is forced to.
+      length: [], its words.
+      num_words: pairs of words drawn at each position.
+
+    Returns:
+      [] nats; NaN where the estimate has not full rank.
+    """
+    features, kernel, bias = model.output_operands(z[None], tokens[None])
+    logits = jnp.matmul(features[0], kernel) + bias[None]
+    jacobian = jax.jacfwd(lambda z: model.output_operands(z[None], tokens[None])[0][0])(z)
+    count = length.astype(jnp.int32) + 1
+    counted = sequence_mask(count[None], tokens.shape[0] + 1)[0]
+    metric = fisher_metric_estimate(
+        key, jacobian, logits, kernel, num_words=num_words, where=counted
+    )
+    num_terms = jnp.maximum(count * num_words, z.shape[0])
+    return metric_log_magnification(metric) - wishart_log_bias(num_terms, dim=z.shape[0])

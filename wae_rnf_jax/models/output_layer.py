@@ -43,25 +43,30 @@ class OutputLayer(nn.Module):
 
     def logits(self, outputs: jax.Array, embedding: jax.Array) -> jax.Array:
         """Args: outputs [..., H]; embedding [V, E]. Returns [..., V], float32."""
-        outputs, kernel = self._operands(outputs, embedding)
+        outputs, kernel = self.operands(outputs, embedding)
         logits = jnp.matmul(
             outputs.astype(self.dtype), kernel, preferred_element_type=self.bias.dtype
         )
         return logits + jnp.broadcast_to(self.bias, logits.shape)
 
     def nll(
-        self, outputs: jax.Array, embedding: jax.Array, targets: jax.Array, where: jax.Array
+        self,
+        outputs: jax.Array,
+        embedding: jax.Array,
+        targets: jax.Array,
+        where: jax.Array | None = None,
     ) -> jax.Array:
         """Args: outputs [..., T, H]; embedding [V, E]; targets, where [..., T]. Returns [..., T].
 
-        The NLL of each target in nats, 0 where `where` says no.
+        The NLL of each target in nats, 0 where `where` says no; without it, of all targets.
         """
-        outputs, kernel = self._operands(outputs, embedding)
+        outputs, kernel = self.operands(outputs, embedding)
         return fused_linear_cross_entropy(
             outputs, kernel, self.bias, targets, block_size=self.block_size, where=where
         )
 
-    def _operands(self, outputs: jax.Array, embedding: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def operands(self, outputs: jax.Array, embedding: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """What is multiplied: of outputs [..., H] and embedding [V, E], [..., F] and [F, V]."""
         if not self.tied:
             return outputs, self.kernel.astype(self.dtype)
         if self.hidden_dim != self.embedding_dim:

@@ -27,7 +27,8 @@ class MaskedBatchNorm(nn.Module):
 
     Flax's own averages per-device means, which is wrong where devices hold unequal numbers of
     valid rows; here sums and counts are reduced. As in PyTorch, the running variance is the
-    unbiased one and `momentum` is the share of the new value.
+    unbiased one and `momentum` is the share of the new value. A batch of fewer than two valid rows
+    has no variance: it is normalised by the running statistics, which stay.
 
     Attributes:
       momentum: weight of a batch in the running statistics.
@@ -51,18 +52,19 @@ class MaskedBatchNorm(nn.Module):
         if scale is None:
             scale = self.param("scale", nn.initializers.ones, (features,))
         bias = self.param("bias", nn.initializers.zeros, (features,))
+        mean, var = running_mean.value, running_var.value
         if train:
-            mean, var, count = batch_moments(x, where=where, axis_name=self.axis_name)
+            batch_mean, batch_var, count = batch_moments(x, where=where, axis_name=self.axis_name)
+            enough = count >= 2  # a micro-batch may be padding alone
+            if not self.is_initializing():
+                unbiased = batch_var * count / jnp.maximum(count - 1, 1)
+                rate = self.momentum * enough
+                running_mean.value += rate * (batch_mean - mean)
+                running_var.value += rate * (unbiased - var)
+            mean, var = jnp.where(enough, batch_mean, mean), jnp.where(enough, batch_var, var)
             # Where few rows count, padding lies many deviations away: exp(log_var) would overflow,
             # and its gradient, though masked, would be no number.
             x = jnp.where(where[:, None], x, mean[None])
-            if not self.is_initializing():
-                unbiased = var * count / jnp.maximum(count - 1, 1)
-                rate = self.momentum * (count > 0)  # a micro-batch may be padding alone
-                running_mean.value += rate * (mean - running_mean.value)
-                running_var.value += rate * (unbiased - running_var.value)
-        else:
-            mean, var = running_mean.value, running_var.value
         gain = scale * jax.lax.rsqrt(var + self.epsilon)
         return (x - mean[None]) * gain[None] + bias[None]
 

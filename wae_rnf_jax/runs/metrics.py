@@ -8,10 +8,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from wae_rnf_jax.data.batches import bucket_bounds
-from wae_rnf_jax.errors import TrainingFailed, standard_error, warn
+from wae_rnf_jax.errors import TrainingFailed, progress_bar, warn
 from wae_rnf_jax.runs.sinks import JsonLines, Line, Sink, TensorBoard
 from wae_rnf_jax.storage.files import new_file
 
@@ -67,13 +66,11 @@ class MetricsLog:
         self._since = time.monotonic()
         self.last_good_step = first_step
         self._sinks = _sinks(workdir, first_step) if write else ()
-        self._bar = tqdm(
+        self._bar = progress_bar(
             total=num_steps,
             initial=first_step,
             unit="step",
             smoothing=0,  # the rate of all steps, without what is set aside
-            dynamic_ncols=True,
-            file=standard_error,
             disable=self._quiet,
         )
 
@@ -112,6 +109,11 @@ class MetricsLog:
         """Waits, not for long, until the lines are written."""
         for sink in self._sinks:
             sink.wait()
+
+    def expect(self, num_steps: int) -> None:
+        """Lets the bar count to another number of steps."""
+        self._bar.total = num_steps
+        self._bar.refresh()
 
     def restart_clock(self) -> None:
         """Leaves the time since the last line, spent on validation, out of the rate."""

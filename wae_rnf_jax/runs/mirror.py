@@ -27,7 +27,7 @@ from typing import Any
 from wae_rnf_jax.errors import warn
 from wae_rnf_jax.runs.snapshots import MANIFEST
 from wae_rnf_jax.runs.workdir import write_json
-from wae_rnf_jax.storage.files import new_file
+from wae_rnf_jax.storage.files import home_expanded, new_file
 from wae_rnf_jax.storage.locks import lock
 from wae_rnf_jax.storage.object_store import RemoteError, RemoteFolder
 
@@ -47,7 +47,7 @@ class Mirror:
     def __init__(self, url: str) -> None:
         self.url, self.remote = url, RemoteFolder(url)
         digest = hashlib.sha256(url.encode()).hexdigest()[:16]
-        self.base = Path(os.path.expanduser(DIRECTORY)) / digest
+        self.base = Path(home_expanded(DIRECTORY)) / digest
         self.path = self.base / url.rpartition("/")[2]
         self._sent: dict[str, tuple[int, int]] = {}  # size and time of the files published
         self._there: set[str] | None = None  # checkpoints in the remote folder, whole or not

@@ -3,7 +3,6 @@
 How it is published is said in `mirror`; what keeps a second run away, in `lease`.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from wae_rnf_jax.errors import InputError, TrainingFailed, warn
 from wae_rnf_jax.runs.lease import Lease
 from wae_rnf_jax.runs.lock import is_held, sole_use
 from wae_rnf_jax.runs.mirror import Mirror
+from wae_rnf_jax.storage.files import home_expanded
 from wae_rnf_jax.storage.object_store import RemoteError, RemoteFolder, checked_url, is_remote
 
 SCHEMES = ("gs", "s3", "az")  # of stores that take one file after another; tests cover the first
@@ -28,7 +28,7 @@ def local_workdir(name: str, flag: str = "workdir") -> Path:
       InputError: it is remote, and holds no run or cannot be read.
     """
     if not is_remote(name):
-        return Path(os.path.expanduser(name))
+        return Path(home_expanded(name, f"--{flag}: "))
     mirror = Mirror(_url(name, flag))
     try:
         with mirror.alone():
@@ -70,7 +70,7 @@ def publish_file(name: str, path: Path) -> str:
 def training_workdir(name: str) -> Path:
     """Returns the folder that a run trains in; for a remote workdir, its mirror, as it is."""
     if not is_remote(name):
-        return Path(os.path.expanduser(name))
+        return Path(home_expanded(name, "--workdir: "))
     return Mirror(_url(name)).path
 
 

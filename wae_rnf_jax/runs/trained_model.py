@@ -11,6 +11,7 @@ from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.models.autoencoder import TextAutoencoder, text_autoencoder
 from wae_rnf_jax.models.bound import BoundModel
+from wae_rnf_jax.models.refinement import Refinement
 from wae_rnf_jax.runs.checkpoint import restored_model
 from wae_rnf_jax.runs.exported import is_exported, read_model
 from wae_rnf_jax.runs.workdir import fingerprint, read_config
@@ -40,7 +41,7 @@ def load_trained_model(workdir: Path) -> TrainedModel:
         restored = read_model(workdir, run=run)
     else:
         restored = restored_model(workdir / "checkpoints", config["train"]["select"], run=run)
-    model = BoundModel(module, restored.variables)
+    model = BoundModel(module, restored.variables, Refinement.of(config["procedure"]))
     return TrainedModel(config, corpus, model, restored.step, restored.centers)
 
 

@@ -27,7 +27,11 @@ ADDED = {
     "procedure.name": "descent",
     "posterior.mean_scale": 0.0,
     "objective.kl_floor": 0.0,
+    "objective.biased_mmd": False,
+    "objective.one_in": 1,
+    "objective.num_words": 0,
     "model.shared_embedding": True,
+    "train.mmd_group": 0,
     "train.optimizer": "adam",
     "train.momentum": 0.0,
     "train.weight_decay": 0.0,
@@ -52,13 +56,9 @@ def current_config(config: Mapping[str, Any]) -> dict[str, Any]:
     >>> new["model"], new["posterior"]
     ({'hidden_dim': 8}, {'batch_norm': True, 'name': 'gaussian'})
     """
-    result: dict[str, Any] = {}
     leaves = {MOVED.get(key, key): value for key, value in config_leaves(config).items()}
     names = {key: value for key, value in ADDED.items() if key.endswith(".name")}
-    for key, value in {**leaves, **{k: v for k, v in names.items() if k not in leaves}}.items():
-        section, _, name = key.rpartition(".")
-        (result.setdefault(section, {}) if section else result)[name] = value
-    return result
+    return in_sections({**leaves, **{k: v for k, v in names.items() if k not in leaves}})
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,6 +87,15 @@ def config_leaves(config: Mapping[str, Any]) -> dict[str, Any]:
         else:
             leaves[key] = value
     return leaves
+
+
+def in_sections(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a configuration of values by their dotted keys: `config_leaves`, undone."""
+    result: dict[str, Any] = {}
+    for key, value in leaves.items():
+        section, _, name = key.rpartition(".")
+        (result.setdefault(section, {}) if section else result)[name] = value
+    return result
 
 
 def current_state(state: Any) -> dict[str, Any]:

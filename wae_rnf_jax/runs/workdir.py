@@ -15,14 +15,22 @@ workdir/lock                 held while a run trains; see `lock`
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from wae_rnf_jax.data.corpora import Corpus, save_evaluation_corpus
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.runs.exported import is_exported
-from wae_rnf_jax.runs.versions import ADDED, MOVED, current_config, identity
+from wae_rnf_jax.runs.versions import (
+    ADDED,
+    MOVED,
+    config_leaves,
+    current_config,
+    identity,
+    in_sections,
+)
 from wae_rnf_jax.storage.files import new_file, remove_unfinished
 
 # Keys that a run may be resumed with other values of, because no number of it depends on them:
@@ -48,7 +56,13 @@ VALIDATION = "train.eval_every"
 WRITTEN_BY_TRAINING = ("config.json", "init_from.json", "metrics.jsonl")  # alone, and in one move
 
 
-def open_workdir(workdir: Path, config: dict[str, Any], corpus: Corpus) -> None:
+def open_workdir(
+    workdir: Path,
+    config: dict[str, Any],
+    corpus: Corpus,
+    *,
+    is_read: Callable[[str], bool] = lambda key: True,
+) -> dict[str, Any]:
     """Fills a new workdir, or checks that the run in it has this configuration.
 
     The caller has the sole use of the workdir.
@@ -57,6 +71,11 @@ def open_workdir(workdir: Path, config: dict[str, Any], corpus: Corpus) -> None:
       workdir: an existing folder.
       config: the resolved configuration, with the corpus's `data_fingerprint`.
       corpus: whose validation and test splits are kept.
+      is_read: whether the run reads a key. Those that it does not may differ, as other versions
+        set others; the run keeps its first ones.
+
+    Returns:
+      The configuration that the workdir has now.
 
     Raises:
       InputError: the workdir holds a run of another configuration, or cannot be written.
@@ -72,8 +91,9 @@ def open_workdir(workdir: Path, config: dict[str, Any], corpus: Corpus) -> None:
     if not (workdir / "config.json").exists():
         save_evaluation_corpus(corpus, workdir / "corpus")
         write_json(workdir / "config.json", config)
-        return
-    changed = list(_differences(read_config(workdir), config))
+        return config
+    present = read_config(workdir)
+    changed = [change for change in _differences(present, config) if is_read(change[0])]
     unused = not config["train"]["patience"] and config["train"]["select"] == "last"
     harmless = HARMLESS | {VALIDATION} if unused else HARMLESS
     refused = [
@@ -85,8 +105,13 @@ def open_workdir(workdir: Path, config: dict[str, Any], corpus: Corpus) -> None:
             "name another workdir, or train with the same values"
         )
     save_evaluation_corpus(corpus, workdir / "corpus")  # where it was deleted, it is made again
-    if changed:
-        write_json(workdir / "config.json", config)
+    if not changed:
+        return present
+    read = {key: value for key, value in config_leaves(config).items() if is_read(key)}
+    unread = {key: v for key, v in config_leaves(present).items() if not is_read(key)}
+    config = in_sections(read | unread)
+    write_json(workdir / "config.json", config)
+    return config
 
 
 def fingerprint(config: dict[str, Any]) -> str:
@@ -122,9 +147,11 @@ def read_config(workdir: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
+        nearby = _runs_nearby(workdir)
+        instead = f"did you mean {' or '.join(map(str, nearby))}?" if nearby else ""
         raise InputError(
-            f"--workdir: {workdir} holds no run (no config.json): name the workdir of a "
-            "`wae-rnf train`"
+            f"--workdir: {workdir} holds no run (no config.json): "
+            f"{instead or 'name the workdir of a `wae-rnf train`'}"
         ) from None
     except (ValueError, OSError) as error:
         raise InputError(f"--workdir: {path} cannot be read: {error}") from error
@@ -135,6 +162,15 @@ def read_config(workdir: Path) -> dict[str, Any]:
             f"{', '.join(sections)}: name another workdir"
         )
     return current_config(content)
+
+
+def _runs_nearby(folder: Path) -> list[Path]:
+    """Folders of runs a little above or below a folder: the one that holds it, or up to three."""
+    above = [parent for parent in folder.parents[:3] if (parent / "config.json").is_file()]
+    with suppress(OSError):
+        below = sorted(path.parent for path in folder.glob("*/config.json"))
+        return above[:1] or below[:3]
+    return above[:1]
 
 
 def write_json(path: Path, content: Any) -> None:

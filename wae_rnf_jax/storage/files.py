@@ -16,9 +16,28 @@ from typing import BinaryIO
 from wae_rnf_jax.errors import InputError, warn
 from wae_rnf_jax.storage.locks import Locked, lock
 
-__all__ = ["new_directory", "new_file", "remove_unfinished"]
+__all__ = ["home_expanded", "new_directory", "new_file", "remove_unfinished"]
 
 _PREPARING = ".preparing-"  # begins the name of a folder that is being made
+
+
+def home_expanded(path: str, prefix: str = "") -> str:
+    """Returns a path with `~` expanded; as it is where it names a user that there is not.
+
+    Args:
+      path: as the user gave it.
+      prefix: of the message, such as the flag that gave it.
+
+    Raises:
+      InputError: it is in the home directory, and there is none.
+    """
+    expanded = os.path.expanduser(path)
+    if path.startswith("~") and expanded == path and path.partition("/")[0] == "~":
+        raise InputError(
+            f"{prefix}{path} is in a home directory, and there is none (HOME is not set): set it, "
+            "or name another folder"
+        )
+    return expanded
 
 
 @contextmanager

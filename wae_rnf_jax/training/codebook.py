@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional.clustering import kmeans
-from wae_rnf_jax.functional.riemannian import rbf_bandwidth
+from wae_rnf_jax.functional.riemannian import Codebook, rbf_bandwidth
 
 
 class CodebookSettings(NamedTuple):
@@ -30,17 +30,6 @@ class CodebookSettings(NamedTuple):
     refresh_every: int
     num_iterations: int
     floor: float
-
-
-class Codebook(NamedTuple):
-    """The part of the training state that the geometry reads; fixed centres need no codes."""
-
-    codes: jax.Array | None  # [M, Z] posterior means of recent training sentences
-    spreads: jax.Array | None  # [M] their summed posterior variances, Σσ²
-    centers: jax.Array  # [C, Z]
-    bandwidth: jax.Array  # [] h
-    floor: jax.Array  # [] ζ
-    ready: jax.Array  # [] bool: the centres are those of codes
 
 
 def initial_codebook(
@@ -103,13 +92,15 @@ def updated_codebook(
     batch, num_codes = len(means), settings.num_codes
     rows = (step * batch + jnp.arange(batch)) % num_codes
     means = jnp.where(where[:, None], means, codebook.codes[rows])
+    spreads = jnp.maximum(spreads, jnp.finfo(spreads.dtype).tiny)
     spreads = jnp.where(where, spreads, codebook.spreads[rows])
     codebook = codebook._replace(
         codes=codebook.codes.at[rows].set(means), spreads=codebook.spreads.at[rows].set(spreads)
     )
 
+    filled = codebook.spreads > 0
+
     def refreshed(book: Codebook) -> Codebook:
-        filled = jnp.arange(num_codes) < (step + 1) * batch
         centers, _ = kmeans(
             key,
             book.codes,
@@ -123,4 +114,4 @@ def updated_codebook(
         return book._replace(centers=centers, bandwidth=bandwidth, ready=jnp.ones((), bool))
 
     due = (step >= settings.warm_up) & ((step - settings.warm_up) % settings.refresh_every == 0)
-    return jax.lax.cond(due, refreshed, lambda book: book, codebook)
+    return jax.lax.cond(due & filled.any(), refreshed, lambda book: book, codebook)

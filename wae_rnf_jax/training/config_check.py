@@ -10,6 +10,7 @@ from wae_rnf_jax.data.text import LABELS
 from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS
 from wae_rnf_jax.errors import InputError, did_you_mean
 from wae_rnf_jax.functional.distributions import StandardNormal
+from wae_rnf_jax.functional.objectives import IN_FLAT_SPACE, OBJECTIVES, WITH_CODEBOOK, WITH_FLOW
 from wae_rnf_jax.models.autoencoder import NOT_CONFIGURED, TextAutoencoder
 from wae_rnf_jax.models.decoders import DECODERS
 from wae_rnf_jax.models.encoders import ENCODERS
@@ -30,7 +31,6 @@ from wae_rnf_jax.rules import (
     three,
     whole,
 )
-from wae_rnf_jax.training.objectives import IN_FLAT_SPACE, OBJECTIVES, WITH_CODEBOOK, WITH_FLOW
 from wae_rnf_jax.training.parallel import BACKENDS
 from wae_rnf_jax.training.procedures import PROCEDURES
 from wae_rnf_jax.training.state import (
@@ -39,6 +39,7 @@ from wae_rnf_jax.training.state import (
     OPTIMIZERS,
     centers_from_file,
 )
+from wae_rnf_jax.training.unread import check_unread
 
 _SMALLEST_SIZE = len(SPECIAL_WORDS) + 1
 _BELOW_1 = number("above 0 and below 1", lambda v: 0 < v < 1)
@@ -82,6 +83,9 @@ _RULES: dict[str, dict[str, Rule]] = {
         "seed": SEED,
         "batch_size": whole(2),  # the unbiased MMD² compares different sentences
         "accumulate": whole(1),
+        "mmd_group": Rule(
+            "0 (all) or a whole number of at least 2", lambda v: v == 0 or whole(2).allows(v)
+        ),
         "backend": one_of(*BACKENDS),
         "num_epochs": whole(1),
         "optimizer": one_of(*OPTIMIZERS),
@@ -225,7 +229,18 @@ def check_config(config: ConfigDict) -> None:
         _check_chosen(f"{name}.", sections[name], chosen)
     for key, value, rule in _disagreements(**sections):
         raise InputError(f"--config.{key} is {value!r}: {rule}")
+    check_unread(settings, _default_arguments(sections))
     centers_from_file(config)
+
+
+def _default_arguments(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The defaults of the arguments of the definitions that the sections choose, by key."""
+    return {
+        f"{name}.{key}": setting.default
+        for name, chosen in _CHOICES.items()
+        for key, setting in chosen.settings(sections[name][chosen.key]).items()
+        if setting.has_default
+    }
 
 
 def _check_keys(
@@ -258,7 +273,15 @@ Disagreement = tuple[str, Any, str]  # key, value, what is wrong
 
 def _disagreements(**sections: dict) -> Iterator[Disagreement]:
     """Keys whose values do not go together."""
-    for part in (_of_latent, _of_posterior, _of_parts, _of_weights, _of_codebook, _of_optimizer):
+    for part in (
+        _of_latent,
+        _of_posterior,
+        _of_parts,
+        _of_procedure,
+        _of_weights,
+        _of_codebook,
+        _of_rows,
+    ):
         yield from part(**sections)
 
 
@@ -295,6 +318,9 @@ def _of_posterior(
             rule = "the flow's steps are maps of R^Z, which go with posterior gaussian; "
             rule += f"posterior {family}, on the unit sphere, needs 0"
             yield "model.num_flow_steps", model["num_flow_steps"], rule
+    if objective.get("num_words") and objective["features"] != "fisher":
+        rule = "words are drawn where objective.features is fisher; it must be 0"
+        yield "objective.num_words", objective["num_words"], rule
     state = hasattr(DECODERS[decoder["name"]], "state_features")
     if "features" in objective and objective["features"] == "state" and not state:
         rule = f"decoder {decoder['name']} has no initial state: take fisher, or decoder lstm"
@@ -317,6 +343,24 @@ def _of_parts(
         yield "objective.kl_floor", objective["kl_floor"], rule
 
 
+def _of_procedure(
+    *, model: dict, posterior: dict, procedure: dict, **_: dict
+) -> Iterator[Disagreement]:
+    name = procedure["name"]
+    if name != "descent" and not model["latent_dim"]:
+        yield "procedure.name", name, "objective lm has no latent code and needs descent"
+    if name == "semi_amortized" and posterior["name"] != "gaussian":
+        rule = f"its steps are of means and variances; posterior {posterior['name']} has none, and "
+        rule += "goes with any other procedure"
+        yield "procedure.name", name, rule
+    if name == "pretrained":
+        stages = len(procedure["kl_weights"])
+        for key in ("max_steps", "patience", "reset"):
+            if len(procedure[key]) != stages:
+                rule = f"there must be one for each of the {stages} of kl_weights"
+                yield f"procedure.{key}", procedure[key], rule
+
+
 def _of_weights(*, objective: dict, kl_weight: dict, **_: dict) -> Iterator[Disagreement]:
     if kl_weight["schedule"] == "linear_of_run" and kl_weight["end"] <= kl_weight["begin"]:
         rule = f"λ rises from kl_weight.begin, {kl_weight['begin']}, on: it must be greater"
@@ -328,17 +372,18 @@ def _of_weights(*, objective: dict, kl_weight: dict, **_: dict) -> Iterator[Disa
 
 
 def _of_codebook(*, codebook: dict, **_: dict) -> Iterator[Disagreement]:
-    if not codebook["refresh_every"]:
-        return
-    if codebook["num_codes"] < codebook["num_centers"]:
+    if codebook["refresh_every"] and codebook["num_codes"] < codebook["num_centers"]:
         rule = f"it must be at least num_centers, {codebook['num_centers']}"
         yield "codebook.num_codes", codebook["num_codes"], rule
-    if codebook["centers_file"]:
-        rule = "it is read for fixed centres alone, so codebook.refresh_every must be 0"
-        yield "codebook.centers_file", codebook["centers_file"], rule
 
 
-def _of_optimizer(*, train: dict, **_: dict) -> Iterator[Disagreement]:
-    for key, reader in (("momentum", "sgd"), ("weight_decay", "adamw")):
-        if train[key] and train["optimizer"] != reader:
-            yield f"train.{key}", train[key], f"it is read where train.optimizer is {reader} alone"
+def _of_rows(*, train: dict, objective: dict, posterior: dict, **_: dict) -> Iterator[Disagreement]:
+    rows = train["batch_size"] // train["accumulate"]
+    normalised = posterior.get("batch_norm") or posterior.get("mean_scale")
+    if rows < 2 and ("mmd_weight" in objective or normalised):
+        rule = f"its micro-batches would have {rows} sentences, and MMD² and batch norm, which are "
+        rule += "theirs, need 2: take at most half of train.batch_size"
+        yield "train.accumulate", train["accumulate"], rule
+    if train["mmd_group"] and objective.get("biased_mmd"):
+        rule = "groups are for the unbiased MMD²; with objective.biased_mmd it must be 0"
+        yield "train.mmd_group", train["mmd_group"], rule

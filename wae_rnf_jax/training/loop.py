@@ -1,9 +1,11 @@
 """The training loop: batches through the mapped step, validation, checkpoints, interruption."""
 
+import itertools
 import json
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,18 +22,14 @@ from wae_rnf_jax.jobs.agreement import (
     corpus_facts,
     program_facts,
 )
-from wae_rnf_jax.jobs.processes import (
-    from_first,
-    gathered,
-    is_first,
-    together,
-)
+from wae_rnf_jax.jobs.processes import from_first, gathered, is_first, together
 from wae_rnf_jax.jobs.signals import SIGNAL, Interrupted, StopSignals
 from wae_rnf_jax.models.autoencoder import text_autoencoder
 from wae_rnf_jax.runs.checkpoint import Checkpoints, NotSaved, Progress, newest_step
 from wae_rnf_jax.runs.lock import sole_use
 from wae_rnf_jax.runs.metrics import Compilations, MetricsLog
 from wae_rnf_jax.runs.workdir import fingerprint, open_workdir, write_json
+from wae_rnf_jax.storage.files import home_expanded
 from wae_rnf_jax.training.annealing import annealing
 from wae_rnf_jax.training.flags import NO_FLAGS, Origin, StartFlags
 from wae_rnf_jax.training.nans import NotANumber, nan_checked_train_step
@@ -48,6 +46,7 @@ from wae_rnf_jax.training.recipe import Recipe, TrainState
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import after_bound
 from wae_rnf_jax.training.transfer import Transfer, planned_transfer
+from wae_rnf_jax.training.unread import is_read
 from wae_rnf_jax.training.validation import split_metrics
 
 
@@ -62,7 +61,7 @@ def open_corpus(config: ConfigDict, *, thorough: bool = False) -> Corpus:
     settings.pop("num_buckets")
     for name in ("path", "cache_dir", "vocabulary"):
         given = settings[name]
-        settings[name] = os.path.expanduser(os.path.expandvars(given))
+        settings[name] = home_expanded(os.path.expandvars(given), f"--config.data.{name}: ")
         if "$" in settings[name]:
             raise InputError(
                 f"--config.data.{name} is {given}, and the environment lacks that variable: set "
@@ -100,11 +99,12 @@ def train(
         checkpoint is kept.
     """
     check_agreement(_start_facts(config, origin, flags))
-    check_batch_size(config.train.batch_size, config.train.accumulate)
+    check_batch_size(config.train.batch_size, config.train.accumulate, config.train.mmd_group)
     with together():
         corpus = open_corpus(config)
     check_agreement(corpus_facts(corpus))
     with ExitStack() as held:
+        held.enter_context(jax.enable_x64(False))  # a run has one precision, whatever the mode is
         own = None
         with together():
             if is_first():
@@ -159,8 +159,9 @@ def _opened_run(
             model = text_autoencoder(config.to_dict(), vocab_size=corpus.vocabulary.size)
             transfer = planned_transfer(origin, model, corpus.vocabulary)
     held.enter_context(sole_use(workdir))
-    open_workdir(workdir, resolved, corpus)
-    return Checkpoints(workdir, run=fingerprint(resolved)), transfer
+    # A run keeps what it began with of settings that nothing in it reads: they name it too.
+    kept = open_workdir(workdir, resolved, corpus, is_read=partial(is_read, config=resolved))
+    return Checkpoints(workdir, run=fingerprint(kept)), transfer
 
 
 class _Trainer:
@@ -178,7 +179,7 @@ class _Trainer:
         self.own, self.flags = own, flags
         batch_size = config.train.batch_size
         self.steps_per_epoch = num_batches_per_epoch(len(corpus.train), batch_size)
-        self.num_steps = config.train.num_epochs * self.steps_per_epoch
+        asked_for = config.train.num_epochs * self.steps_per_epoch
         self.recipe: Recipe = build_recipe(
             config,
             corpus.vocabulary.size,
@@ -187,9 +188,7 @@ class _Trainer:
         )
         self.eval_every = config.train.eval_every or self.steps_per_epoch
         self.save_every = config.train.checkpoint_every or self.eval_every
-        self.annealing = annealing(
-            self.recipe.kl_weight, config.kl_weight.to_dict(), self.num_steps
-        )
+        self.annealing = annealing(self.recipe.kl_weight, config.kl_weight.to_dict(), asked_for)
         backend = config.train.backend
         make_step = nan_checked_train_step if flags.debug_nans else mapped_train_step
         self.train_step = make_step(self.recipe, backend=backend)
@@ -197,6 +196,8 @@ class _Trainer:
         self.unsaved: NotSaved | None = None  # why the newest state is not on disk
         self.validated = False  # by this process, for which validation is compiled then
         self.state, self.rng, self.progress = self._first_state()
+        self.steps_asked_for = asked_for
+        self.num_steps = self.recipe.procedure.num_steps(self.state, asked_for)
 
     def _first_state(self) -> tuple[TrainState, jax.Array, Progress]:
         with together():
@@ -273,7 +274,7 @@ class _Trainer:
         )
         compilations = Compilations(self.corpus.train.lengths, self.config.data.num_buckets)
         on_cpu = jax.default_backend() == "cpu"
-        for step in range(first + 1, self.num_steps + 1):
+        for step in itertools.count(first + 1):
             batch = split_rows(signals.told(next(batches)))
             trace.begin(step)
             with (
@@ -288,14 +289,16 @@ class _Trainer:
             log.add(step, metrics)
             if signum := signals.heard(reduced_signal):
                 self._stop_on_signal(signum, step, log)
-            last, evaluate = step == self.num_steps, self._is_due(step)
+            evaluate = self._is_due(step)
             if evaluate or step % self.save_every == 0:
                 log.flush()
                 self._validate_and_save(step, log, evaluate=evaluate)
                 if self._out_of_patience():
                     log.say(f"step {step}: no better bound in {self.progress.without_gain} rounds")
                     break
-                if self.unsaved and self.own and not last:
+                if step >= self.num_steps:
+                    break
+                if self.unsaved and self.own:
                     warn(f"{self.unsaved}; training goes on, and the next checkpoint is tried")
         if self.unsaved:
             raise NotSaved(f"{self.unsaved}: make room, and the same command goes on")
@@ -352,7 +355,7 @@ class _Trainer:
         log.write("valid", step, values)
         log.restart_clock()
         procedure = self.recipe.procedure
-        kl_weight = float(self.recipe.kl_weight(procedure.clock(self.state)))
+        kl_weight = float(self.recipe.kl_weight_of(self.state))
         comparable = kl_weight >= self.annealing.highest - 1e-6 and procedure.selects(self.state)
         bound, best = values["neg_elbo"], self.progress.best_bound
         is_best = comparable and (best is None or bound < best)
@@ -362,21 +365,27 @@ class _Trainer:
             self.progress = self.progress._replace(without_gain=self.progress.without_gain + 1)
         shown = ", ".join(f"{k} {v:.3f}" for k, v in values.items())
         log.say(f"step {step} (epoch {step / self.steps_per_epoch:.3g}): {shown}")
-        self._after_validation(step, values, comparable=comparable)
+        self._after_validation(step, values, log, comparable=comparable)
         return is_best
 
-    def _after_validation(self, step: int, values: dict[str, float], *, comparable: bool) -> None:
+    def _after_validation(
+        self, step: int, values: dict[str, float], log: MetricsLog, *, comparable: bool
+    ) -> None:
         """Lowers the learning rate where it is time to, and lets the procedure act."""
         state, procedure = self.state, self.recipe.procedure
         if comparable:
             state = after_bound(state, values["neg_elbo"], recipe=self.recipe)
         restart = False
         if procedure.event is not None:
-            state, restart = procedure.event(state, jax.random.fold_in(self.rng, 1), values)
+            key = jax.random.fold_in(self.rng, 1)
+            state, restart = procedure.event(state, key, values, recipe=self.recipe)
         if state is not self.state:
             self.state = replicate(jax.device_get(state))
         if restart:
             self.progress = Progress()
+            self.num_steps = procedure.num_steps(self.state, self.steps_asked_for)
+            log.expect(self.num_steps)
+            log.say(f"step {step}: the next stage begins")
         self.progress = self.progress._replace(validated_step=step)
 
     def validation_metrics(self) -> dict[str, float]:

@@ -39,8 +39,8 @@ def axis_name() -> str | None:
     return AXIS if jax.device_count() > 1 else None
 
 
-def check_batch_size(batch_size: int, accumulate: int) -> None:
-    """Raises InputError unless all devices times micro-batches divide the batch evenly."""
+def check_batch_size(batch_size: int, accumulate: int, mmd_group: int = 0) -> None:
+    """Raises InputError unless devices, micro-batches and groups divide the batch evenly."""
     devices, processes = jax.device_count(), jax.process_count()
     parts = f"{devices} devices" + f" of {processes} processes" * (processes > 1)
     parts += f" × {accumulate} micro-batches" * (accumulate > 1)
@@ -48,6 +48,13 @@ def check_batch_size(batch_size: int, accumulate: int) -> None:
         raise InputError(
             f"--config.train.batch_size is {batch_size}, which {parts} do not divide: "
             f"take a multiple of {devices * accumulate}"
+        )
+    rows, own = batch_size // accumulate, batch_size // (accumulate * devices)
+    if mmd_group and (rows % mmd_group or (own % mmd_group and mmd_group % own)):
+        raise InputError(
+            f"--config.train.mmd_group is {mmd_group}; it must divide the {rows} sentences of "
+            f"{'a micro-batch' if accumulate > 1 else 'train.batch_size'}, and divide the {own} of "
+            "a device or be a multiple of them"
         )
 
 

@@ -5,11 +5,14 @@ from typing import Any, NamedTuple
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 import optax
 
+from wae_rnf_jax.functional.objectives import Objective
+from wae_rnf_jax.functional.riemannian import Codebook
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
-from wae_rnf_jax.training.codebook import Codebook, CodebookSettings
-from wae_rnf_jax.training.objectives import Objective
+from wae_rnf_jax.models.refinement import Refinement
+from wae_rnf_jax.training.codebook import CodebookSettings
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
@@ -32,20 +35,30 @@ class Procedure(NamedTuple):
     """A way of training: what becomes of a batch, and of a validation.
 
     Attributes:
-      init: params -> what the procedure keeps in `TrainState.procedure`, a pytree of arrays.
       step: (state, batch, rng, *, recipe, axis_name) -> (state, metrics): one batch of the plan,
         after which `state.step` is one higher, whatever was updated.
+      init: params -> what the procedure keeps in `TrainState.procedure`, a pytree of arrays.
       clock: state -> the number of steps, [], that λ and the learning rate count.
+      kl_weight: (state, scheduled) -> λ, [], where it may differ from the schedule's.
+      num_steps: (state, num_steps) -> the steps that the run has at most, as far as is known, of
+        those that `train.num_epochs` asks for.
       selects: state -> whether a validation may find the best model, or cost patience.
-      event: (state, key, metrics) -> (state, restart), on the host, after a validation. The best
-        model and the patience so far are forgotten where `restart` is true. None: nothing happens.
+      event: (state, key, metrics, *, recipe) -> (state, restart), on the host, after a validation.
+        The best model and the patience so far are forgotten where `restart` is true. None: nothing
+        happens.
+      by_part: whether the optimiser's state is kept apart for every one of `parts.PARTS`.
+      refinement: of the posteriors, if any.
     """
 
-    init: Callable[[dict], Any]
     step: Callable[..., tuple[TrainState, Metrics]]
-    clock: Callable[[TrainState], jax.Array]
-    selects: Callable[[TrainState], bool]
-    event: Callable[..., tuple[TrainState, bool]] | None
+    init: Callable[[dict], Any] = lambda params: None
+    clock: Callable[[TrainState], jax.Array] = lambda state: state.step
+    kl_weight: Callable[[TrainState, jax.Array], jax.Array] = lambda state, scheduled: scheduled
+    num_steps: Callable[[TrainState, int], int] = lambda state, num_steps: num_steps
+    selects: Callable[[TrainState], bool] = lambda state: True
+    event: Callable[..., tuple[TrainState, bool]] | None = None
+    by_part: bool = False
+    refinement: Refinement | None = None
 
 
 class Recipe(NamedTuple):
@@ -60,3 +73,9 @@ class Recipe(NamedTuple):
     procedure: Procedure
     codebook: CodebookSettings
     accumulate: int  # micro-batches that a step takes its batch in
+    mmd_group: int  # rows within which MMD² compares codes; 0: all
+
+    def kl_weight_of(self, state: TrainState) -> jax.Array:
+        """λ of the next step, []."""
+        scheduled = self.kl_weight(self.procedure.clock(state))
+        return jnp.asarray(self.procedure.kl_weight(state, scheduled), jnp.float32)

@@ -16,16 +16,18 @@ from optax.contrib import reduce_on_plateau
 
 from wae_rnf_jax.choices import Choice
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.functional.objectives import OBJECTIVES, WITHOUT_KL_WEIGHT
 from wae_rnf_jax.functional.schedules import (
     Schedule,
     cyclical_annealing,
     linear_annealing,
     paper_annealing,
 )
-from wae_rnf_jax.models.autoencoder import TextAutoencoder, text_autoencoder
+from wae_rnf_jax.models.autoencoder import initial_variables, text_autoencoder
 from wae_rnf_jax.rules import FROM_0_TO_1, SHARE, Size
+from wae_rnf_jax.storage.files import home_expanded
 from wae_rnf_jax.training.codebook import CodebookSettings, initial_codebook
-from wae_rnf_jax.training.objectives import OBJECTIVES
+from wae_rnf_jax.training.parts import PARTS, part_labels
 from wae_rnf_jax.training.procedures import PROCEDURES
 from wae_rnf_jax.training.recipe import Recipe, TrainState
 
@@ -87,25 +89,20 @@ def build_recipe(
       axis_name: mapped axis of the batch, or None.
     """
     train, objective = config.train, Choice.of(config.objective)
+    procedure = Choice.of(config.procedure).build(PROCEDURES)
     rate = LEARNING_RATES[train.learning_rate_decay]
     return Recipe(
         model=text_autoencoder(config.to_dict(), vocab_size=vocab_size, axis_name=axis_name),
         objective=partial(OBJECTIVES[objective.name], **dict(objective.arguments)),
         kl_weight=_kl_schedule(config, steps_per_epoch),
-        optimizer=_optimizer(config),
+        optimizer=_optimizer(config, by_part=procedure.by_part),
         learning_rate=rate(train.learning_rate, train.num_epochs * steps_per_epoch),
         plateau=_plateau(config),
-        procedure=Choice.of(config.procedure).build(PROCEDURES),
+        procedure=procedure,
         codebook=_codebook_settings(config),
         accumulate=train.accumulate,
+        mmd_group=train.mmd_group,
     )
-
-
-def initial_variables(model: TextAutoencoder, rng: jax.Array) -> dict[str, dict]:
-    """Returns the parameters, drawn from `rng`, and, where there are any, the batch statistics."""
-    tokens, lengths = jnp.zeros((2, 4), jnp.int32), jnp.full((2,), 4)
-    init = partial(model.clone(axis_name=None).init, where=jnp.ones(2, bool), train=True)
-    return jax.jit(init)(rng, tokens, lengths, jax.random.split(rng, 2))
 
 
 def initial_state(config: ConfigDict, recipe: Recipe, rng: jax.Array) -> TrainState:
@@ -124,6 +121,8 @@ def initial_state(config: ConfigDict, recipe: Recipe, rng: jax.Array) -> TrainSt
 
 
 def _kl_schedule(config: ConfigDict, steps_per_epoch: int):
+    if config.objective.name in WITHOUT_KL_WEIGHT:  # nor does the choice of the best model wait
+        return KL_SCHEDULES["constant"](0.0)
     arguments = config.kl_weight.to_dict()
     name = arguments.pop("schedule")
     if name == "paper":
@@ -133,10 +132,13 @@ def _kl_schedule(config: ConfigDict, steps_per_epoch: int):
     return KL_SCHEDULES[name](**arguments)
 
 
-def _optimizer(config: ConfigDict) -> optax.GradientTransformation:
+def _optimizer(config: ConfigDict, *, by_part: bool) -> optax.GradientTransformation:
     clip = config.train.clip_norm
     clipping = optax.clip_by_global_norm(clip) if clip else optax.identity()
-    return optax.chain(clipping, OPTIMIZERS[config.train.optimizer](config))
+    direction = OPTIMIZERS[config.train.optimizer](config)
+    if by_part:
+        direction = optax.partition(dict.fromkeys(PARTS, direction), part_labels)
+    return optax.chain(clipping, direction)
 
 
 def _plateau(config: ConfigDict) -> optax.GradientTransformationExtraArgs | None:
@@ -176,7 +178,8 @@ def centers_from_file(config: ConfigDict) -> np.ndarray | None:
     Raises:
       InputError: the file cannot be read, or is not of this shape, or holds what is no number.
     """
-    path = os.path.expanduser(os.path.expandvars(config.codebook.centers_file))
+    given = os.path.expandvars(config.codebook.centers_file)
+    path = home_expanded(given, "--config.codebook.centers_file: ")
     if not path:
         return None
     shape = (config.codebook.num_centers, config.model.latent_dim)

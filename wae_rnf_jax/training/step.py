@@ -9,8 +9,8 @@ step. Means are the local sum times D over the global count, so that the mean ov
 mean over sentences, whatever rows a device holds.
 """
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -19,14 +19,18 @@ import optax
 
 from wae_rnf_jax.functional._arrays import match_varying
 from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior
+from wae_rnf_jax.functional.objectives import ForwardPass, ObjectiveContext, kl_divergence
 from wae_rnf_jax.functional.pullback import pullback_log_magnification
+from wae_rnf_jax.functional.riemannian import Codebook
 from wae_rnf_jax.functional.sequences import example_keys
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
 from wae_rnf_jax.models.bound import BoundModel
-from wae_rnf_jax.models.features import code_features
-from wae_rnf_jax.training.codebook import Codebook, updated_codebook
-from wae_rnf_jax.training.objectives import Context, kl_divergence
+from wae_rnf_jax.models.features import code_features, fisher_log_magnification_estimate
+from wae_rnf_jax.training.codebook import updated_codebook
+from wae_rnf_jax.training.parts import part_labels
 from wae_rnf_jax.training.recipe import Batch, Metrics, Recipe, TrainState
+
+_ESTIMATED_TOGETHER = 8  # sentences whose metrics are estimated at once
 
 
 class _Axis(NamedTuple):
@@ -45,36 +49,84 @@ class _Axis(NamedTuple):
         return 1 if self.name is None else jax.lax.axis_size(self.name)
 
 
-def _forward(recipe: Recipe, params: dict, batch_stats: dict, batch: Batch, keys: jax.Array, train):
-    variables = {"params": params, "batch_stats": batch_stats}
-    return recipe.model.apply(
-        variables,
-        batch["tokens"],
-        batch["lengths"],
-        keys,
-        where=batch["where"],
-        train=train,
-        mutable=["batch_stats"] if train else [],
+def _forward(
+    recipe: Recipe,
+    variables: dict,
+    batch: Batch,
+    keys: jax.Array,
+    *,
+    kl_weight: jax.Array | float = 1.0,
+    train: bool = False,
+) -> tuple[ForwardPass, dict]:
+    """The pass over some rows, and what it has changed; a refined posterior where there is one."""
+    model, refinement = recipe.model, recipe.procedure.refinement
+    sentences = batch["tokens"], batch["lengths"]
+    options = {"where": batch["where"], "train": train}
+    mutable = ["batch_stats"] if train else []
+    if refinement is None or not refinement.steps(train=train):
+        return model.apply(variables, *sentences, keys, **options, mutable=mutable)
+    posterior, updates = model.apply(
+        variables, *sentences, keys=keys, **options, method="infer", mutable=mutable
     )
+    posterior = refinement.refined(
+        model, variables, posterior, *sentences, keys=keys, kl_weight=kl_weight, train=train
+    )
+    out = model.apply(variables, posterior, *sentences, keys, **options, method="decoded")
+    return out, updates
 
 
 def _log_magnification(
-    model: TextAutoencoder, state: TrainState, batch: Batch, zk: jax.Array, features: str
+    model: TextAutoencoder,
+    state: TrainState,
+    batch: Batch,
+    keys: jax.Array,
+    rows_key: jax.Array,
+    axis: _Axis,
+    zk: jax.Array,
+    features: str,
+    *,
+    one_in: int,
+    num_words: int,
 ) -> jax.Array:
-    """½ log|G| at codes [B, Z], each teacher-forced on its own sentence; no gradient: [B]."""
+    """½ log|G| at codes [B, Z], each teacher-forced on its own sentence; no gradient: [B].
+
+    Of one in so many rows of the global batch, another set at each step; NaN for the others, and
+    −∞ where the metric has not full rank.
+    """
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     # In float32: rounded derivatives would blur the metric.
     bound = BoundModel(model.clone(dtype="float32"), variables)
 
     def of_example(example: tuple[jax.Array, ...]) -> jax.Array:
-        z, tokens, length = example
+        key, z, tokens, length = example
+        if num_words:
+            words = {"num_words": num_words}
+            return fisher_log_magnification_estimate(key, bound, z, tokens, length, **words)
         return pullback_log_magnification(
             lambda z: code_features(bound, z, tokens[None], length[None], features=features), z
         )
 
-    # One at a time: the Jacobian of a sentence's features holds T·V·Z numbers.
-    codes = jax.lax.stop_gradient(zk)
-    return jax.lax.map(of_example, (codes, batch["tokens"], batch["lengths"]))
+    rows = len(zk)
+    measured = _spread_rows(rows_key, rows, axis, one_in)
+    there = jnp.minimum(measured, rows - 1)
+    examples = keys, jax.lax.stop_gradient(zk), batch["tokens"], batch["lengths"]
+    # Not all at once: the Jacobian of a sentence's features holds T·V·Z numbers, that of its
+    # decoder's outputs T·H·Z.
+    together = _ESTIMATED_TOGETHER if num_words else None
+    found = jax.lax.map(of_example, jax.tree.map(lambda x: x[there], examples), batch_size=together)
+    found = jnp.where(jnp.isfinite(found), found, -jnp.inf)
+    return jnp.full(rows, jnp.nan, found.dtype).at[measured].set(found, mode="drop")
+
+
+def _spread_rows(key: jax.Array, rows: int, axis: _Axis, one_in: int) -> jax.Array:
+    """This device's rows among every `one_in`-th of the global batch, from a random one on.
+
+    As many numbers on any device; those that are no row of its own are `rows`.
+    """
+    first = jax.random.randint(key, (), 0, one_in)
+    before = 0 if axis.name is None else jax.lax.axis_index(axis.name) * rows
+    chosen = (first - before) % one_in + one_in * jnp.arange(-(-rows // one_in))
+    return jnp.where(chosen < rows, chosen, rows)
 
 
 class _RowsOutcome(NamedTuple):
@@ -171,20 +223,21 @@ def objective_gradient(
     where = batch["where"]
     num_sentences = axis.sum(where.sum())
     example_root, _ = step_keys(state, rng)
-    kl_weight = jnp.asarray(recipe.kl_weight(recipe.procedure.clock(state)), jnp.float32)
+    kl_weight = recipe.kl_weight_of(state)
     # Each device differentiates by a copy of its own, and its gradient is that of the sum of all
     # devices' losses, in every kind of mapping: one mean over devices follows. By the replicated
     # parameters, shard_map would reduce the gradient at every use of a parameter.
     own_params = jax.tree.map(lambda leaf: match_varying(leaf, where), state.params)
 
     def outcome(batch_stats: dict, rows: Batch) -> _RowsOutcome:
-        loss_function = functools.partial(
+        loss_function = partial(
             _loss,
             batch_stats=batch_stats,
             rows=rows,
             keys=jax.vmap(jax.random.split)(example_keys(example_root, rows["index"])),
             state=state,
             kl_weight=kl_weight,
+            rows_key=jax.random.fold_in(rng, state.step),
             num_sentences=jnp.maximum(num_sentences, 1),
             recipe=recipe,
             axis=axis,
@@ -207,7 +260,11 @@ def objective_gradient(
 
 
 def updated_params(
-    state: TrainState, grads: dict, *, recipe: Recipe
+    state: TrainState,
+    grads: dict,
+    *,
+    recipe: Recipe,
+    moving: Mapping[str, jax.Array] | None = None,
 ) -> tuple[dict, optax.OptState]:
     """Takes the optimiser's step from a gradient.
 
@@ -215,6 +272,8 @@ def updated_params(
       state: the present state.
       grads: of all parameters.
       recipe: the optimiser gives the direction, the schedule the rate.
+      moving: [] for each of `PARTS`, whether it moves; of one that does not, neither a parameter
+        nor the optimiser's state changes, which a `by_part` procedure alone can ask. None: all do.
 
     Returns:
       All parameters and the optimiser's state after it.
@@ -224,7 +283,20 @@ def updated_params(
     if recipe.plateau is not None:
         rate = rate * state.plateau.scale
     updates = jax.tree.map(lambda update: jnp.asarray(rate, update.dtype) * update, updates)
-    return optax.apply_updates(state.params, updates), opt_state
+    params = optax.apply_updates(state.params, updates)
+    if moving is None:
+        return params, opt_state
+    params = jax.tree.map(
+        lambda part, new, old: jnp.where(moving[part], new, old),
+        part_labels(params),
+        params,
+        state.params,
+    )
+    clipping, (new, old) = opt_state[0], (x[1].inner_states for x in (opt_state, state.opt_state))
+    kept = {
+        part: jax.tree.map(partial(jnp.where, moving[part]), new[part], old[part]) for part in new
+    }
+    return params, (clipping, opt_state[1]._replace(inner_states=kept))
 
 
 def after_bound(state: TrainState, bound: float, *, recipe: Recipe) -> TrainState:
@@ -264,6 +336,7 @@ def _loss(
     keys: jax.Array,
     state: TrainState,
     kl_weight: jax.Array,
+    rows_key: jax.Array,
     num_sentences: jax.Array,
     recipe: Recipe,
     axis: _Axis,
@@ -274,14 +347,16 @@ def _loss(
     over the rows of all devices counts by their share of the global batch's sentences.
     """
     where = rows["where"]
-    out, updates = _forward(recipe, params, batch_stats, rows, keys[:, 0], train=True)
-    ctx = Context(
+    variables = {"params": params, "batch_stats": batch_stats}
+    out, updates = _forward(recipe, variables, rows, keys[:, 0], kl_weight=kl_weight, train=True)
+    ctx = ObjectiveContext(
         keys[:, 1],
         where,
         kl_weight,
         state.codebook,
         axis.name,
-        functools.partial(_log_magnification, recipe.model, state, rows),
+        recipe.mmd_group,
+        partial(_log_magnification, recipe.model, state, rows, keys[:, 1], rows_key, axis),
     )
     share = axis.sum(where.sum()) / num_sentences
     loss, values = match_varying(jnp.zeros(()), where), {}
@@ -315,7 +390,8 @@ def eval_step(
     """
     axis = _Axis(axis_name)
     keys = example_keys(rng, batch["index"])
-    out, _ = _forward(recipe, state.params, state.batch_stats, batch, keys, train=False)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    out, _ = _forward(recipe, variables, batch, keys)
     kl = kl_divergence(out)
     per_row = {
         "neg_elbo": out.nll + kl,

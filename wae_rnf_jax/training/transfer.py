@@ -19,12 +19,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.functional._keys import random_key
-from wae_rnf_jax.models.autoencoder import TextAutoencoder
+from wae_rnf_jax.models.autoencoder import TextAutoencoder, initial_variables
 from wae_rnf_jax.runs.remote import local_workdir
 from wae_rnf_jax.runs.trained_model import load_trained_model
 from wae_rnf_jax.training.flags import Origin
 from wae_rnf_jax.training.recipe import TrainState
-from wae_rnf_jax.training.state import initial_variables
 
 # The axis of V in what has one entry a word.
 VOCABULARY_AXES = {

@@ -8,13 +8,7 @@ from wae_rnf_jax.training.step import next_codebook, objective_gradient, updated
 
 def descent() -> Procedure:
     """Returns the procedure; it has no settings and keeps nothing."""
-    return Procedure(
-        init=lambda params: None,
-        step=_step,
-        clock=lambda state: state.step,
-        selects=lambda state: True,
-        event=None,
-    )
+    return Procedure(step=_step)
 
 
 def _step(

@@ -1,0 +1,12 @@
+"""Text VAE with a lagging inference network's training, on the Penn Treebank.
+
+wae-rnf train --config=configs/ptb/lagging.py --workdir=runs/ptb/lagging
+"""
+
+from configs import systems
+from configs.ptb import base
+
+
+def get_config():
+    """Returns the configuration."""
+    return systems.lagging(base.get_config())

@@ -1,0 +1,12 @@
+"""What the paper's code trains as WAE-NF, on Yahoo's answers.
+
+wae-rnf train --config=configs/yahoo/wae_nf_paper.py --workdir=runs/yahoo/wae_nf_paper
+"""
+
+from configs import systems
+from configs.yahoo import base
+
+
+def get_config():
+    """Returns the configuration."""
+    return systems.of_reviews(systems.wae_nf_paper(base.get_config()))

@@ -1,0 +1,168 @@
+"""Whose turn it is, what moves in it, and when the aggressive phase ends."""
+
+import json
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.training.conftest import stop_after, tiny_config
+from wae_rnf_jax.runs.trained_model import load_trained_model
+from wae_rnf_jax.training import loop
+from wae_rnf_jax.training.config_check import check_config
+from wae_rnf_jax.training.parts import part_labels
+from wae_rnf_jax.training.procedures.lagging import (
+    BOTH,
+    DECODER,
+    ENCODER,
+    _after_step,
+    _first_state,
+)
+from wae_rnf_jax.training.state import build_recipe, initial_state
+from wae_rnf_jax.training.step import train_step
+
+
+def lagging_config(config, **settings):
+    with config.unlocked():
+        config.procedure = type(config)({"name": "lagging", **settings})
+    check_config(config)
+    return config
+
+
+def recipe_and_state(*, shared=True, optimizer="adam"):
+    config = tiny_config(name="vae")
+    config.model.num_flow_steps = config.codebook.num_centers = 0
+    config.model.shared_embedding = shared
+    config.train.optimizer = optimizer
+    recipe = build_recipe(lagging_config(config), 13, steps_per_epoch=5, axis_name=None)
+    return recipe, initial_state(config, recipe, jax.random.key(0))
+
+
+def with_turn(state, turn):
+    own = state.procedure._replace(turn=jnp.asarray(turn, jnp.int32))
+    return state.replace(procedure=own)
+
+
+def changed(before, after):
+    return jax.tree.map(lambda a, b: bool(np.any(a != b)), before, after)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("turn", [ENCODER, DECODER, BOTH])
+def test_a_step_of_one_part_changes_nothing_of_another(turn, shared, batch, rng):
+    """Neither a parameter nor the optimiser's state, of which Adam's count is a part."""
+    recipe, state = recipe_and_state(shared=shared)
+    state, _ = train_step(with_turn(state, BOTH), batch, rng, recipe=recipe)
+    state = with_turn(state, turn)
+    after, _ = train_step(state, batch, rng, recipe=recipe)
+    moves = {
+        "encoder": turn != DECODER,
+        "decoder": turn != ENCODER,
+        "embedding": turn != ENCODER and shared,
+    }
+    labels = part_labels(state.params)
+    assert ("embedding" in labels["embedding"]) == shared
+    was_moved = changed(state.params, after.params)
+    for part, moved in moves.items():
+        own = [
+            flag
+            for label, flag in zip(jax.tree.leaves(labels), jax.tree.leaves(was_moved), strict=True)
+            if label == part
+        ]
+        assert all(own) if moved else not any(own), part
+        states = (x.opt_state[1].inner_states[part] for x in (state, after))
+        kept = jax.tree.leaves(changed(*states))
+        assert any(kept) == (moved or (part == "embedding" and turn != ENCODER)), part
+    assert int(after.step) == int(state.step) + 1
+
+
+def test_an_ordinary_step_is_that_of_descent(batch, rng):
+    recipe, state = recipe_and_state(optimizer="sgd")
+    config = tiny_config(name="vae")
+    config.model.num_flow_steps = config.codebook.num_centers = 0
+    config.train.optimizer = "sgd"
+    plain = build_recipe(config, 13, steps_per_epoch=5, axis_name=None)
+    first = initial_state(config, plain, jax.random.key(0))
+    after, _ = train_step(with_turn(state, BOTH), batch, rng, recipe=recipe)
+    expected, _ = train_step(first, batch, rng, recipe=plain)
+    jax.tree.map(
+        partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-8), after.params, expected.params
+    )
+
+
+def followed(losses, *, window=2, most=99, turns=20):
+    """Whose turn it is, step after step, where the encoder's losses are these."""
+    own, found = _first_state(), []
+    losses = iter(losses)
+    for _ in range(turns):
+        found.append(int(own.turn))
+        loss = next(losses) if found[-1] == ENCODER else 100.0
+        metrics = {"loss": jnp.asarray(loss), "num_sentences": 4, "num_tokens": 8}
+        own = _after_step(own, metrics, window, most)
+    return found, own
+
+
+def test_the_decoder_steps_once_a_window_is_no_better():
+    # Means of windows: 9, 8, 8: the third is no better. Then 7, 7.5.
+    losses = [10, 8, 8, 8, 9, 7] + [7, 7, 8, 7] + [1] * 20
+    found, own = followed(losses, turns=12)
+    assert found == [ENCODER] * 6 + [DECODER] + [ENCODER] * 4 + [DECODER]
+    assert int(own.decoder_steps) == 2
+    assert int(own.encoder_steps) == 0
+    assert float(own.last_window) == math.inf
+
+
+def test_the_decoder_steps_after_so_many_in_any_case():
+    found, _ = followed(range(100, 0, -1), most=5, turns=12)
+    assert found == [ENCODER] * 5 + [DECODER] + [ENCODER] * 5 + [DECODER]
+    assert followed([float("nan")] * 9, turns=3)[0] == [ENCODER, ENCODER, DECODER]
+
+
+def test_windows_weigh_words_and_not_batches():
+    own = _first_state()
+    for loss, sentences, tokens in ((10.0, 1, 2), (4.0, 9, 36)):
+        metrics = {"loss": loss, "num_sentences": sentences, "num_tokens": tokens}
+        own = _after_step(own, metrics, 2, 99)
+    assert float(own.last_window) == pytest.approx((10 + 36) / 38)
+
+
+def test_it_becomes_ordinary_when_mutual_information_no_longer_rises():
+    recipe, state = recipe_and_state()
+    event, key = recipe.procedure.event, jax.random.key(0)
+    turns = []
+    for mi in (-0.1, 0.2, 0.5, 0.5, 0.9):
+        state, restart = event(state, key, {"mi": mi}, recipe=recipe)
+        assert not restart
+        turns.append(int(state.procedure.turn))
+    assert turns == [ENCODER, ENCODER, ENCODER, BOTH, BOTH]
+    assert float(state.procedure.mutual_information) == pytest.approx(0.5)
+
+
+def lines_of(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5, 6])
+def test_it_resumes_bit_for_bit_in_any_turn(stop, config, tmp_path, monkeypatch):
+    lagging_config(config, window=1, most_encoder_steps=3)
+    config.train.update(num_epochs=2, log_every=1, select="last")
+    whole = loop.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, stop)
+        with pytest.raises(loop.Interrupted):
+            loop.train(config, tmp_path / "parts")
+    loop.train(config, tmp_path / "parts")
+    models = [load_trained_model(folder).model for folder in (whole, tmp_path / "parts")]
+    jax.tree.map(np.testing.assert_array_equal, *(model.variables for model in models))
+    aggressive, kl_weight = (
+        [line[name] for line in lines_of(whole) if line["split"] == "train"]
+        for name in ("aggressive", "kl_weight")
+    )
+    assert aggressive[0] == 1
+    assert len(aggressive) == 10
+    steps = np.diff(kl_weight)  # λ counts decoder steps: it stands still in an encoder's turn
+    assert np.any(steps == 0)
+    assert np.all(steps >= 0)

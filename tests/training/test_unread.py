@@ -1,0 +1,134 @@
+"""A setting that nothing in a run reads is refused, and names what would read it."""
+
+import importlib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+
+from configs import default, systems
+from wae_rnf_jax import cli
+from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.runs.versions import config_leaves
+from wae_rnf_jax.training.config_check import check_config
+from wae_rnf_jax.training.unread import READ_WHERE, check_unread, is_read
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = [
+    f"configs.{path.parent.name}.{path.stem}"
+    for path in sorted((ROOT / "configs").glob("*/*.py"))
+    if path.stem != "base"
+]
+# System, a setting that its runs do not read, and what would read it.
+REFUSED = (
+    ("vae", "data.path", "no_such_folder", "data.source is text or tfds"),
+    ("vae", "data.label", "leading", "data.source is text"),
+    ("vae", "data.dataset", "lm1b", "data.source is tfds"),
+    ("vae", "data.text_feature", "review", "data.source is tfds"),
+    ("vae", "data.splits", ("train", "test", "test"), "data.source is tfds"),
+    ("lm", "posterior.batch_norm", True, "model.latent_dim is above 0"),
+    ("lm", "encoder.name", "bilstm", "model.latent_dim is above 0"),
+    ("lm", "model.shared_embedding", False, "model.latent_dim is above 0"),
+    ("lm", "decoder.z_every_step", True, "model.latent_dim is above 0"),
+    ("vae", "model.flow", "radial", "model.num_flow_steps is above 0"),
+    ("lm", "kl_weight.maximum", 0.5, "objective.name is not lm"),
+    ("lm", "kl_weight.schedule", "paper", "objective.name is not lm"),
+    ("vae", "codebook.refresh_every", 7, "codebook.num_centers is above 0"),
+    ("wae_nf", "codebook.floor", 0.1, "codebook.num_centers is above 0"),
+    ("wae", "codebook.centers_file", "a.npy", "codebook.num_centers is above 0"),
+    ("wae", "codebook.num_codes", 64, "codebook.num_centers is above 0"),
+    ("wae_rnf_paper", "codebook.num_codes", 64, "codebook.refresh_every is above 0"),
+    ("wae_rnf_paper", "codebook.warm_up", 3, "codebook.refresh_every is above 0"),
+    ("wae_rnf_paper", "codebook.num_iterations", 3, "codebook.refresh_every is above 0"),
+    ("wae_rnf_attract", "codebook.floor", 0.1, "objective.name is wae_rnf"),
+    ("wae_rnf", "codebook.centers_file", "a.npy", "codebook.refresh_every is 0"),
+    ("vae", "train.momentum", 0.9, "train.optimizer is sgd"),
+    ("vae", "train.weight_decay", 0.1, "train.optimizer is adamw"),
+    ("vae", "train.plateau_factor", 0.1, "train.learning_rate_decay is plateau"),
+    ("vae", "train.plateau_patience", 1, "train.learning_rate_decay is plateau"),
+)
+
+
+def with_value(config, key, value):
+    section, _, name = key.partition(".")
+    content = config.to_dict()
+    content[section][name] = value
+    return ConfigDict(content)
+
+
+@pytest.mark.parametrize("system, key, value, where", REFUSED)
+def test_what_nothing_reads_is_refused(system, key, value, where):
+    config = getattr(systems, system)(default.get_config())
+    check_config(config)
+    with pytest.raises(InputError) as caught:
+        check_config(with_value(config, key, value))
+    other = where.partition(" is ")[0]
+    now = config_leaves(config.to_dict())[other]
+    assert str(caught.value) == (
+        f"--config.{key} is {value!r}, and nothing in this run reads it: it is read where {where}, "
+        f"and {other} is {now!r}"
+    )
+
+
+def test_settings_of_the_built_in_corpus_go_with_it_alone():
+    config = default.get_config()
+    config.data.update(source="text", path="/some/folder")
+    check_config(config)
+    for key, value in (("data.seed", 1), ("data.num_sentences", (9, 9, 9))):
+        with pytest.raises(InputError, match=r"it is read where data.source is grammar"):
+            check_config(with_value(config, key, value))
+
+
+def test_the_command_refuses_it_from_the_command_line_and_from_an_own_file(tmp_path, capsys):
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from configs.grammar import vae\n\n\ndef get_config():\n    config = vae.get_config()\n"
+        "    config.data.path = 'no_such_folder'\n    return config\n"
+    )
+    shipped = f"--config={ROOT}/configs/grammar/vae.py"
+    for command in (
+        ["train", shipped, "--config.data.path=no_such_folder", f"--workdir={tmp_path / 'run'}"],
+        ["prepare", f"--config={own}"],
+    ):
+        assert cli.main(command) == 2
+        assert capsys.readouterr().err == (
+            "wae-rnf: --config.data.path is 'no_such_folder', and nothing in this run reads it: it "
+            "is read where data.source is text or tfds, and data.source is 'grammar'\n"
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_row_of_the_table_is_tested():
+    tested = {key for _, key, _, _ in REFUSED} | {"data.seed", "data.num_sentences"}
+    for patterns, other, _ in READ_WHERE:
+        assert other in config_leaves(default.get_config().to_dict())
+        for pattern in patterns.split():
+            assert any(fnmatch(key, pattern) for key in tested), pattern
+
+
+def test_the_default_of_a_chosen_definition_is_one_too():
+    config = systems.lm(default.get_config()).to_dict()
+    config["encoder"]["num_layers"] = 2
+    check_unread(config, {"encoder.num_layers": 2})
+    for defaults in ({"encoder.num_layers": 1}, {}):
+        with pytest.raises(InputError, match=r"encoder.num_layers is 2, and nothing in this run"):
+            check_unread(config, defaults)
+
+
+def test_a_list_in_place_of_a_tuple_is_no_other_value():
+    config = with_value(default.get_config(), "data.splits", ["train", "validation", "test"])
+    check_config(config)
+
+
+@pytest.mark.parametrize("module", SHIPPED)
+def test_shipped_configurations_set_only_what_is_read(module):
+    config = importlib.import_module(module).get_config()
+    check_config(config)
+    defaults = config_leaves(default.get_config().to_dict())
+    leaves = config_leaves(config.to_dict())
+    assert not {
+        key
+        for key, value in leaves.items()
+        if not is_read(key, config.to_dict()) and value != defaults.get(key, value)
+    }

@@ -1,0 +1,132 @@
+"""The Fisher–Rao metric of a language decoder, from drawn words in place of all of them.
+
+Shapes: ``...`` any batch dimensions, T positions, H features of a decoder, V vocabulary, Z latent
+dimensions, M draws.
+
+With hₜ the decoder's output at position t, Jₜ = ∂hₜ/∂z and W the output layer, the metric is
+G = Σₜ JₜᵀWᵀFₜWJₜ, Fₜ = diag p − ppᵀ. Exact, it takes Z output layers. But of two independent words
+w, w′ of p(·|z, t), s = Jₜᵀ(W_w − W_w′)/√2 has E[ssᵀ] = the summand of position t: one output layer,
+to draw them, is enough.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import digamma
+
+from wae_rnf_jax.functional._arrays import assert_floating, assert_mask, widened
+from wae_rnf_jax.functional._keys import threefry_keys
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+_BLOCK = 128  # classes that are summed before any is looked at
+
+
+def categorical_draws(key: jax.Array, logits: jax.Array, *, num_draws: int) -> jax.Array:
+    """Draws from categorical distributions by inverting their distribution functions.
+
+    `jax.random.categorical` takes a random number a class and draw; this one a draw: the classes'
+    probabilities are summed in blocks, a block is found, and then a class in it.
+
+    Args:
+      key: of all draws.
+      logits: floating [..., V].
+      num_draws: M, from each distribution.
+
+    Returns:
+      int32 [..., M].
+
+    Raises:
+      ValueError: num_draws is below 1.
+      AssertionError: the logits are not floating.
+
+    >>> categorical_draws(jax.random.key(0), jnp.array([-1e9, 0.0, -1e9]), num_draws=2).tolist()
+    [1, 1]
+    """
+    assert_floating(logits=logits)
+    if num_draws < 1:
+        raise ValueError(f"categorical_draws: num_draws must be at least 1, got {num_draws}.")
+    key, logits = threefry_keys(key), widened(logits)
+    num_classes, batch = logits.shape[-1], logits.shape[:-1]
+    weights = jnp.exp(logits - logits.max(axis=-1, keepdims=True))
+    padding = -num_classes % _BLOCK
+    weights = jnp.pad(weights, [(0, 0)] * len(batch) + [(0, padding)])
+    blocks = weights.reshape(*batch, -1, _BLOCK)
+    ends = jnp.cumsum(blocks.sum(axis=-1), axis=-1)
+    # Up from 0: a draw of 0 must not take a first class whose probability is 0.
+    uniform = 1.0 - jax.random.uniform(key, (*batch, num_draws), logits.dtype)
+    goal = uniform * ends[..., -1:]
+    block = _first_to_reach(ends, goal)
+    before = jnp.take_along_axis(jnp.concatenate([0 * ends[..., :1], ends], -1), block, axis=-1)
+    inner = jnp.cumsum(jnp.take_along_axis(blocks, block[..., None], axis=-2), axis=-1)
+    # Rounding may leave a goal above the sum of its block.
+    goal = jnp.minimum(goal - before, inner[..., -1])
+    found = _first_to_reach(inner, goal[..., None])[..., 0]
+    return block * _BLOCK + found
+
+
+def _first_to_reach(ends: jax.Array, goal: jax.Array) -> jax.Array:
+    """The first of rising sums [..., N] that is at least each goal [..., M]: int32 [..., M]."""
+    below = ends[..., None, :] < goal[..., None]
+    return jnp.minimum(below.sum(-1, dtype=jnp.int32), ends.shape[-1] - 1)
+
+
+def fisher_metric_estimate(
+    key: jax.Array,
+    jacobian: jax.Array,
+    logits: jax.Array,
+    kernel: jax.Array,
+    *,
+    num_words: int,
+    where: jax.Array | None = None,
+) -> jax.Array:
+    """An unbiased estimate of a sentence's Fisher–Rao metric, pulled back to its code.
+
+    Args:
+      key: of the draws.
+      jacobian: floating [T, H, Z], the change of the decoder's output at every position.
+      logits: floating [T, V], of the next words at the code.
+      kernel: floating [H, V], from outputs to logits.
+      num_words: M, pairs of words drawn at each position.
+      where: bool [T], positions that count; all if None.
+
+    Returns:
+      [Z, Z], symmetric, of rank T·M at most.
+
+    Raises:
+      ValueError: num_words is below 1.
+      AssertionError: wrong ranks, sizes or dtypes.
+    """
+    assert_floating(jacobian=jacobian, logits=logits, kernel=kernel)
+    chex.assert_rank([jacobian, logits, kernel], [3, 2, 2])
+    chex.assert_shape(logits, (jacobian.shape[0], kernel.shape[1]))
+    chex.assert_shape(kernel, (jacobian.shape[1], None))
+    words = categorical_draws(key, logits, num_draws=2 * num_words)
+    jacobian, kernel = widened((jacobian, kernel))
+    first, second = jnp.split(jnp.moveaxis(kernel[:, words], 0, -1), 2, axis=1)  # [T, M, H] each
+    change = jnp.matmul((first - second) * jnp.sqrt(0.5), jacobian, precision=_HIGHEST)
+    if where is not None:
+        assert_mask(where, logits.shape[:1])
+        change = jnp.where(where[:, None, None], change, 0)
+    change = change.reshape(-1, jacobian.shape[-1])
+    return jnp.matmul(change.T, change, precision=_HIGHEST) / num_words
+
+
+def wishart_log_bias(num_terms: jax.Array, *, dim: int) -> jax.Array:
+    """E[½ log|Ĝ|] − ½ log|G| of the mean Ĝ of so many terms ssᵀ with s ~ N(0, G): negative.
+
+    ½(Σᵢ ψ((n − i)/2) + Z·log(2/n)) over i < Z. What the determinant of an estimate from n terms is
+    too low by: exact for normal terms, and nearly so for those of `fisher_metric_estimate`.
+
+    Args:
+      num_terms: [...], n, at least Z.
+      dim: Z.
+
+    Returns:
+      [...] nats.
+
+    >>> print(f"{wishart_log_bias(jnp.array(700.0), dim=32):.3f}")
+    -0.383
+    """
+    n = jnp.asarray(num_terms, jnp.float32)
+    halves = (n[..., None] - jnp.arange(dim, dtype=n.dtype)) / 2
+    return 0.5 * (digamma(halves).sum(-1) + dim * jnp.log(2 / n))

@@ -1,0 +1,419 @@
+"""Objectives: one small function each, from a forward pass to the terms of its loss.
+
+Letters: B batch, Z latent, K flow steps, C centres.
+
+A term is a weight and a value, per example [B] or already over the global batch []; the loss is the
+sum of weight times mean value, as `weighted_loss` has it. An objective takes what any model's pass
+over a batch has come to, a `ForwardPass`, and an `ObjectiveContext`; its keyword arguments are the
+keys of a configuration's section `objective`. To add one: write a function here, list it in
+`OBJECTIVES`, name it in a config.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from wae_rnf_jax.functional.distributions import Posterior, sampled_kl
+from wae_rnf_jax.functional.gaussian import free_bits_kl
+from wae_rnf_jax.functional.grouped_mmd import mmd_squared_in_groups
+from wae_rnf_jax.functional.kernels import multi_scale_imq_kernel, rbf_kernel
+from wae_rnf_jax.functional.losses import (
+    attract_regularizer,
+    match_regularizer,
+    repel_regularizer,
+)
+from wae_rnf_jax.functional.mmd import mmd_squared_biased, mmd_squared_unbiased
+from wae_rnf_jax.functional.pullback import FEATURES
+from wae_rnf_jax.functional.riemannian import Codebook, rbf_log_magnification
+from wae_rnf_jax.rules import Count, NotNegative, Positive, Size, Switch, one_of
+
+# Codes compared at a time: batches up to this size, over all devices, are compared at once.
+_MMD_BLOCK = 256
+
+Terms = dict[str, tuple[jax.Array | float, jax.Array]]  # name -> (weight, value)
+
+
+class ForwardPass(NamedTuple):
+    """What a model's pass over a batch gives the objectives.
+
+    Attributes:
+      nll: [B], reconstruction: each sentence's NLL given zk, nats.
+      posterior: of B sentences.
+      z0: [B, Z], a draw from it, before the flow.
+      points: [K + 1, B, Z], the flow's trajectory, z0 first, as `chain_trajectory` returns it;
+        without a flow z0[None].
+      log_dets: [K, B], log|det J| of each flow step; without a flow of shape [0, B].
+    """
+
+    nll: jax.Array
+    posterior: Posterior
+    z0: jax.Array
+    points: jax.Array
+    log_dets: jax.Array
+
+    @classmethod
+    def without_flow(cls, nll: jax.Array, posterior: Posterior, z: jax.Array) -> "ForwardPass":
+        """The pass of a model whose decoder reads the posteriors' draws z [B, Z] themselves."""
+        return cls(nll, posterior, z, z[None], jnp.zeros((0, *nll.shape), nll.dtype))
+
+    @property
+    def zk(self) -> jax.Array:
+        """The code that the decoder read, [B, Z]."""
+        return self.points[-1]
+
+    @property
+    def log_det(self) -> jax.Array:
+        """The flow's summed log|det|, [B]."""
+        return self.log_dets.sum(0)
+
+
+class ObjectiveContext(NamedTuple):
+    """What an objective may use beside the forward pass.
+
+    Attributes:
+      keys: [B], one an example, for further draws.
+      where: bool [B], valid rows.
+      kl_weight: [], λ.
+      codebook: centres and bandwidth of the RBF metric, for the objectives that read it.
+      axis_name: mapped axis of the batch, or None.
+      mmd_group: rows within which codes are compared with the prior's draws; 0: all.
+      pullback_log_magnification: (codes zk [B, Z], "fisher" or "state", *, one_in, num_words) ->
+        [B], ½ log|G| pulled back from those features of each code's own sentence, for the
+        objectives that read it; NaN where it was not measured, −∞ where it has not full rank.
+    """
+
+    keys: jax.Array
+    where: jax.Array
+    kl_weight: jax.Array | float = 1.0
+    codebook: Codebook | None = None
+    axis_name: str | None = None
+    mmd_group: int = 0
+    pullback_log_magnification: Callable[..., jax.Array] | None = None
+
+    def mean(
+        self,
+        values: jax.Array,
+        *,
+        known: jax.Array | None = None,
+        of: jax.Array | None = None,
+    ) -> jax.Array:
+        """Returns the mean over the valid rows of the global batch, [].
+
+        Args:
+          values: [B].
+          known: [B], the rows that count, if not all that are valid.
+          of: [B], those that the sum is divided by the number of; the same if None.
+        """
+        known = self.where if known is None else known
+        total = jnp.where(known, values, 0).sum()
+        count = (known if of is None else of).sum()
+        if self.axis_name is not None:
+            total, count = jax.lax.psum((total, count), self.axis_name)
+        return total / jnp.maximum(count, 1)
+
+    def num_sentences(self) -> jax.Array:
+        """Returns how many rows of the global batch are valid, []."""
+        count = self.where.sum()
+        return count if self.axis_name is None else jax.lax.psum(count, self.axis_name)
+
+    def prior_draws(self, out: ForwardPass) -> jax.Array:
+        """Returns draws from the prior, [B, Z]."""
+        return out.posterior.prior.sample(_branch(self.keys, 0))
+
+    def posterior_draws(self, out: ForwardPass) -> jax.Array:
+        """Returns draws from q0(z0|x) other than the one decoded, [B, Z]."""
+        return out.posterior.sample(_branch(self.keys, 1))
+
+
+def _branch(keys: jax.Array, purpose: int) -> jax.Array:
+    return jax.vmap(lambda key: jax.random.fold_in(key, purpose))(keys)
+
+
+def kl_divergence(out: ForwardPass) -> jax.Array:
+    """KL(q(zk|x) ‖ prior), [B]: analytic without a flow, one Monte Carlo draw with one."""
+    if out.log_dets.shape[0]:
+        return sampled_kl(out.posterior, out.z0, out.zk, out.log_det)
+    return out.posterior.kl()
+
+
+def _mmd_squared(codes: jax.Array, out: ForwardPass, ctx: ObjectiveContext) -> jax.Array:
+    """MMD² of the global batch, which a batch of one sentence has not: there it is left out."""
+    scale = out.posterior.prior.mean_squared_distance
+    options = {
+        "kernel": partial(multi_scale_imq_kernel, mean_squared_distance=scale),
+        "where": ctx.where,
+        "axis_name": ctx.axis_name,
+    }
+    draws = ctx.prior_draws(out)
+    if ctx.mmd_group:
+        estimate = mmd_squared_in_groups(codes, draws, group_size=ctx.mmd_group, **options)
+    else:
+        estimate = mmd_squared_unbiased(codes, draws, block_size=_MMD_BLOCK, **options)
+    return jnp.where(ctx.num_sentences() >= 2, estimate, 0.0)
+
+
+def _paper_mmd_squared(
+    codes: jax.Array, out: ForwardPass, ctx: ObjectiveContext, biased: bool
+) -> jax.Array:
+    """As the paper's runs on Penn Treebank have it; biased, as those on Yelp and Yahoo have it."""
+    if not biased:
+        return _mmd_squared(codes, out, ctx)
+    return mmd_squared_biased(
+        codes,
+        ctx.prior_draws(out),
+        kernel=partial(rbf_kernel, bandwidth=codes.shape[-1] / math.sqrt(20)),
+        where=ctx.where,
+        axis_name=ctx.axis_name,
+        block_size=_MMD_BLOCK,
+    )
+
+
+def weighted_loss(terms: Terms, *, where: jax.Array) -> jax.Array:
+    """The loss that an objective's terms add up to, over the batch of one device.
+
+    Args:
+      terms: of an objective.
+      where: bool [B], valid rows.
+
+    Returns:
+      [], nats.
+
+    >>> terms = {"rec": (1.0, jnp.array([3.0, 5.0])), "mmd": (10.0, jnp.array(0.1))}
+    >>> float(weighted_loss(terms, where=jnp.array([True, True])))
+    5.0
+    """
+    count = jnp.maximum(where.sum(), 1)
+    return sum(
+        weight * (jnp.where(where, value, 0).sum() / count if value.ndim else value)
+        for weight, value in terms.values()
+    )
+
+
+def lm(out: ForwardPass, ctx: ObjectiveContext) -> Terms:
+    """A language model's NLL: no latent, no other term."""
+    return {"rec": (1.0, out.nll)}
+
+
+def vae(out: ForwardPass, ctx: ObjectiveContext, *, kl_floor: NotNegative = 0.0) -> Terms:
+    """The annealed bound of Bowman et al. 2015; with a cyclical λ, that of Fu et al. 2019.
+
+    `kl_floor` is the free bits of Li et al. 2019, nats a dimension.
+    """
+    return {"rec": (1.0, out.nll), **_kl_terms(kl_divergence(out), out, ctx, kl_floor)}
+
+
+def _kl_terms(kl: jax.Array, out: ForwardPass, ctx: ObjectiveContext, floor: float) -> Terms:
+    """The KL at λ. Where it has a floor, that is what λ weighs, and the KL itself is watched.
+
+    With a flow the KL has no parts by dimension, and the floor is under the batch's mean.
+    """
+    if not floor:
+        return {"kl": (ctx.kl_weight, kl)}
+    if out.log_dets.shape[0]:
+        mean, least = ctx.mean(kl), floor * out.z0.shape[-1]
+        floored = jnp.where(mean < least, least, mean)
+    else:
+        floored = free_bits_kl(out.posterior.mean, out.posterior.log_var, floor=floor)
+    return {"kl": (0.0, kl), "kl_floored": (ctx.kl_weight, floored)}
+
+
+def wae(
+    out: ForwardPass, ctx: ObjectiveContext, *, mmd_weight: NotNegative, kl_floor: NotNegative = 0.0
+) -> Terms:
+    """Wasserstein autoencoder (Tolstikhin et al. 2018) with the paper's share of KL.
+
+    rec + λ·KL + (mmd_weight − λ)·MMD²(zk, prior); with flow steps in the model it is `wae_nf`.
+    """
+    mmd = _mmd_squared(out.zk, out, ctx)
+    return {**vae(out, ctx, kl_floor=kl_floor), "mmd": (mmd_weight - ctx.kl_weight, mmd)}
+
+
+def wae_rnf(
+    out: ForwardPass,
+    ctx: ObjectiveContext,
+    *,
+    mmd_weight: NotNegative,
+    rnf_weight: NotNegative,
+    kl_floor: NotNegative = 0.0,
+) -> Terms:
+    """`wae` with a flow whose volume change follows the RBF metric of the codes (`match`)."""
+    # Before the first refresh there is no metric to match.
+    active = jnp.asarray(ctx.codebook.ready, out.z0.dtype)
+    magnification = active * codebook_log_magnification(out.z0, ctx.codebook)
+    return {
+        **wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor),
+        **_match(out, ctx, magnification, weight=rnf_weight * active),
+    }
+
+
+def wae_rnf_pullback(
+    out: ForwardPass,
+    ctx: ObjectiveContext,
+    *,
+    mmd_weight: NotNegative,
+    rnf_weight: NotNegative,
+    features: Annotated[str, one_of(*FEATURES)],
+    one_in: Size = 1,
+    num_words: Count = 0,
+    kl_floor: NotNegative = 0.0,
+) -> Terms:
+    """`wae` with a flow that evens out the magnification of the whole map from z0 to text.
+
+    `match` with the pullback metric, read at zk: |det J|·√|G(zk)| is to be the same everywhere. It
+    is read at one in so many sentences of a batch, another set at each step. Of "fisher", it is
+    estimated from so many pairs of words drawn at each position, or exact if `num_words` is 0.
+    Where the metric has not full rank in single precision, the sentence is left out too; the share
+    of such codes is reported as `degenerate`.
+    """
+    found = ctx.pullback_log_magnification(out.zk, features, one_in=one_in, num_words=num_words)
+    read, known = ctx.where & ~jnp.isnan(found), ctx.where & jnp.isfinite(found)
+    magnification = -jnp.where(known, found, 0.0)
+    degenerate = 1.0 - ctx.mean(jnp.ones_like(found), known=known, of=read)
+    return {
+        **wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor),
+        **_match(out, ctx, magnification, weight=rnf_weight, known=known),
+        "degenerate": (0.0, degenerate),
+    }
+
+
+def _match(
+    out: ForwardPass,
+    ctx: ObjectiveContext,
+    magnification: jax.Array,
+    *,
+    weight: jax.Array | float,
+    known: jax.Array | None = None,
+) -> Terms:
+    """The regulariser `match` and the spread sd(m) of what it matches, which has no weight.
+
+    The magnification is a target: it carries no gradient, for else the codes would move to where
+    the metric is flat, which is easier than bending the flow. The regulariser's free constant is
+    its own minimiser, the mean over the batch: as a parameter, it would take the optimiser
+    thousands of steps to travel the tens of nats to it, and the gradient would be its own alone.
+
+    Where it is known of some rows alone [B], means are over those.
+    """
+    magnification = jax.lax.stop_gradient(magnification)
+    offset = jax.lax.stop_gradient(ctx.mean(out.log_det - magnification, known=known))
+    rnf = match_regularizer(out.log_det, magnification, offset, dim=out.z0.shape[-1])
+    if known is not None:
+        rnf = ctx.mean(rnf, known=known)
+    deviation = magnification - ctx.mean(magnification, known=known)
+    spread = jnp.sqrt(ctx.mean(jnp.square(deviation), known=known))
+    return {"rnf": (weight, rnf), "sd_m": (0.0, spread)}
+
+
+def wae_rnf_attract(
+    out: ForwardPass,
+    ctx: ObjectiveContext,
+    *,
+    mmd_weight: NotNegative,
+    rnf_weight: NotNegative,
+    sharpness: Positive,
+    kl_floor: NotNegative = 0.0,
+) -> Terms:
+    """`wae` with a flow whose inputs are drawn to the centres of the codes."""
+    rnf = attract_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
+    active = rnf_weight * jnp.asarray(ctx.codebook.ready, rnf.dtype)
+    return {**wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor), "rnf": (active, rnf)}
+
+
+def wae_rnf_repel(
+    out: ForwardPass,
+    ctx: ObjectiveContext,
+    *,
+    mmd_weight: NotNegative,
+    rnf_weight: NotNegative,
+    sharpness: Positive,
+    kl_floor: NotNegative = 0.0,
+) -> Terms:
+    """`wae` with a flow whose inputs are driven from the centres of the codes."""
+    rnf = repel_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
+    active = rnf_weight * jnp.asarray(ctx.codebook.ready, rnf.dtype)
+    return {**wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor), "rnf": (active, rnf)}
+
+
+def wae_paper(
+    out: ForwardPass,
+    ctx: ObjectiveContext,
+    *,
+    mmd_weight: NotNegative,
+    kl_floor: NotNegative = 0.0,
+    biased_mmd: Switch = False,
+) -> Terms:
+    """The paper's code without a flow: MMD² on a fresh draw of z0.
+
+    `biased_mmd`: by the kernel exp(−10·‖x − y‖²/Z²), diagonals and all, as its runs on Yelp and
+    Yahoo have it.
+    """
+    mmd = _paper_mmd_squared(ctx.posterior_draws(out), out, ctx, biased_mmd)
+    return {**vae(out, ctx, kl_floor=kl_floor), "mmd": (mmd_weight - ctx.kl_weight, mmd)}
+
+
+def wae_nf_paper(
+    out: ForwardPass,
+    ctx: ObjectiveContext,
+    *,
+    mmd_weight: NotNegative,
+    kl_floor: NotNegative = 0.0,
+    biased_mmd: Switch = False,
+) -> Terms:
+    """The paper's code with a flow: the log-det stands outside λ, the MMD² before the flow."""
+    kl = out.posterior.log_prob(out.z0) - out.posterior.prior.log_prob(out.zk)
+    return {
+        **wae_paper(out, ctx, mmd_weight=mmd_weight, biased_mmd=biased_mmd),
+        **_kl_terms(kl, out, ctx, kl_floor),
+        "log_det": (-1.0, out.log_det),
+    }
+
+
+def wae_rnf_paper(
+    out: ForwardPass,
+    ctx: ObjectiveContext,
+    *,
+    mmd_weight: NotNegative,
+    rnf_weight: NotNegative,
+    sharpness: Positive,
+    kl_floor: NotNegative = 0.0,
+    biased_mmd: Switch = False,
+) -> Terms:
+    """The paper's code: `repel` from fixed centres, summed over the layers' inputs."""
+    rnf = repel_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
+    shared = {"mmd_weight": mmd_weight, "kl_floor": kl_floor, "biased_mmd": biased_mmd}
+    return {**wae_nf_paper(out, ctx, **shared), "rnf": (rnf_weight, rnf)}
+
+
+def codebook_log_magnification(z: jax.Array, codebook: Codebook) -> jax.Array:
+    """The RBF metric's log-magnification m(z) at codes, [B]."""
+    return rbf_log_magnification(
+        z, codebook.centers, bandwidth=codebook.bandwidth, floor=codebook.floor
+    )
+
+
+Objective = Callable[..., Terms]
+OBJECTIVES: dict[str, Objective] = {
+    function.__name__: function
+    for function in (
+        lm,
+        vae,
+        wae,
+        wae_rnf,
+        wae_rnf_pullback,
+        wae_rnf_attract,
+        wae_rnf_repel,
+        wae_paper,
+        wae_nf_paper,
+        wae_rnf_paper,
+    )
+}
+WITHOUT_MMD = {"lm", "vae"}
+WITHOUT_KL_WEIGHT = {"lm"}  # those that do not read λ
+WITH_METRIC = {"wae_rnf"}  # and those that read the RBF metric, with its floor
+# Those that mean nothing without flow steps, and without centres of the codes.
+WITH_CODEBOOK = {"wae_rnf", "wae_rnf_attract", "wae_rnf_repel", "wae_rnf_paper"}
+WITH_FLOW = WITH_CODEBOOK | {"wae_rnf_pullback", "wae_nf_paper"}
+IN_FLAT_SPACE = WITH_FLOW | {"wae_paper"}  # and those that mean nothing on a sphere

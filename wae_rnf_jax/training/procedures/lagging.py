@@ -1,0 +1,139 @@
+"""`lagging`: the encoder converges before each step of the decoder, until that is of no more use.
+
+"Lagging Inference Networks and Posterior Collapse in Variational Autoencoders" (He et al. 2019).
+While training is aggressive, encoder-only steps are taken, and their mean loss per word is compared
+from window to window; when a window is no better than the one before, the decoder steps alone. Once
+the mutual information on the validation split no longer rises, training becomes ordinary for good.
+
+Every update takes the next batch of the plan, so that the position in the data stays one number; λ
+and the learning rate count the decoder's steps. An embedding that both share is the decoder's.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from wae_rnf_jax.rules import Size
+from wae_rnf_jax.training.recipe import Batch, Metrics, Procedure, Recipe, TrainState
+from wae_rnf_jax.training.step import next_codebook, objective_gradient, updated_params
+
+BOTH, ENCODER, DECODER = range(3)  # whose turn it is; both once training is ordinary
+
+
+class LaggingState(NamedTuple):
+    """What is kept between steps, [] each."""
+
+    turn: jax.Array
+    decoder_steps: jax.Array
+    encoder_steps: jax.Array  # since the decoder's last
+    window_loss: jax.Array  # sums over the window so far
+    window_tokens: jax.Array
+    last_window: jax.Array  # mean loss a token of the window before
+    mutual_information: jax.Array  # at the last validation
+
+
+def lagging(*, window: Size = 15, most_encoder_steps: Size = 99) -> Procedure:
+    """Returns the procedure.
+
+    Args:
+      window: encoder steps whose mean loss is compared with that of the window before.
+      most_encoder_steps: after so many the decoder steps in any case.
+    """
+    return Procedure(
+        step=partial(_step, window=window, most_encoder_steps=most_encoder_steps),
+        init=lambda params: _first_state(),
+        clock=lambda state: state.procedure.decoder_steps,
+        event=_event,
+        by_part=True,
+    )
+
+
+def _first_state() -> LaggingState:
+    return LaggingState(
+        turn=jnp.asarray(ENCODER, jnp.int32),
+        decoder_steps=jnp.zeros((), jnp.int32),
+        mutual_information=jnp.asarray(-jnp.inf),
+        **_first_window(),
+    )
+
+
+def _first_window() -> dict[str, jax.Array]:
+    return {
+        "encoder_steps": jnp.zeros((), jnp.int32),
+        "window_loss": jnp.zeros(()),
+        "window_tokens": jnp.zeros(()),
+        "last_window": jnp.asarray(jnp.inf),
+    }
+
+
+def _step(
+    state: TrainState,
+    batch: Batch,
+    rng: jax.Array,
+    *,
+    recipe: Recipe,
+    axis_name: str | None,
+    window: int,
+    most_encoder_steps: int,
+) -> tuple[TrainState, Metrics]:
+    mapped = {"recipe": recipe, "axis_name": axis_name}
+    own = state.procedure
+    found = objective_gradient(state, batch, rng, **mapped)
+    decoder_moves = own.turn != ENCODER
+    moving = {
+        "encoder": own.turn != DECODER,
+        "decoder": decoder_moves,
+        "embedding": decoder_moves,
+    }
+    params, opt_state = updated_params(state, found.grads, recipe=recipe, moving=moving)
+    next_state = state.replace(
+        step=state.step + 1,
+        params=params,
+        batch_stats=found.batch_stats,
+        opt_state=opt_state,
+        codebook=next_codebook(state, found.codes, batch, rng, **mapped),
+        procedure=_after_step(own, found.metrics, window, most_encoder_steps),
+    )
+    return next_state, {**found.metrics, "aggressive": (own.turn != BOTH).astype(jnp.float32)}
+
+
+def _after_step(
+    own: LaggingState, metrics: Metrics, window: int, most_encoder_steps: int
+) -> LaggingState:
+    """Whose turn is next; of metrics over all devices, so that it is the same on all of them."""
+    taken = own.encoder_steps + 1
+    loss = own.window_loss + metrics["loss"] * metrics["num_sentences"]
+    tokens = own.window_tokens + metrics["num_tokens"]
+    mean, full = loss / jnp.maximum(tokens, 1), taken % window == 0
+    converged = full & ~(mean < own.last_window)  # a loss that is no number ends it too
+    after_encoder = own._replace(
+        turn=jnp.where(converged | (taken >= most_encoder_steps), DECODER, ENCODER),
+        encoder_steps=taken,
+        window_loss=jnp.where(full, 0, loss),
+        window_tokens=jnp.where(full, 0, tokens),
+        last_window=jnp.where(full, mean, own.last_window),
+    )
+    after_decoder = own._replace(
+        turn=jnp.where(own.turn == BOTH, BOTH, ENCODER),
+        decoder_steps=own.decoder_steps + 1,
+        **_first_window(),
+    )
+    was_encoder = own.turn == ENCODER
+    return jax.tree.map(
+        lambda a, b: jnp.where(was_encoder, a, b).astype(b.dtype), after_encoder, after_decoder
+    )
+
+
+def _event(
+    state: TrainState, key: jax.Array, metrics: dict[str, float], *, recipe: Recipe
+) -> tuple[TrainState, bool]:
+    """Ends the aggressive phase at the first validation whose mutual information has not risen."""
+    del key, recipe
+    own, found = state.procedure, metrics["mi"]
+    if int(own.turn) == BOTH:
+        return state, False
+    turn = own.turn if found > float(own.mutual_information) else jnp.asarray(BOTH, jnp.int32)
+    own = own._replace(turn=turn, mutual_information=jnp.asarray(found, jnp.float32))
+    return state.replace(procedure=own), False
