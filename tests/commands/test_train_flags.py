@@ -127,8 +127,9 @@ def test_a_nan_is_traced_to_its_operation(text_folder, tmp_path, capsys):
     assert not jax.config.jax_debug_nans
 
 
-def test_what_becomes_of_the_weight_is_said(text_folder, tmp_path, capsys):
+def test_what_becomes_of_the_weight_is_said(text_folder, tmp_path, capsys, monkeypatch):
     """A run of 10 steps, of a λ that rises over more."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     late = {"kl_weight.start": 4, "kl_weight.length": 20, "kl_weight.maximum": 0.8}
     arguments = train_arguments(text_folder, tmp_path / "run", "wae", **late)
     warning = "the run ends at step 10 with λ, the weight of the KL, at 0.3 and not at its maximum"
