@@ -56,7 +56,7 @@ def test_plane_goes_through_a_third_sentence(workdir, tmp_path, capsys):
     assert cli.main(["geometry", *arguments, *third]) == 0
     assert "decoder state length" in capsys.readouterr().out
     files = sorted(path.name for path in tmp_path.iterdir())
-    assert files == ["a.b.json", "a.b.png", "a.b.svg"]
+    assert files == ["a.b.json", "a.b.pdf", "a.b.png", "a.b.svg"]
 
 
 def test_every_interpolation_keeps_the_ends(workdir, capsys):

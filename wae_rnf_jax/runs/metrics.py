@@ -16,6 +16,7 @@ from wae_rnf_jax.storage.files import new_file
 
 SHOWN = ("loss", "rec", "kl", "mmd", "rnf", "kl_weight", "sd_m")
 COUNTS = ("num_sentences", "num_tokens")
+SETTINGS = ("kl_weight",)  # as they are at the step, and not their means over the interval
 
 
 class NonFiniteLoss(TrainingFailed):
@@ -92,6 +93,7 @@ class MetricsLog:
                 parts = ", ".join(f"{k} {float(v):.4g}" for k, v in row.items() if k not in COUNTS)
                 raise NonFiniteLoss(f"the loss of step {step} is not finite ({parts})")
         mean = _weighted_means([row for _, row in rows])
+        mean.update({name: float(rows[-1][1][name]) for name in SETTINGS if name in mean})
         now = time.monotonic()
         mean["tokens_per_second"] = mean.pop("num_tokens") / max(now - self._since, 1e-9)
         self._since = now
