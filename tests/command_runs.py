@@ -37,20 +37,14 @@ LABELLED = {
 }
 
 
-def write_labelled_text(folder: Path) -> Path:
-    """The three files, each line led by its label; both labels stand in each, "good" first."""
+def write_labelled_text(folder: Path, texts: dict[str, list[str]] | None = None) -> Path:
+    """The three files, each line led by its label; all labels stand in each, the first first."""
+    texts = LABELLED if texts is None else texts
+    rows = zip(*([(label, t) for t in of_label] for label, of_label in texts.items()), strict=True)
+    lines = [f"{label}\t{text}" for row in rows for label, text in row]
     for name, repetitions in (("train", 8), ("valid", 2), ("test", 2)):
-        lines = [
-            f"{label}\t{text}"
-            for row in zip(*_labelled_lines(), strict=True)
-            for label, text in row
-        ]
         (folder / f"{name}.txt").write_text("\n".join(lines * repetitions) + "\n")
     return folder
-
-
-def _labelled_lines() -> list[list[tuple[str, str]]]:
-    return [[(label, text) for text in texts] for label, texts in LABELLED.items()]
 
 
 def train_arguments(text_folder, workdir, system="vae", **changes):

@@ -59,7 +59,7 @@ def _run(values: flags.FlagValues) -> None:
     flag, stem = "output", options.path_of(values["output"].value or "")
     if not values["output"].value:
         flag, stem = "workdir", workdir / "geometry"
-    elif stem.suffix in (".png", ".svg", ".json"):  # one of the files was named
+    elif stem.suffix in (".png", ".svg", ".pdf", ".json"):  # one of the files was named
         stem = stem.with_suffix("")
     options.check_folder(stem.parent, flag)
     report = geometry_report(
