@@ -38,6 +38,7 @@ def get_config() -> ConfigDict:
     config.model.shared_embedding = True  # one for encoder and decoder; False: one each
     config.model.tied_output = False  # the output layer shares the decoder's embedding
     config.model.dropout = 0.2  # on encoder embeddings, decoder embeddings, decoder outputs
+    config.model.locked_dropout = False  # True: the same entries at all steps of a sentence
     config.model.word_dropout = 0.0  # share of decoder inputs replaced by <unk>
     config.model.initializer = "default"  # or "pytorch"
     config.model.cross_entropy_block = 256  # rows of logits held at once
@@ -101,6 +102,9 @@ def get_config() -> ConfigDict:
     config.train.optimizer = "adam"  # "adam", "adamw" or "sgd"
     config.train.momentum = 0.0  # sgd
     config.train.weight_decay = 0.0  # adamw: decoupled, times the learning rate
+    # Above 0, evaluation takes an exponential average of the parameters, which keeps this share of
+    # itself at each step.
+    config.train.average = 0.0
     config.train.learning_rate = 1e-3
     # "none"; "linear" or "cosine", to 0 over the run; or "plateau": times plateau_factor after each
     # plateau_patience validations without a better bound.

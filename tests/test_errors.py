@@ -2,7 +2,7 @@
 
 import pytest
 
-from wae_rnf_jax.errors import first_line
+from wae_rnf_jax.errors import first_line, warn
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,9 @@ from wae_rnf_jax.errors import first_line
 )
 def test_the_first_line_of_an_error_is_never_empty(error, said):
     assert first_line(error) == said
+
+
+def test_a_sentence_is_one_line_whatever_it_names(capsys):
+    warn("there is no \r\x1b[2Jname\n\x1e\x85\u2028of Größe 名")
+    said = capsys.readouterr().err
+    assert said == "wae-rnf: there is no \\r\\x1b[2Jname\\n\\x1e\\x85\\u2028of Größe 名\n"

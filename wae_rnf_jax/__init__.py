@@ -59,6 +59,7 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         radial_identity_params,
         radial_inverse_and_log_det,
     )
+    from wae_rnf_jax.functional.forward_pass import ForwardPass, ObjectiveContext
     from wae_rnf_jax.functional.gaussian import (
         free_bits_kl,
         gaussian_entropy,
@@ -75,12 +76,7 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         repel_regularizer,
     )
     from wae_rnf_jax.functional.mmd import mmd_squared_biased, mmd_squared_unbiased
-    from wae_rnf_jax.functional.objectives import (
-        OBJECTIVES,
-        ForwardPass,
-        ObjectiveContext,
-        weighted_loss,
-    )
+    from wae_rnf_jax.functional.objectives import OBJECTIVES, weighted_loss
     from wae_rnf_jax.functional.pullback import (
         fisher_features,
         metric_log_magnification,

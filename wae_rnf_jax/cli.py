@@ -81,8 +81,13 @@ def _settle_output() -> None:
 
 
 def _check_encoding(arguments: list[str]) -> None:
-    """Refuses what is not UTF-8: results could not name it, and libraries not open it."""
+    """Refuses what is not UTF-8: results could not name it, and libraries not open it.
+
+    Nor may it hold a NUL, which only arguments that come from other programs' calls can.
+    """
     for argument in arguments:
+        if "\0" in argument:
+            raise InputError(f"{argument} holds a NUL, as no name or number does: leave it out")
         try:
             argument.encode()
         except UnicodeEncodeError as error:

@@ -88,8 +88,12 @@ def progress_bar(**options) -> tqdm:
 
 
 def warn(message: str) -> None:
-    """Prints one sentence on standard error, above a progress bar; work goes on after it."""
-    tqdm.write(f"wae-rnf: {message}", file=standard_error)
+    """Prints one sentence on standard error, above a progress bar; work goes on after it.
+
+    What would begin a line or move the cursor, as a name may hold, is written as an escape.
+    """
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+    tqdm.write(f"wae-rnf: {shown}", file=standard_error)
 
 
 def first_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from command_runs import train_arguments
 
 from wae_rnf_jax import cli
 
-SYSTEMS = ("wae_vmf", "dilated_cnn", "transformer")
+SYSTEMS = ("wae_vmf", "dilated_cnn", pytest.param("transformer", marks=pytest.mark.slow))
 ENDS = ("--start=the cat sat", "--end=birds sing", "--num_points=3")
 
 

@@ -144,6 +144,7 @@ class LinearGaussian:
     The posterior is exact but for `shift`, and is reached by a flow that scales by `scale`.
     """
 
+    refinement = None  # a class attribute, and no field
     scale: float
     shift: float
     latent_dim: int = 2

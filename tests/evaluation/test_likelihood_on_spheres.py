@@ -28,6 +28,7 @@ class OneWord:
     """p(x|z) = softmax(W z)_x for a sentence of the one word x; q(z|x) = vMF(direction of x, κ)."""
 
     latent_dim: int
+    refinement = None  # a class attribute, and no field
 
     @property
     def prior(self):

@@ -179,7 +179,7 @@ def test_characters_without_a_font_are_said_once_and_drawn(tmp_path, capsys, rec
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert said[0].startswith("wae-rnf: no installed font has ")
-    assert letter in said[0]
+    assert letter in said[0] or "\\U000e0041" in said[0]  # as the stream can show it
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 

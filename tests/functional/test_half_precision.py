@@ -20,7 +20,8 @@ each_dtype = pytest.mark.parametrize("dtype", [F16, BF16], ids=["float16", "bflo
 # What maps or draws points, features or states returns them in the dtype of its arguments: so do
 # these functions, of two results the first.
 KEEP_THEIR_DTYPE = {
-    *("example_dropout", "fisher_features", "gaussian_sample", "resampled_curve", "slerp"),
+    *("batch_normalized_mean", "example_dropout"),
+    *("fisher_features", "gaussian_sample", "resampled_curve", "slerp"),
     *("lstm_states", "vmf_sample", "chain_forward_and_log_det", "chain_inverse_and_log_det"),
     *("chain_trajectory", "planar_forward_and_log_det", "planar_inverse_and_log_det"),
     *("planar_paper_forward_and_log_det", "planar_paper_inverse_and_log_det"),
@@ -29,7 +30,7 @@ KEEP_THEIR_DTYPE = {
 # Both results are states; or the case itself computes with what it is given before it calls.
 BOTH_KEEP_THEIR_DTYPE = {"lstm_states"}
 ROUND_ON_THEIR_OWN = {
-    *("lstm_states", "metric_log_magnification"),
+    *("batch_normalized_mean", "lstm_states", "metric_log_magnification"),
     *("mutual_information", "vmf_entropy", "vmf_kl_to_uniform", "vmf_log_prob", "vmf_sample"),
 }
 

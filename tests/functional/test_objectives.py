@@ -29,7 +29,9 @@ def context():
     ones = jnp.ones(())
     codebook = Codebook(centers, ones, 0.1 * ones)
     keys = example_keys(jax.random.key(1), jnp.arange(B))
-    return ObjectiveContext(keys, WHERE, jnp.asarray(0.5), codebook, None, magnification)
+    return ObjectiveContext(
+        keys, WHERE, jnp.asarray(0.5), codebook, pullback_log_magnification=magnification
+    )
 
 
 def forward(mean, log_var, num_steps=0):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from configs import default
+from wae_rnf_jax.functional.objectives import WITH_CODEBOOK
 from wae_rnf_jax.runs.metrics import MetricsLog
 
 V, B, L = 13, 8, 5
@@ -26,6 +27,9 @@ def tiny_config(**objective):
     if objective:
         with config.unlocked():
             config.objective = type(config)(objective)
+    if config.objective.name not in WITH_CODEBOOK:
+        config.codebook = default.get_config().codebook
+        config.codebook.num_centers = 0
     return config
 
 

@@ -49,7 +49,13 @@ COMBINATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", COMBINATIONS)
+SLOW = ("wae_rnf lagging", "semi-amortized with a transformer", "bilstm with free bits")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in COMBINATIONS],
+)
 def test_what_makes_sense_together_trains(name, batch, rng):
     config = COMBINATIONS[name]()
     recipe = build_recipe(config, 13, steps_per_epoch=5, axis_name=None)

@@ -28,6 +28,8 @@ REFUSED = {
     "data.vocabulary": NO_TEXT,
     "model.dtype": ("float16", None),
     "train.mmd_group": (1, None),
+    "train.average": NO_SHARE,
+    "model.locked_dropout": NO_SWITCH,
     "train.accumulate": NO_SIZE,
     "train.backend": ("xmap", None),
     "data.label": ("last", 1),

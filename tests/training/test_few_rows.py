@@ -1,6 +1,7 @@
 """Batches of one sentence, as the last of an epoch may be, on any layout."""
 
 import json
+from itertools import product
 
 import jax
 import jax.numpy as jnp
@@ -28,9 +29,25 @@ def with_valid(num_valid):
     return {**batch, "where": where, "lengths": lengths, "tokens": tokens}
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-def test_a_step_of_one_sentence_leaves_out_what_needs_two(layout):
-    step, state = layouts.mapped("wae", layout, train=True)
+@pytest.mark.parametrize(
+    "kind, layout",
+    [*(("all", x) for x in LAYOUTS), *product(("groups", "biased"), LAYOUTS[::2])],
+    ids=str,
+)
+def test_a_step_of_one_sentence_leaves_out_what_needs_two(kind, layout, monkeypatch):
+    """Of two micro-batches the second has none at all."""
+    of_system = layouts.tiny_config
+
+    def tiny_config(system):
+        config = of_system(system)
+        config.train.mmd_group = 2 if kind == "groups" else 0
+        if kind == "biased":
+            config.objective.biased_mmd = True
+        return config
+
+    monkeypatch.setattr(layouts, "tiny_config", tiny_config)
+    system = "wae_paper" if kind == "biased" else "wae"
+    step, state = layouts.mapped(system, layout, train=True)
     before = jax.device_get(state)
     after, metrics = jax.device_get(step(state, with_valid(1), jax.random.key(7)))
     metrics = {name: float(value) for name, value in metrics.items()}

@@ -145,7 +145,7 @@ def lines_of(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("stop", [2, 3, 5, 6])
+@pytest.mark.parametrize("stop", [3, 6])
 def test_it_resumes_bit_for_bit_in_any_turn(stop, config, tmp_path, monkeypatch):
     lagging_config(config, window=1, most_encoder_steps=3)
     config.train.update(num_epochs=2, log_every=1, select="last")

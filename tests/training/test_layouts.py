@@ -30,8 +30,8 @@ MAPPED = [
     ("vmf", Layout("shard_map", 2)),
     ("wae_vmf", Layout("pmap", 4)),
     ("dilated_cnn", Layout("pmap", 4)),
-    ("bn_vae", Layout("shard_map", 2)),
-    ("transformer", Layout("pmap", 2)),
+    pytest.param("bn_vae", Layout("shard_map", 2), marks=pytest.mark.slow),
+    pytest.param("transformer", Layout("pmap", 2), marks=pytest.mark.slow),
     ("semi_amortized", Layout("shard_map", 4)),
     ("lagging", Layout("pmap", 4)),
 ]

@@ -163,7 +163,7 @@ def test_a_procedure_may_keep_select_act_and_restart(config, registered, tmp_pat
         state, metrics = descent().step(state, batch, rng, recipe=recipe, axis_name=axis_name)
         return state.replace(procedure={"stage": state.procedure["stage"]}), metrics
 
-    def event(state, key, metrics):
+    def event(state, key, metrics, *, recipe):
         calls.append((int(state.step), float(metrics["neg_elbo"])))
         restart = int(state.step) == 10
         stage = state.procedure["stage"] + restart

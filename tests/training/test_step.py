@@ -10,8 +10,9 @@ import optax
 import pytest
 
 from tests.training.conftest import V, tiny_config
+from wae_rnf_jax.functional.forward_pass import ObjectiveContext
 from wae_rnf_jax.functional.gaussian import gaussian_kl
-from wae_rnf_jax.functional.objectives import OBJECTIVES, ObjectiveContext
+from wae_rnf_jax.functional.objectives import OBJECTIVES
 from wae_rnf_jax.functional.schedules import linear_annealing
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import eval_step, train_step

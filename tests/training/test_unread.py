@@ -43,6 +43,7 @@ REFUSED = (
     ("wae_rnf_paper", "codebook.num_iterations", 3, "codebook.refresh_every is above 0"),
     ("wae_rnf_attract", "codebook.floor", 0.1, "objective.name is wae_rnf"),
     ("wae_rnf", "codebook.centers_file", "a.npy", "codebook.refresh_every is 0"),
+    ("vae", "train.mmd_group", 4, "objective.name is not lm or vae"),
     ("vae", "train.momentum", 0.9, "train.optimizer is sgd"),
     ("vae", "train.weight_decay", 0.1, "train.optimizer is adamw"),
     ("vae", "train.plateau_factor", 0.1, "train.learning_rate_decay is plateau"),
@@ -80,6 +81,15 @@ def test_settings_of_the_built_in_corpus_go_with_it_alone():
             check_config(with_value(config, key, value))
 
 
+def test_dropout_of_a_kind_goes_with_dropout():
+    config = default.get_config()
+    config.model.locked_dropout = True
+    check_config(config)
+    config.model.dropout = 0.0
+    with pytest.raises(InputError, match=r"it is read where model.dropout is above 0"):
+        check_config(config)
+
+
 def test_the_command_refuses_it_from_the_command_line_and_from_an_own_file(tmp_path, capsys):
     own = tmp_path / "own.py"
     own.write_text(
@@ -99,8 +109,18 @@ def test_the_command_refuses_it_from_the_command_line_and_from_an_own_file(tmp_p
     assert not (tmp_path / "run").exists()
 
 
+def test_locked_dropout_is_read_where_there_is_dropout():
+    config = default.get_config()
+    config.model.locked_dropout = True
+    check_config(config)
+    config.model.dropout = 0.0
+    with pytest.raises(InputError, match=r"it is read where model.dropout is above 0"):
+        check_config(config)
+
+
 def test_every_row_of_the_table_is_tested():
-    tested = {key for _, key, _, _ in REFUSED} | {"data.seed", "data.num_sentences"}
+    tested = {key for _, key, _, _ in REFUSED}
+    tested |= {"data.seed", "data.num_sentences", "model.locked_dropout"}
     for patterns, other, _ in READ_WHERE:
         assert other in config_leaves(default.get_config().to_dict())
         for pattern in patterns.split():

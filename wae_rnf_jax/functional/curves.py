@@ -302,6 +302,8 @@ def _squared_segments(
     """Squared lengths of the pieces of a resampled curve's image."""
     if refinement < 1:
         raise ValueError(f"refinement must be at least 1, got {refinement}")
+    chex.assert_type(curve, float)
+    chex.assert_rank(curve, 2)
     points = resampled_curve(widened(curve), num_points=refinement * (curve.shape[0] - 1) + 1)
     features = widened(jax.vmap(decode)(points))
     steps = features[1:] - features[:-1]

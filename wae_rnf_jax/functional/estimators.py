@@ -226,9 +226,13 @@ def perplexity(total_nll: jax.Array | float, num_tokens: jax.Array | int) -> jax
     Returns:
       Per-token perplexity.
 
+    Raises:
+      ValueError: the arguments' shapes do not go together.
+
     >>> round(float(perplexity(101.04 * 3761, 82430)), 1)
     100.5
     """
+    jnp.broadcast_shapes(jnp.shape(total_nll), jnp.shape(num_tokens))
     total_nll, num_tokens = widened((jnp.asarray(total_nll), jnp.asarray(num_tokens)))
     return jnp.exp(total_nll / num_tokens)
 

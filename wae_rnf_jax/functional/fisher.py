@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import digamma
 
-from wae_rnf_jax.functional._arrays import assert_floating, assert_mask, widened
+from wae_rnf_jax.functional._arrays import along_last, assert_floating, assert_mask, widened
 from wae_rnf_jax.functional._keys import threefry_keys
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -37,12 +37,13 @@ def categorical_draws(key: jax.Array, logits: jax.Array, *, num_draws: int) -> j
 
     Raises:
       ValueError: num_draws is below 1.
-      AssertionError: the logits are not floating.
+      AssertionError: the logits are not floating, or there is no class.
 
     >>> categorical_draws(jax.random.key(0), jnp.array([-1e9, 0.0, -1e9]), num_draws=2).tolist()
     [1, 1]
     """
     assert_floating(logits=logits)
+    chex.assert_axis_dimension_gteq(logits, -1, 1)
     if num_draws < 1:
         raise ValueError(f"categorical_draws: num_draws must be at least 1, got {num_draws}.")
     key, logits = threefry_keys(key), widened(logits)
@@ -50,7 +51,7 @@ def categorical_draws(key: jax.Array, logits: jax.Array, *, num_draws: int) -> j
     weights = jnp.exp(logits - logits.max(axis=-1, keepdims=True))
     padding = -num_classes % _BLOCK
     weights = jnp.pad(weights, [(0, 0)] * len(batch) + [(0, padding)])
-    blocks = weights.reshape(*batch, -1, _BLOCK)
+    blocks = weights.reshape(*batch, weights.shape[-1] // _BLOCK, _BLOCK)
     ends = jnp.cumsum(blocks.sum(axis=-1), axis=-1)
     # Up from 0: a draw of 0 must not take a first class whose probability is 0.
     uniform = 1.0 - jax.random.uniform(key, (*batch, num_draws), logits.dtype)
@@ -95,6 +96,12 @@ def fisher_metric_estimate(
     Raises:
       ValueError: num_words is below 1.
       AssertionError: wrong ranks, sizes or dtypes.
+
+    >>> jacobian, logits, kernel = jnp.ones((2, 1, 1)), jnp.zeros((2, 2)), jnp.array([[1.0, -1.0]])
+    >>> metric = fisher_metric_estimate(
+    ...     jax.random.key(0), jacobian, logits, kernel, num_words=10_000)
+    >>> print(f"{metric[0, 0]:.1f}")  # two positions, at each of which ±1 has variance 1
+    2.0
     """
     assert_floating(jacobian=jacobian, logits=logits, kernel=kernel)
     chex.assert_rank([jacobian, logits, kernel], [3, 2, 2])
@@ -108,7 +115,10 @@ def fisher_metric_estimate(
         assert_mask(where, logits.shape[:1])
         change = jnp.where(where[:, None, None], change, 0)
     change = change.reshape(-1, jacobian.shape[-1])
-    return jnp.matmul(change.T, change, precision=_HIGHEST) / num_words
+    metric = jnp.matmul(change.T, change, precision=_HIGHEST) / num_words
+    # What was not drawn may be no number either; and of no logits can a word be drawn.
+    counted = logits if where is None else jnp.where(where[:, None], logits, 0)
+    return jnp.where(jnp.isnan(counted).any() | jnp.isnan(kernel).any(), jnp.nan, metric)
 
 
 def wishart_log_bias(num_terms: jax.Array, *, dim: int) -> jax.Array:
@@ -127,6 +137,7 @@ def wishart_log_bias(num_terms: jax.Array, *, dim: int) -> jax.Array:
     >>> print(f"{wishart_log_bias(jnp.array(700.0), dim=32):.3f}")
     -0.383
     """
-    n = jnp.asarray(num_terms, jnp.float32)
-    halves = (n[..., None] - jnp.arange(dim, dtype=n.dtype)) / 2
+    n = jnp.asarray(num_terms)
+    n = widened(n) if jnp.issubdtype(n.dtype, jnp.floating) else n.astype(jnp.float32)
+    halves = (n[..., None] - along_last(jnp.arange(dim, dtype=n.dtype), n[..., None])) / 2
     return 0.5 * (digamma(halves).sum(-1) + dim * jnp.log(2 / n))

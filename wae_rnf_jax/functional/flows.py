@@ -161,6 +161,7 @@ def _start(params: Params, z: jax.Array) -> tuple[Params, jax.Array]:
     leaves = jax.tree.leaves(params)
     chex.assert_type([z, *leaves], float)
     chex.assert_equal_shape_prefix(leaves, 1)
+    chex.assert_axis_dimension_gteq(z, -1, 1)
     params, z = widened((params, z))
     z = jnp.asarray(z, jnp.result_type(z, *jax.tree.leaves(params)))
     return params, match_varying(z, *leaves)

@@ -12,12 +12,14 @@ keys of a configuration's section `objective`. To add one: write a function here
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional.distributions import Posterior, sampled_kl
+from wae_rnf_jax.functional._arrays import widened
+from wae_rnf_jax.functional.distributions import sampled_kl
+from wae_rnf_jax.functional.forward_pass import ForwardPass, ObjectiveContext
 from wae_rnf_jax.functional.gaussian import free_bits_kl
 from wae_rnf_jax.functional.grouped_mmd import mmd_squared_in_groups
 from wae_rnf_jax.functional.kernels import multi_scale_imq_kernel, rbf_kernel
@@ -37,102 +39,6 @@ _MMD_BLOCK = 256
 Terms = dict[str, tuple[jax.Array | float, jax.Array]]  # name -> (weight, value)
 
 
-class ForwardPass(NamedTuple):
-    """What a model's pass over a batch gives the objectives.
-
-    Attributes:
-      nll: [B], reconstruction: each sentence's NLL given zk, nats.
-      posterior: of B sentences.
-      z0: [B, Z], a draw from it, before the flow.
-      points: [K + 1, B, Z], the flow's trajectory, z0 first, as `chain_trajectory` returns it;
-        without a flow z0[None].
-      log_dets: [K, B], log|det J| of each flow step; without a flow of shape [0, B].
-    """
-
-    nll: jax.Array
-    posterior: Posterior
-    z0: jax.Array
-    points: jax.Array
-    log_dets: jax.Array
-
-    @classmethod
-    def without_flow(cls, nll: jax.Array, posterior: Posterior, z: jax.Array) -> "ForwardPass":
-        """The pass of a model whose decoder reads the posteriors' draws z [B, Z] themselves."""
-        return cls(nll, posterior, z, z[None], jnp.zeros((0, *nll.shape), nll.dtype))
-
-    @property
-    def zk(self) -> jax.Array:
-        """The code that the decoder read, [B, Z]."""
-        return self.points[-1]
-
-    @property
-    def log_det(self) -> jax.Array:
-        """The flow's summed log|det|, [B]."""
-        return self.log_dets.sum(0)
-
-
-class ObjectiveContext(NamedTuple):
-    """What an objective may use beside the forward pass.
-
-    Attributes:
-      keys: [B], one an example, for further draws.
-      where: bool [B], valid rows.
-      kl_weight: [], λ.
-      codebook: centres and bandwidth of the RBF metric, for the objectives that read it.
-      axis_name: mapped axis of the batch, or None.
-      mmd_group: rows within which codes are compared with the prior's draws; 0: all.
-      pullback_log_magnification: (codes zk [B, Z], "fisher" or "state", *, one_in, num_words) ->
-        [B], ½ log|G| pulled back from those features of each code's own sentence, for the
-        objectives that read it; NaN where it was not measured, −∞ where it has not full rank.
-    """
-
-    keys: jax.Array
-    where: jax.Array
-    kl_weight: jax.Array | float = 1.0
-    codebook: Codebook | None = None
-    axis_name: str | None = None
-    mmd_group: int = 0
-    pullback_log_magnification: Callable[..., jax.Array] | None = None
-
-    def mean(
-        self,
-        values: jax.Array,
-        *,
-        known: jax.Array | None = None,
-        of: jax.Array | None = None,
-    ) -> jax.Array:
-        """Returns the mean over the valid rows of the global batch, [].
-
-        Args:
-          values: [B].
-          known: [B], the rows that count, if not all that are valid.
-          of: [B], those that the sum is divided by the number of; the same if None.
-        """
-        known = self.where if known is None else known
-        total = jnp.where(known, values, 0).sum()
-        count = (known if of is None else of).sum()
-        if self.axis_name is not None:
-            total, count = jax.lax.psum((total, count), self.axis_name)
-        return total / jnp.maximum(count, 1)
-
-    def num_sentences(self) -> jax.Array:
-        """Returns how many rows of the global batch are valid, []."""
-        count = self.where.sum()
-        return count if self.axis_name is None else jax.lax.psum(count, self.axis_name)
-
-    def prior_draws(self, out: ForwardPass) -> jax.Array:
-        """Returns draws from the prior, [B, Z]."""
-        return out.posterior.prior.sample(_branch(self.keys, 0))
-
-    def posterior_draws(self, out: ForwardPass) -> jax.Array:
-        """Returns draws from q0(z0|x) other than the one decoded, [B, Z]."""
-        return out.posterior.sample(_branch(self.keys, 1))
-
-
-def _branch(keys: jax.Array, purpose: int) -> jax.Array:
-    return jax.vmap(lambda key: jax.random.fold_in(key, purpose))(keys)
-
-
 def kl_divergence(out: ForwardPass) -> jax.Array:
     """KL(q(zk|x) ‖ prior), [B]: analytic without a flow, one Monte Carlo draw with one."""
     if out.log_dets.shape[0]:
@@ -141,7 +47,7 @@ def kl_divergence(out: ForwardPass) -> jax.Array:
 
 
 def _mmd_squared(codes: jax.Array, out: ForwardPass, ctx: ObjectiveContext) -> jax.Array:
-    """MMD² of the global batch, which a batch of one sentence has not: there it is left out."""
+    """MMD² of the global batch."""
     scale = out.posterior.prior.mean_squared_distance
     options = {
         "kernel": partial(multi_scale_imq_kernel, mean_squared_distance=scale),
@@ -153,7 +59,12 @@ def _mmd_squared(codes: jax.Array, out: ForwardPass, ctx: ObjectiveContext) -> j
         estimate = mmd_squared_in_groups(codes, draws, group_size=ctx.mmd_group, **options)
     else:
         estimate = mmd_squared_unbiased(codes, draws, block_size=_MMD_BLOCK, **options)
-    return jnp.where(ctx.num_sentences() >= 2, estimate, 0.0)
+    return _of_two_or_more(estimate, ctx)
+
+
+def _of_two_or_more(statistic: jax.Array, ctx: ObjectiveContext) -> jax.Array:
+    """A statistic of the global batch, left out where that has fewer than two sentences."""
+    return jnp.where(ctx.num_sentences() >= 2, statistic, 0.0)
 
 
 def _paper_mmd_squared(
@@ -162,7 +73,7 @@ def _paper_mmd_squared(
     """As the paper's runs on Penn Treebank have it; biased, as those on Yelp and Yahoo have it."""
     if not biased:
         return _mmd_squared(codes, out, ctx)
-    return mmd_squared_biased(
+    estimate = mmd_squared_biased(
         codes,
         ctx.prior_draws(out),
         kernel=partial(rbf_kernel, bandwidth=codes.shape[-1] / math.sqrt(20)),
@@ -170,6 +81,7 @@ def _paper_mmd_squared(
         axis_name=ctx.axis_name,
         block_size=_MMD_BLOCK,
     )
+    return _of_two_or_more(estimate, ctx)
 
 
 def weighted_loss(terms: Terms, *, where: jax.Array) -> jax.Array:
@@ -187,6 +99,7 @@ def weighted_loss(terms: Terms, *, where: jax.Array) -> jax.Array:
     5.0
     """
     count = jnp.maximum(where.sum(), 1)
+    terms = {name: (weight, widened(value)) for name, (weight, value) in terms.items()}
     return sum(
         weight * (jnp.where(where, value, 0).sum() / count if value.ndim else value)
         for weight, value in terms.values()

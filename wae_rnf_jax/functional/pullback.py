@@ -87,6 +87,7 @@ def pullback_metric_product(decode: Decode, z: jax.Array, vector: jax.Array) -> 
     [9.0, 18.0]
     """
     _check_code(z)
+    chex.assert_type(vector, float)
     chex.assert_equal_shape([z, vector])
     z, vector = widened((z, vector))
     z, vector = match_varying(z, vector), match_varying(vector, z)
@@ -221,3 +222,4 @@ def _lanczos(product: Callable, start: jax.Array, num_iterations: int) -> jax.Ar
 def _check_code(z: jax.Array) -> None:
     chex.assert_type(z, float)
     chex.assert_rank(z, 1)
+    chex.assert_axis_dimension_gteq(z, 0, 1)

@@ -40,14 +40,17 @@ def lstm_states(
       h and c after every step, each [T, ..., B, H] and of the dtype that it starts with.
 
     Raises:
-      AssertionError: shapes that do not agree.
+      AssertionError: shapes that do not agree, or arrays that are not floating.
 
     >>> start = jnp.zeros((1, 1))
     >>> hs, cs = lstm_states(jnp.ones((2, 1, 4)), jnp.zeros(4), jnp.ones((1, 4)), start, start)
     >>> [round(value, 3) for value in hs.ravel().tolist()]
     [0.37, 0.651]
     """
+    chex.assert_type([input_gates, constant_gates, recurrent_kernel, h, c], float)
     chex.assert_equal_shape([h, c])
+    if h.ndim < 2:
+        raise AssertionError(f"h and c must be [..., B, H], got rank {h.ndim}.")
     chex.assert_shape(recurrent_kernel, (h.shape[-1], 4 * h.shape[-1]))
     chex.assert_shape(input_gates, (None, h.shape[-2], recurrent_kernel.shape[1]))
     dtypes = h.dtype, c.dtype

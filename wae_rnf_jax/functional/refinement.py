@@ -9,6 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional._arrays import widened
 from wae_rnf_jax.functional.distributions import DiagonalGaussian
 
 Bound = Callable[[DiagonalGaussian, jax.Array], jax.Array]
@@ -61,7 +62,9 @@ def refined_posterior(
         )
     if not isinstance(posterior, DiagonalGaussian):
         raise AssertionError(f"posterior must be a DiagonalGaussian, got {type(posterior)}.")
+    chex.assert_type([posterior.mean, posterior.log_var], float)
     chex.assert_rank(posterior.mean, 2)
+    chex.assert_equal_shape([posterior.mean, posterior.log_var])
 
     def descend(carry, step):
         at, velocity = carry
@@ -71,6 +74,7 @@ def refined_posterior(
         )
         return (jax.tree.map(lambda x, v: x - rate * v, at, velocity), velocity), None
 
+    posterior = widened(posterior)
     start = posterior, jax.tree.map(jnp.zeros_like, posterior)
     (refined, _), _ = jax.lax.scan(jax.checkpoint(descend), start, jnp.arange(num_steps))
     return refined

@@ -104,7 +104,7 @@ def paper_annealing(
     counted = linear_annealing(start=start, length=length, maximum=maximum)
 
     def schedule(step: int | jax.Array) -> jax.Array:
-        epoch, position = jnp.divmod(widened_integers(jnp.asarray(step)), steps_per_epoch)
+        epoch, position = jnp.divmod(widened_integers(_real(step)), steps_per_epoch)
         return counted(2_000.0 * _as_float(epoch) + _as_float(position))
 
     return schedule
@@ -112,7 +112,14 @@ def paper_annealing(
 
 def _as_float(step: int | jax.Array) -> jax.Array:
     """The step as a float (exact to 2²⁴), as unsigned counters would wrap below zero."""
-    return jnp.asarray(step).astype(jnp.result_type(float))
+    return _real(step).astype(jnp.result_type(float))
+
+
+def _real(step: int | jax.Array) -> jax.Array:
+    step = jnp.asarray(step)
+    if jnp.issubdtype(step.dtype, jnp.complexfloating):
+        raise AssertionError(f"a step must be a real number, got {step.dtype}.")
+    return step
 
 
 def _check_maximum(maximum: float) -> None:

@@ -119,6 +119,8 @@ def sum_over_tokens(values: jax.Array, lengths: jax.Array) -> jax.Array:
     [3.0]
     """
     assert_integer(lengths=lengths)
+    if lengths.ndim >= values.ndim:
+        raise AssertionError(f"lengths of {lengths.shape} do not match values of {values.shape}.")
     sentences = values.shape[:-1]
     chex.assert_shape(lengths, sentences[len(sentences) - lengths.ndim :])
     mask = jnp.broadcast_to(sequence_mask(lengths, values.shape[-1]), values.shape)
@@ -188,13 +190,17 @@ def word_dropout(keys: jax.Array, inputs: jax.Array, *, rate: float) -> jax.Arra
     return jnp.where(drop & words, jnp.full_like(inputs, UNK_ID), inputs)
 
 
-def example_dropout(keys: jax.Array, x: jax.Array, *, rate: float) -> jax.Array:
+def example_dropout(
+    keys: jax.Array, x: jax.Array, *, rate: float, locked: bool = False
+) -> jax.Array:
     """Inverted dropout with one key per example: kept entries are divided by 1 − rate.
 
     Args:
       keys: typed keys [B], one per example.
       x: floating [B, ...].
       rate: probability that an entry is zeroed, in [0, 1); 0 returns `x` itself.
+      locked: drop the same entries at all steps of a sentence, x [B, T, ...] (Gal & Ghahramani
+        2016, "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks").
 
     Returns:
       [B, ...], of `x`'s dtype.
@@ -213,9 +219,9 @@ def example_dropout(keys: jax.Array, x: jax.Array, *, rate: float) -> jax.Array:
     _check_keys(keys, x.shape[:1])
     if rate == 0.0:
         return x
-    shape = x.shape[1:]
+    shape = (1, *x.shape[2:]) if locked else x.shape[1:]
     keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1.0 - rate, shape))(threefry_keys(keys))
-    return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
+    return jnp.where(jnp.broadcast_to(keep, x.shape), x / (1.0 - rate), jnp.zeros_like(x))
 
 
 def example_normal(keys: jax.Array, shape: Sequence[int]) -> jax.Array:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from wae_rnf_jax.choices import Choice
 from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior, Prior
 from wae_rnf_jax.functional.flows import FLOWS
-from wae_rnf_jax.functional.objectives import ForwardPass
+from wae_rnf_jax.functional.forward_pass import ForwardPass
 from wae_rnf_jax.functional.sequences import (
     bos_inputs,
     eos_targets,
@@ -69,6 +69,7 @@ class TextAutoencoder(nn.Module):
       tied_output: tie output to the decoder's embedding.
       dropout: rate on encoder embeddings, decoder embeddings and decoder outputs, and between the
         layers of a transformer.
+      locked_dropout: the same entries are dropped at all steps of a sentence.
       word_dropout: rate at which decoder inputs become `<unk>`.
       initializer: "default" or "pytorch".
       cross_entropy_block: rows of logits held at once.
@@ -90,6 +91,7 @@ class TextAutoencoder(nn.Module):
     shared_embedding: Switch = True
     tied_output: Switch = False
     dropout: Share = 0.0
+    locked_dropout: Switch = False
     word_dropout: Share = 0.0
     initializer: Annotated[str, one_of(*INITIALIZERS)] = "default"
     cross_entropy_block: Size = 256
@@ -224,7 +226,7 @@ class TextAutoencoder(nn.Module):
         dropout = None
         if train and self.dropout:
             drop_keys = _PassKeys.of(keys).encoder_inputs
-            embedded = example_dropout(drop_keys, embedded, rate=self.dropout)
+            embedded = self._dropped(drop_keys, embedded)
             dropout = self._layer_dropout(drop_keys)
         where = jnp.ones(tokens.shape[:1], bool) if where is None else where
         steps = lengths.astype(jnp.int32) + 1  # of narrower integers the longest might have none
@@ -267,11 +269,11 @@ class TextAutoencoder(nn.Module):
         embedded = self._embedded(inputs) if embedded is None else embedded
         dropout = None
         if train and self.dropout:
-            embedded = example_dropout(dropped.decoder_inputs, embedded, rate=self.dropout)
+            embedded = self._dropped(dropped.decoder_inputs, embedded)
             dropout = self._layer_dropout(dropped.decoder_inputs)
         outputs = self.decoder(zk, embedded, dropout=dropout)
         if train and self.dropout:
-            outputs = example_dropout(dropped.outputs, outputs, rate=self.dropout)
+            outputs = self._dropped(dropped.outputs, outputs)
         targets = jnp.broadcast_to(eos_targets(tokens, lengths), outputs.shape[:-1])
         counted = sequence_mask(lengths.astype(jnp.int32) + 1, outputs.shape[-2])
         if where is not None:  # all counted tokens then weigh alike: the fast gradient holds
@@ -325,13 +327,16 @@ class TextAutoencoder(nn.Module):
         carry, output = self.decoder.step(carry, self._embedded(token), zk)
         return carry, self.output_layer.logits(output, self.embedding)
 
+    def _dropped(self, keys: jax.Array, x: jax.Array) -> jax.Array:
+        return example_dropout(keys, x, rate=self.dropout, locked=self.locked_dropout)
+
     def _layer_dropout(self, keys: jax.Array) -> Callable[[jax.Array, int], jax.Array]:
         """Drops entries of a layer's output [B, ...], by keys [B] and the layer's number."""
 
         def dropped(x: jax.Array, place: int) -> jax.Array:
             # The keys themselves have dropped the part's inputs.
             own = jax.vmap(jax.random.fold_in, (0, None))(keys, place + 1)
-            return example_dropout(own, x, rate=self.dropout)
+            return self._dropped(own, x)
 
         return dropped
 

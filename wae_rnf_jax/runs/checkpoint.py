@@ -192,6 +192,7 @@ def restored_model(directory: Path, select: str, *, run: str) -> RestoredModel:
     (content, _), path, _ = found
     state = current_state(content["state"])
     variables = {name: nested(state, name) for name in ("params", "batch_stats")}
+    variables["params"] = nested(state, "average") or variables["params"]
     centers = state.get("codebook/centers")
     variables, centers = jax.device_put((variables, centers), jax.local_devices()[0])
     return RestoredModel(variables, int(path.name), centers)

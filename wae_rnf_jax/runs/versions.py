@@ -31,6 +31,8 @@ ADDED = {
     "objective.one_in": 1,
     "objective.num_words": 0,
     "model.shared_embedding": True,
+    "model.locked_dropout": False,
+    "train.average": 0.0,
     "train.mmd_group": 0,
     "train.optimizer": "adam",
     "train.momentum": 0.0,

@@ -1,6 +1,5 @@
 """The training loop: batches through the mapped step, validation, checkpoints, interruption."""
 
-import itertools
 import json
 import os
 from collections.abc import Callable
@@ -274,7 +273,9 @@ class _Trainer:
         )
         compilations = Compilations(self.corpus.train.lengths, self.config.data.num_buckets)
         on_cpu = jax.default_backend() == "cpu"
-        for step in itertools.count(first + 1):
+        step = first
+        while step < self.num_steps:  # which a procedure may move
+            step += 1
             batch = split_rows(signals.told(next(batches)))
             trace.begin(step)
             with (
@@ -296,9 +297,7 @@ class _Trainer:
                 if self._out_of_patience():
                     log.say(f"step {step}: no better bound in {self.progress.without_gain} rounds")
                     break
-                if step >= self.num_steps:
-                    break
-                if self.unsaved and self.own:
+                if self.unsaved and self.own and step < self.num_steps:
                     warn(f"{self.unsaved}; training goes on, and the next checkpoint is tried")
         if self.unsaved:
             raise NotSaved(f"{self.unsaved}: make room, and the same command goes on")

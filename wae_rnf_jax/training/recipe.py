@@ -29,6 +29,12 @@ class TrainState:
     codebook: Codebook | None
     plateau: optax.OptState = optax.EmptyState()  # what the learning rate's lowering remembers
     procedure: Any = None  # what the procedure keeps, a pytree
+    average: dict | None = None  # of the parameters, which evaluation takes where there is one
+
+    @property
+    def evaluated_params(self) -> dict:
+        """The parameters that validation and evaluation take."""
+        return self.params if self.average is None else self.average
 
 
 class Procedure(NamedTuple):
@@ -74,6 +80,7 @@ class Recipe(NamedTuple):
     codebook: CodebookSettings
     accumulate: int  # micro-batches that a step takes its batch in
     mmd_group: int  # rows within which MMD² compares codes; 0: all
+    average: float  # share of itself that the average of the parameters keeps; 0: there is none
 
     def kl_weight_of(self, state: TrainState) -> jax.Array:
         """λ of the next step, []."""

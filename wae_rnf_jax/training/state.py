@@ -102,6 +102,7 @@ def build_recipe(
         codebook=_codebook_settings(config),
         accumulate=train.accumulate,
         mmd_group=train.mmd_group,
+        average=train.average,
     )
 
 
@@ -116,6 +117,7 @@ def initial_state(config: ConfigDict, recipe: Recipe, rng: jax.Array) -> TrainSt
         opt_state=recipe.optimizer.init(variables["params"]),
         plateau=recipe.plateau.init(variables["params"]) if recipe.plateau else optax.EmptyState(),
         procedure=recipe.procedure.init(variables["params"]),
+        average=jax.tree.map(jnp.copy, variables["params"]) if recipe.average else None,
         codebook=initial_codebook(recipe.codebook, dim, _fixed_centers(config, rng)),
     )
 

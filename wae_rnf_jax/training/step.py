@@ -19,18 +19,14 @@ import optax
 
 from wae_rnf_jax.functional._arrays import match_varying
 from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior
-from wae_rnf_jax.functional.objectives import ForwardPass, ObjectiveContext, kl_divergence
-from wae_rnf_jax.functional.pullback import pullback_log_magnification
+from wae_rnf_jax.functional.forward_pass import ForwardPass, ObjectiveContext
+from wae_rnf_jax.functional.objectives import kl_divergence
 from wae_rnf_jax.functional.riemannian import Codebook
 from wae_rnf_jax.functional.sequences import example_keys
-from wae_rnf_jax.models.autoencoder import TextAutoencoder
-from wae_rnf_jax.models.bound import BoundModel
-from wae_rnf_jax.models.features import code_features, fisher_log_magnification_estimate
 from wae_rnf_jax.training.codebook import updated_codebook
+from wae_rnf_jax.training.magnification import sentence_log_magnification
 from wae_rnf_jax.training.parts import part_labels
 from wae_rnf_jax.training.recipe import Batch, Metrics, Recipe, TrainState
-
-_ESTIMATED_TOGETHER = 8  # sentences whose metrics are estimated at once
 
 
 class _Axis(NamedTuple):
@@ -73,60 +69,6 @@ def _forward(
     )
     out = model.apply(variables, posterior, *sentences, keys, **options, method="decoded")
     return out, updates
-
-
-def _log_magnification(
-    model: TextAutoencoder,
-    state: TrainState,
-    batch: Batch,
-    keys: jax.Array,
-    rows_key: jax.Array,
-    axis: _Axis,
-    zk: jax.Array,
-    features: str,
-    *,
-    one_in: int,
-    num_words: int,
-) -> jax.Array:
-    """½ log|G| at codes [B, Z], each teacher-forced on its own sentence; no gradient: [B].
-
-    Of one in so many rows of the global batch, another set at each step; NaN for the others, and
-    −∞ where the metric has not full rank.
-    """
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
-    # In float32: rounded derivatives would blur the metric.
-    bound = BoundModel(model.clone(dtype="float32"), variables)
-
-    def of_example(example: tuple[jax.Array, ...]) -> jax.Array:
-        key, z, tokens, length = example
-        if num_words:
-            words = {"num_words": num_words}
-            return fisher_log_magnification_estimate(key, bound, z, tokens, length, **words)
-        return pullback_log_magnification(
-            lambda z: code_features(bound, z, tokens[None], length[None], features=features), z
-        )
-
-    rows = len(zk)
-    measured = _spread_rows(rows_key, rows, axis, one_in)
-    there = jnp.minimum(measured, rows - 1)
-    examples = keys, jax.lax.stop_gradient(zk), batch["tokens"], batch["lengths"]
-    # Not all at once: the Jacobian of a sentence's features holds T·V·Z numbers, that of its
-    # decoder's outputs T·H·Z.
-    together = _ESTIMATED_TOGETHER if num_words else None
-    found = jax.lax.map(of_example, jax.tree.map(lambda x: x[there], examples), batch_size=together)
-    found = jnp.where(jnp.isfinite(found), found, -jnp.inf)
-    return jnp.full(rows, jnp.nan, found.dtype).at[measured].set(found, mode="drop")
-
-
-def _spread_rows(key: jax.Array, rows: int, axis: _Axis, one_in: int) -> jax.Array:
-    """This device's rows among every `one_in`-th of the global batch, from a random one on.
-
-    As many numbers on any device; those that are no row of its own are `rows`.
-    """
-    first = jax.random.randint(key, (), 0, one_in)
-    before = 0 if axis.name is None else jax.lax.axis_index(axis.name) * rows
-    chosen = (first - before) % one_in + one_in * jnp.arange(-(-rows // one_in))
-    return jnp.where(chosen < rows, chosen, rows)
 
 
 class _RowsOutcome(NamedTuple):
@@ -198,7 +140,26 @@ def train_step(
     Returns:
       The next state and the metrics, means over the global batch.
     """
-    return recipe.procedure.step(state, batch, rng, recipe=recipe, axis_name=axis_name)
+    state, metrics = recipe.procedure.step(state, batch, rng, recipe=recipe, axis_name=axis_name)
+    return _averaged(state, recipe), metrics
+
+
+def _averaged(state: TrainState, recipe: Recipe) -> TrainState:
+    """The state whose average has taken up the present parameters.
+
+    Early, when it would still be of the first draw, it keeps a smaller share of itself.
+    """
+    if state.average is None:
+        return state
+    kept = jnp.minimum(recipe.average, state.step / (state.step + 9.0))
+    average = jax.tree.map(
+        lambda old, new: (
+            jnp.asarray(kept, old.dtype) * old + jnp.asarray(1 - kept, old.dtype) * new
+        ),
+        state.average,
+        state.params,
+    )
+    return state.replace(average=average)
 
 
 def step_keys(state: TrainState, rng: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -356,7 +317,15 @@ def _loss(
         state.codebook,
         axis.name,
         recipe.mmd_group,
-        partial(_log_magnification, recipe.model, state, rows, keys[:, 1], rows_key, axis),
+        partial(
+            sentence_log_magnification,
+            recipe.model,
+            state,
+            rows,
+            keys[:, 1],
+            rows_key,
+            axis.name,
+        ),
     )
     share = axis.sum(where.sum()) / num_sentences
     loss, values = match_varying(jnp.zeros(()), where), {}
@@ -390,7 +359,7 @@ def eval_step(
     """
     axis = _Axis(axis_name)
     keys = example_keys(rng, batch["index"])
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    variables = {"params": state.evaluated_params, "batch_stats": state.batch_stats}
     out, _ = _forward(recipe, variables, batch, keys)
     kl = kl_divergence(out)
     per_row = {

@@ -76,6 +76,8 @@ class Transfer(NamedTuple):
         """Returns a run's first state with the values in their places."""
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         variables = {"batch_stats": {}, **self.applied(variables)}
+        if state.average is not None:
+            variables["average"] = jax.tree.map(jnp.copy, variables["params"])
         return state.replace(**variables, opt_state=optimizer.init(variables["params"]))
 
     def record(self) -> dict[str, Any]:

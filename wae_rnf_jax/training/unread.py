@@ -37,6 +37,7 @@ READ_WHERE = (
     ("encoder.* posterior.* model.shared_embedding", "model.latent_dim", _IS_ABOVE_0),
     ("decoder.z_every_step", "model.latent_dim", _IS_ABOVE_0),
     ("model.flow", "model.num_flow_steps", _IS_ABOVE_0),
+    ("model.locked_dropout", "model.dropout", _IS_ABOVE_0),
     ("kl_weight.*", "objective.name", _is_not(*sorted(WITHOUT_KL_WEIGHT))),
     (f"codebook.refresh_every {_REFRESHED}", "codebook.num_centers", _IS_ABOVE_0),
     ("codebook.floor codebook.centers_file", "codebook.num_centers", _IS_ABOVE_0),

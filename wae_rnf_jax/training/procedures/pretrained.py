@@ -102,6 +102,8 @@ def _event(
         state = _drawn_anew(state, jax.random.fold_in(key, stage), reset[stage], recipe)
     if recipe.plateau is not None:
         state = state.replace(plateau=recipe.plateau.init(state.params))
+    if state.average is not None:
+        state = state.replace(average=jax.tree.map(jnp.copy, state.params))
     return state.replace(procedure=_state_of_stage(stage + 1, step)), True
 
 
