@@ -1,4 +1,4 @@
-"""docs/trained_run.ipynb runs from top to bottom, on a smaller run of the built-in corpus than its own.
+"""docs/trained_run.ipynb runs from top to bottom, on a smaller run than its own.
 
 What is saved in it is of a longer training; a test looks at its form, and at what it shows.
 """
@@ -72,5 +72,5 @@ def test_it_runs(docs, monkeypatch, capsys):
         assert len(shown) - before == num_pictures(cell)
         assert bool(capsys.readouterr().out) == bool(printed(cell))
     assert names["codes"].zk.shape == (60, 4)
-    assert len(names["shares"]) == len(names["strengths"])
+    assert len(names["told"]) == len(names["strengths"])
     assert names["geodesic"].codes.shape == names["straight"].codes.shape == (7, 4)
