@@ -16,6 +16,7 @@ from wae_rnf_jax.storage.files import new_file
 
 SHOWN = ("loss", "rec", "kl", "mmd", "rnf", "kl_weight", "sd_m")
 COUNTS = ("num_sentences", "num_tokens")
+_WITHOUT_TIMES = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}"
 SETTINGS = ("kl_weight",)  # as they are at the step, and not their means over the interval
 
 
@@ -130,6 +131,7 @@ class MetricsLog:
         """
         begun = time.monotonic()
         if what:
+            self._bar.bar_format = _WITHOUT_TIMES
             self._bar.set_description(what)
         yield
         if not what:
@@ -139,6 +141,7 @@ class MetricsLog:
         if not self._bar.disable:
             self._bar.start_t += passed
             self._bar.last_print_t += passed
+            self._bar.bar_format = None
             self._bar.set_description()
 
     def say(self, text: str) -> None:

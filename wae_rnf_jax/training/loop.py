@@ -237,7 +237,7 @@ class _Trainer:
             quiet=self.flags.quiet,
             write=self.own is not None,
         )
-        if self.own and self.config.model.latent_dim and not self.flags.quiet:
+        if self.own and self.config.model.latent_dim:
             self.annealing.tell(log.say)
         trace = planned_trace(
             self.workdir / "profile",
