@@ -87,7 +87,9 @@ def get_config() -> ConfigDict:
     config.objective.kl_floor = 0.0  # free bits: nats a dimension that cost nothing
 
     config.kl_weight = ConfigDict()  # λ(step)
-    config.kl_weight.schedule = "linear"  # "linear", "cyclical", "paper" or "constant"
+    # "linear", "cyclical", "paper", "constant"; or, in shares of the run, "linear_of_run" (leaves 0
+    # at `begin`, is at `maximum` from `end` on) and "cyclical_of_run" (`cycles`, `rise`, `maximum`)
+    config.kl_weight.schedule = "linear"
     config.kl_weight.start = 6_000  # step at which λ leaves 0
     config.kl_weight.length = 40_000  # steps to rise by 1
     config.kl_weight.maximum = 0.8  # cap of λ

@@ -25,14 +25,12 @@ step "Ten sentences from the prior"
 
 step "Reconstructions of sentences of the test split"
 sentences="$workdir/sentences.txt"
-"$VENV/bin/python" - "$workdir/corpus" >"$sentences" <<'EOP'
+"$VENV/bin/python" - "$workdir" >"$sentences" <<'EOP'
 import sys
 
-from wae_rnf_jax.data.corpora import load_evaluation_corpus
+import wae_rnf_jax
 
-corpus = load_evaluation_corpus(sys.argv[1])
-for row in range(5):
-    print(corpus.vocabulary.decode(corpus.test.sentence(row)))
+print(*wae_rnf_jax.load_run(sys.argv[1]).split("test").sentences[:5], sep="\n")
 EOP
 "$wae_rnf" reconstruct --workdir="$workdir" --input="$sentences"
 

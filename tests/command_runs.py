@@ -31,6 +31,22 @@ def write_text(folder: Path) -> Path:
     return folder
 
 
+LABELLED = {
+    "good": ["the food was good", "we love this place", "great service and great food"],
+    "bad": ["the food was bad", "we hate this place", "rude service and cold food"],
+}
+
+
+def write_labelled_text(folder: Path, texts: dict[str, list[str]] | None = None) -> Path:
+    """The three files, each line led by its label; all labels stand in each, the first first."""
+    texts = LABELLED if texts is None else texts
+    rows = zip(*([(label, t) for t in of_label] for label, of_label in texts.items()), strict=True)
+    lines = [f"{label}\t{text}" for row in rows for label, text in row]
+    for name, repetitions in (("train", 8), ("valid", 2), ("test", 2)):
+        (folder / f"{name}.txt").write_text("\n".join(lines * repetitions) + "\n")
+    return folder
+
+
 def train_arguments(text_folder, workdir, system="vae", **changes):
     settings = {
         **SMALL,

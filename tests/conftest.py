@@ -37,6 +37,21 @@ def key() -> jax.Array:
     return jax.random.key(0)
 
 
+@pytest.fixture(scope="session")
+def checkout_with_run(tmp_path_factory):
+    """A folder with a tiny trained run of labelled sentences in `runs/reviews`."""
+    from command_runs import train_arguments, write_labelled_text
+
+    from wae_rnf_jax import cli
+
+    folder = tmp_path_factory.mktemp("checkout")
+    text = write_labelled_text(tmp_path_factory.mktemp("reviews"))
+    workdir = folder / "runs" / "reviews"
+    labelled = {"data.label": "leading", "train.num_epochs": 4}
+    assert cli.main(train_arguments(text, workdir, "wae_nf", **labelled)) == 0
+    return folder
+
+
 @pytest.fixture
 def x64():
     """Runs the test in double precision."""

@@ -20,48 +20,32 @@ import wae_rnf_jax
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = "wae_rnf_jax"
 
-LIGHT = ("errors", "rules", "choices")  # top-level modules that load quickly
+LIGHT = ("errors", "rules", "choices", "extras")  # top-level modules that load quickly
+TRAINING = {"functional", *LIGHT, "storage", "models", "data", "jobs", "runs", "training"}
 # What the modules of each part of the package may import from the package.
 ALLOWED_IMPORTS = {
-    "": {"functional"},  # the package's __init__
+    "": {"functional", "trained"},  # the package's __init__
     "errors": set(),
     "rules": set(),
     "choices": set(),
+    "extras": {"errors"},
     "storage": {"errors", "storage"},
     "functional": {"functional", "rules"},  # which annotate the objectives' arguments
     "data": {"functional", "errors", "storage", "data"},
     "models": {"functional", *LIGHT, "models"},
     "jobs": {"errors", "data", "jobs"},
     "runs": {"functional", *LIGHT, "storage", "models", "data", "jobs", "runs"},
-    "training": {"functional", *LIGHT, "storage", "models", "data", "jobs", "runs", "training"},
-    "evaluation": {
-        "functional",
-        *LIGHT,
-        "storage",
-        "models",
-        "data",
-        "jobs",
-        "runs",
-        "training",
-        "evaluation",
-    },
-    "commands": {
-        *LIGHT,
-        "storage",
-        "data",
-        "jobs",
-        "runs",
-        "training",
-        "evaluation",
-        "commands",
-    },
+    "training": TRAINING,
+    "evaluation": {*TRAINING, "evaluation"},
+    "trained": {"errors", "models", "data", "runs", "evaluation"},
+    "commands": {*TRAINING - {"functional", "models"}, "evaluation", "trained", "commands"},
     "cli": {"errors", "jobs", "commands"},
     "__main__": {"cli"},
 }
 # Slow to import, or absent from some installations: imported inside the function that needs them.
 IMPORTED_WHERE_USED = {
     *("array_record", "grain", "matplotlib", "orbax", "pyarrow", "regex", "sacrebleu"),
-    *("tensorflow_datasets", "tokenizers"),
+    *("safetensors", "sklearn", "tensorflow_datasets", "tokenizers"),
 }
 LIGHT_MATHEMATICS = {"chex", "jax", "numpy", PACKAGE}
 # The command line reads its flags and shows its help without these.
@@ -282,6 +266,8 @@ PLANTED = [
     (import_order, "training/step.py", "from wae_rnf_jax import evaluation", 1),
     (import_order, "evaluation/report.py", "from wae_rnf_jax.cli import main", 1),
     (import_order, "evaluation/report.py", "from wae_rnf_jax.commands import options", 1),
+    (import_order, "evaluation/report.py", "from wae_rnf_jax.trained import Run", 1),
+    (import_order, "trained.py", "from wae_rnf_jax.commands import options", 1),
     (import_order, "commands/score.py", "from wae_rnf_jax.cli import main", 1),
     (import_order, "cli.py", "from wae_rnf_jax.training import loop", 1),
     (import_order, "stray.py", "from wae_rnf_jax import functional", 1),

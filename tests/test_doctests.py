@@ -23,8 +23,16 @@ def _modules_with_examples() -> list[str]:
     ]
 
 
+@pytest.fixture
+def runs_at_hand(request, monkeypatch):
+    """What the examples of trained models load lies in the working directory."""
+    monkeypatch.chdir(request.getfixturevalue("checkout_with_run"))
+
+
 @pytest.mark.parametrize("name", _modules_with_examples())
-def test_examples_of_a_module_run(name):
+def test_examples_of_a_module_run(name, request):
+    if name == "wae_rnf_jax.trained":
+        request.getfixturevalue("runs_at_hand")
     failed, attempted = doctest.testmod(importlib.import_module(name), optionflags=OPTIONS)
     assert attempted > 0, f"{name}: its examples stand outside any docstring"
     assert failed == 0, f"{name}: {failed} of {attempted} examples failed, see above"

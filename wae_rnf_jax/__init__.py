@@ -1,6 +1,7 @@
-"""Text autoencoders with Riemannian normalizing flows: the public pure functions.
+"""Text autoencoders with Riemannian normalizing flows: pure functions, and trained models.
 
-The first use of one of them loads jax and chex, and no library of models, data or pictures.
+The first use of a pure function loads jax and chex, and no library of models, data or pictures;
+`load_run` and what it gives load Flax too, and are therefore not among what ``import *`` takes.
 
 Shapes: ``...`` any batch dimensions, B sentences of a batch, L words of the longest of them,
 T = L + 1 time steps, V vocabulary, H hidden units, Z latent dimensions, K flow steps, C centres,
@@ -114,6 +115,7 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         vmf_log_prob,
         vmf_sample,
     )
+    from wae_rnf_jax.trained import Codes, Interpolation, Run, Split, load_run  # noqa: F401
 
 __version__ = "0.1.0"
 
@@ -213,3 +215,4 @@ __all__ = (
     "wishart_log_bias",
     "word_dropout",
 )
+_WITH_FLAX = ("Codes", "Interpolation", "Run", "Split", "load_run")  # public too

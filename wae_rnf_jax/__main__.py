@@ -3,6 +3,9 @@
 import codecs
 import os
 import sys
+from contextlib import suppress
+
+_INTERRUPTED = (130, 143)  # by SIGINT, by SIGTERM
 
 
 def main() -> int:
@@ -11,10 +14,27 @@ def main() -> int:
     try:
         from wae_rnf_jax import cli
 
-        return cli.main()
+        code = cli.main()
+        if code in _INTERRUPTED:
+            _leave(code)
+        return code
     except KeyboardInterrupt:  # while the above was imported; later, `cli.main` answers
         print("wae-rnf: interrupted", file=sys.stderr)
         return 130
+
+
+def _leave(code: int) -> None:
+    """Ends the process at once: XLA would first finish what it compiles or computes.
+
+    All that is tidied up has been. The processes of a job end in order instead.
+    """
+    jax = sys.modules.get("jax")
+    if jax is None or jax.distributed.is_initialized():
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 def _open_standard_streams() -> None:

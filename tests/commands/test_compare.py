@@ -1,7 +1,9 @@
 import json
 import shutil
+import statistics
 
 import pytest
+from command_runs import train_arguments
 
 from wae_rnf_jax import cli
 from wae_rnf_jax.evaluation import comparison
@@ -96,6 +98,65 @@ def test_different_numbers_of_draws_are_told(evaluated, tmp_path, capsys):
     (note,) = (line for line in out.splitlines() if "different numbers of draws" in line)
     assert note.endswith(f"({draws}: vae; {draws + 5}: more).")
     assert "draws" not in compared(capsys, evaluated / "vae", evaluated / "lm").splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def seeds(text_folder, tmp_path_factory):
+    """Three runs that differ in the seed alone, evaluated."""
+    folder = tmp_path_factory.mktemp("seeds") / "wae"
+    arguments = train_arguments(text_folder, folder, "wae", **{"train.num_epochs": 1})
+    for _ in range(2):  # the second time, all of them are done
+        assert cli.main([*arguments, "--seeds=0,3,7"]) == 0
+    workdirs = [folder / f"seed_{seed}" for seed in (0, 3, 7)]
+    few = ["--num_samples=2", "--num_generated=0", "--num_reconstructions=0"]
+    for workdir in workdirs:
+        assert cli.main(["evaluate", f"--workdir={workdir}", *few]) == 0
+    return workdirs
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_line(seeds, evaluated, capsys):
+    figures = [json.loads((workdir / "results.json").read_text())["figures"] for workdir in seeds]
+    out = compared(capsys, *seeds, evaluated / "vae")
+    rows = out.splitlines()[1:3]
+    assert rows[0].startswith("wae (3 seeds)  ")
+    assert rows[1].startswith("vae  ")
+    nll = [of_run["nll_iw"] for of_run in figures]
+    assert len(set(nll)) == 3
+    assert f" {statistics.mean(nll):.2f} ± {statistics.stdev(nll):.2f} " in rows[0]
+    assert "standard deviation over runs that differ in the seed alone" in out
+    content = json.loads(compared(capsys, *seeds, "--format=json"))
+    (pooled,) = content["seeds"]
+    assert pooled["runs"] == [str(workdir) for workdir in seeds]
+    assert pooled["mean"]["nll_iw"] == pytest.approx(statistics.mean(nll))
+    assert pooled["deviation"]["nll_iw"] == pytest.approx(statistics.stdev(nll))
+    assert pooled["mean"]["num_samples"] == 2
+    assert "num_samples" not in pooled["deviation"]
+    header, row = (
+        line.split("\t") for line in compared(capsys, *seeds, "--format=tsv").splitlines()
+    )
+    cells = dict(zip(header, row, strict=True))
+    assert float(cells["nll_iw_sd"]) == pytest.approx(statistics.stdev(nll))
+    each = compared(capsys, *seeds, "--nopool").splitlines()
+    assert [line.split()[0] for line in each[1:4]] == ["seed_0", "seed_3", "seed_7"]
+
+
+def test_what_differs_in_more_than_the_seed_is_not_joined(seeds, evaluated, tmp_path, capsys):
+    twice = shutil.copytree(seeds[0], tmp_path / "copy")
+    out = compared(capsys, seeds[0], twice)
+    assert "seeds)" not in out
+    more = shutil.copytree(seeds[1], tmp_path / "more")
+    config = json.loads((more / "config.json").read_text())
+    config["objective"]["mmd_weight"] = 3.0
+    (more / "config.json").write_text(json.dumps(config))
+    assert "seeds)" not in compared(capsys, seeds[0], more)
+
+
+def test_seeds_that_are_none_are_refused(seeds, text_folder, refusal):
+    train = train_arguments(text_folder, seeds[0].parent, "wae")
+    assert "'x' is no whole number" in refusal(*train, "--seeds=0,x")
+    assert "name each seed once" in refusal(*train, "--seeds=1,1")
+    of_one = train_arguments(text_folder, seeds[0], "wae")
+    assert "holds a run of one seed" in refusal(*of_one, "--seeds=0,1")
 
 
 def test_what_cannot_be_compared_is_refused(evaluated, workdir, tmp_path, refusal, capsys):

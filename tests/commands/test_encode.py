@@ -3,8 +3,7 @@ import os
 import numpy as np
 
 from wae_rnf_jax import cli
-from wae_rnf_jax.evaluation.latent_space import encode_sentences
-from wae_rnf_jax.runs.trained_model import load_trained_model
+from wae_rnf_jax.trained import load_run
 
 
 def test_codes_are_written_with_their_sentences(workdir, tmp_path, stdin, capsys):
@@ -15,14 +14,14 @@ def test_codes_are_written_with_their_sentences(workdir, tmp_path, stdin, capsys
     captured = capsys.readouterr()
     assert captured.err.splitlines()[-1] == "read as <unk>: zebra"
     assert "2 codes of 2 dimensions" in captured.out
-    run = load_trained_model(workdir)
+    run = load_run(workdir)
     with np.load(output) as arrays:
         assert sorted(arrays) == ["codes", "log_var", "mean", "sentences"]
         sentences = arrays["sentences"].tobytes().decode().split("\n")
         assert sentences == ["the cat sat", "a zebra ran"]
-        encoded = encode_sentences(run, sentences)
+        encoded = run.encode(sentences)
         posterior = encoded.posterior
-        expected = {"codes": encoded.codes, "mean": posterior.mean, "log_var": posterior.log_var}
+        expected = {"codes": encoded.zk, "mean": posterior.mean, "log_var": posterior.log_var}
         for name, values in expected.items():
             assert arrays[name].shape == (2, 2)
             np.testing.assert_array_equal(arrays[name], values)

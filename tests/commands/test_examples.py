@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 
+import numpy as np
 import pytest
 from command_runs import ROOT
 
@@ -55,9 +56,11 @@ def test_example_is_parsed(example, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def checkout(runs, tmp_path_factory):
-    """A folder with tiny runs where the examples' own would be."""
+def checkout(runs, checkout_with_run, tmp_path_factory):
+    """A folder with tiny runs, and a file of codes, where the examples' own would be."""
     folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(checkout_with_run / "runs" / "reviews", folder / "runs" / "reviews")
+    np.savez(folder / "codes.npz", codes=np.zeros((3, 2)))
     for system, name in (("vae", "wae_rnf"), ("lm", "lm")):
         workdir = shutil.copytree(runs / system, folder / "runs" / "grammar" / name)
         arguments = ["--num_samples=2", "--num_generated=0", "--num_reconstructions=0"]

@@ -1,8 +1,11 @@
 """`sample`, `reconstruct` and `interpolate`."""
 
+import json
+
 import pytest
 
 from wae_rnf_jax import cli
+from wae_rnf_jax.trained import load_run
 
 
 def test_sample_is_the_same_for_the_same_seed(workdir, capsys):
@@ -30,7 +33,25 @@ def test_reconstruct_reads_a_file_and_names_unknown_words(workdir, tmp_path, cap
 def test_interpolate_walks_between_two_sentences(workdir, capsys):
     arguments = ["interpolate", f"--workdir={workdir}", "--start=the cat sat", "--end=birds sing"]
     assert cli.main([*arguments, "--num_points=5", "--max_length=6"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 5
+    lines = capsys.readouterr().out.splitlines()
+    places = ["start", "0.00", "0.25", "0.50", "0.75", "1.00", "end"]
+    assert [line.split()[0] for line in lines] == places
+    assert lines[0] == "start the cat sat"
+    assert lines[-1] == "end   birds sing"
+    found = load_run(workdir).interpolate("the cat sat", "birds sing", num_points=5, max_length=6)
+    assert cli.main([*arguments, "--num_points=5", "--max_length=6", "--format=json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["sentence"] for row in rows[1:-1]] == list(found.sentences)
+    assert [row["place"] for row in rows[1:-1]] == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_reconstructions_as_a_table(workdir, stdin, capsys):
+    stdin("the cat sat\n")
+    arguments = ["reconstruct", f"--workdir={workdir}", "--max_length=6", "--format=tsv"]
+    assert cli.main(arguments) == 0
+    (text,) = load_run(workdir).reconstruct(["the cat sat"], max_length=6)
+    expected = ["sentence\treconstruction", f"the cat sat\t{text}"]
+    assert capsys.readouterr().out.splitlines() == expected
 
 
 def test_a_language_model_samples_but_does_not_reconstruct(lm_workdir, refusal, stdin, capsys):

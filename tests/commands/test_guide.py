@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from command_runs import ROOT, SMALL, WITH_CODE
+from command_runs import LABELLED, ROOT, SMALL, WITH_CODE, write_labelled_text
 from documents import blocks
 
 from configs import default
@@ -25,6 +25,8 @@ from wae_rnf_jax.training.config_check import check_config
 DOCUMENT = "docs/guide.md"
 SET_UP = "bash launch/setup.sh\n"  # it would download all requirements
 NUM_LINES = 150  # of the raw text
+BASH = [block.code for block in blocks(DOCUMENT, "bash")]
+OF_LABELS = "runs/yelp"  # in every block of the road with labels
 STAND_IN = """#!/bin/sh
 number=$(ls "$CALLS" | wc -l)
 printf '%s\\0' "$@" > "$CALLS/$((number + 1000)).arguments"
@@ -38,7 +40,14 @@ SMALLER = {
     "geometry": ["--grid=2", "--num_codes=4", "--num_points=2", "--num_knots=2"],
     "sample": ["--max_length=8"],
     "score": ["--num_samples=2"],
+    "shift": ["--max_length=8"],
+    "decode": ["--max_length=8"],
 }
+
+
+def called(code: str) -> list[str]:
+    """The commands that a block names."""
+    return re.findall(r"wae-rnf (\w+)", code)
 
 
 class Call(NamedTuple):
@@ -107,9 +116,9 @@ def follow(tmp_path, stdin, monkeypatch):
     def guide(run: Callable[[Call], None]) -> list[Call]:
         checkout = Checkout(tmp_path)
         monkeypatch.chdir(checkout.folder)
-        (config,) = blocks(DOCUMENT, "python")
+        (config,) = (block for block in blocks(DOCUMENT, "python") if block.file)
         Path(config.file).write_text(config.code)
-        set_up, text, *rest = (block.code for block in blocks(DOCUMENT, "bash"))
+        set_up, text, *rest = (c for c in BASH if OF_LABELS not in c)
         assert set_up.startswith(SET_UP)
         assert (ROOT / SET_UP.split()[1]).is_file()
         assert not checkout.shell(text)
@@ -121,7 +130,8 @@ def follow(tmp_path, stdin, monkeypatch):
                 stdin(call.text)
                 run(call)
                 calls.append(call)
-        assert {call.name for call in calls} == set(COMMANDS)
+        of_labels = {name for code in BASH if OF_LABELS in code for name in called(code)}
+        assert {call.name for call in calls} | of_labels == set(COMMANDS)
         return calls
 
     return guide
@@ -162,6 +172,33 @@ def test_every_command_runs(follow, capsys):
     runs = Path("runs/my_text")
     for file in ("codes.npz", "plots/curves.png", "wae_rnf/geometry.png", "cap_0.3/results.json"):
         assert (runs / file).stat().st_size > 0
+
+
+def test_the_road_with_labels_runs(tmp_path, stdin, monkeypatch, capsys):
+    """From labelled sentences to a probe and a shifted sentence, in commands and in Python."""
+    checkout = Checkout(tmp_path)
+    monkeypatch.chdir(checkout.folder)
+    monkeypatch.setenv("WAE_RNF_DATA_DIR", "data")
+    folder = Path("data/yelp_sentences")
+    folder.mkdir(parents=True)
+    write_labelled_text(folder, {"1": LABELLED["good"], "0": LABELLED["bad"]})
+    printed = {}
+    for code in (code for code in BASH if OF_LABELS in code):
+        for call in checkout.shell(code):
+            stdin(call.text)
+            make(call)
+            printed[call.name] = capsys.readouterr().out
+    assert set(printed) == {"train", "probe", "shift", "encode", "decode", "export"}
+    assert "labels told from codes" in printed["probe"]
+    shifted = printed["shift"].splitlines()
+    assert shifted[0] == "the food was bad and the service was slow ."
+    assert [line.split()[0] for line in shifted[1:]] == ["0", "1", "2", "3"]
+    (python,) = (block.code for block in blocks(DOCUMENT, "python") if not block.file)
+    exec(compile(python, DOCUMENT, "exec"), {})
+    out = capsys.readouterr().out.splitlines()
+    assert 0 <= float(out[0].removeprefix("accuracy ")) <= 1
+    assert len(out) == 6
+    assert len(python.strip().splitlines()) <= 12
 
 
 def _keys(section, prefix=""):

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -22,22 +23,47 @@ def table(lines):
     return {row[3]: tuple(float(cell) for cell in row[:3]) for row in rows}
 
 
-def test_sentences_unlike_the_training_text_are_told(lm_workdir, stdin, capsys, monkeypatch):
+@pytest.fixture
+def labelled(lm_workdir, monkeypatch):
+    """The training text has the labels `the` and `a`, and sentences of at most 2 words."""
     run = load_trained_model(lm_workdir)
     config = {**run.config, "data": {**run.config["data"], "max_words": 2}}
-    labelled = run._replace(config=config, corpus=replace(run.corpus, labels=("the", "a")))
-    monkeypatch.setattr(
-        "wae_rnf_jax.runs.trained_model.load_trained_model", lambda workdir: labelled
-    )
-    stdin("the cat sat\na dog\n")
-    _, errors = scored(capsys, f"--workdir={lm_workdir}", "--input=-")
-    assert errors[0].startswith(
-        "wae-rnf: every line begins with what is a label in the training text"
-    )
-    assert errors[1].startswith("wae-rnf: 1 of 2 sentences are longer than the 2 words after which")
+    run = run._replace(config=config, corpus=replace(run.corpus, labels=("the", "a")))
+    monkeypatch.setattr("wae_rnf_jax.runs.trained_model.load_trained_model", lambda workdir: run)
+    return f"--workdir={lm_workdir}"
+
+
+def test_sentences_unlike_the_training_text_are_told(labelled, stdin, capsys):
+    stdin("the cat\nbirds sing now\n")
+    lines, errors = scored(capsys, labelled, "--input=-")
+    assert errors[0].startswith("wae-rnf: 1 of 2 sentences are longer than the 2 words after which")
+    assert not any("label" in line for line in errors)
+    assert lines[1].endswith("  the cat")
+
+
+def test_labels_are_taken_off_and_shown(labelled, stdin, capsys, refusal):
+    text = "the\tcat sat\na dog\n"
+    stdin(text)
+    lines, errors = scored(capsys, labelled, "--format=tsv")
+    assert errors[0].startswith("labels are taken off: every line begins with one")
+    header, *rows = (line.split("\t") for line in lines)
+    assert header == ["nll", "nll_per_token", "num_tokens", "label", "sentence"]
+    assert [row[2:] for row in rows] == [["3", "the", "cat sat"], ["2", "a", "dog"]]
+    stdin(text)
+    lines, errors = scored(capsys, labelled, "--label=none", "--format=json")
+    assert [row["sentence"] for row in json.loads("\n".join(lines))] == ["the cat sat", "a dog"]
+    assert not any("labels" in line for line in errors)
     stdin("the cat\nbirds sing\n")
-    _, errors = scored(capsys, f"--workdir={lm_workdir}", "--input=-")
-    assert not any("label" in line or "longer" in line for line in errors)
+    said = refusal("score", labelled, "--label=leading")
+    assert "sentence 2 of --input, 'birds sing', does not begin with one of the labels" in said
+    stdin("the cat\na\n")
+    assert "sentence 2 of --input, 'a'," in refusal("score", labelled, "--label=leading")
+
+
+def test_labels_need_a_text_that_has_them(workdir, stdin, refusal):
+    stdin("the cat sat\n")
+    said = refusal("score", f"--workdir={workdir}", "--label=leading")
+    assert "the run's training text has no labels" in said
 
 
 @pytest.mark.parametrize("system", ["vae", "lm"])

@@ -127,6 +127,26 @@ def test_a_nan_is_traced_to_its_operation(text_folder, tmp_path, capsys):
     assert not jax.config.jax_debug_nans
 
 
+def test_what_becomes_of_the_weight_is_said(text_folder, tmp_path, capsys, monkeypatch):
+    """A run of 10 steps, of a λ that rises over more."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    late = {"kl_weight.start": 4, "kl_weight.length": 20, "kl_weight.maximum": 0.8}
+    arguments = train_arguments(text_folder, tmp_path / "run", "wae", **late)
+    warning = "the run ends at step 10 with λ, the weight of the KL, at 0.3 and not at its maximum"
+    for flags in (["--dry_run"], []):
+        assert cli.main([*arguments, *flags]) == 0
+        captured = capsys.readouterr()
+        assert "leaves 0 after step 4, ends at 0.3 of 0.8 in step 10" in captured.out
+        assert f"wae-rnf: {warning} 0.8, which it would reach in step 20: " in captured.err
+    assert "compiling length 1 of 1" in captured.err
+    assert "compiling the validation" in captured.err
+    soon = train_arguments(text_folder, tmp_path / "run", "wae", **{**late, "kl_weight.length": 5})
+    assert cli.main([*soon, "--dry_run"]) == 0
+    captured = capsys.readouterr()
+    assert re.search(r"λ +leaves 0 after step 4, is at its maximum 0.8 in step 8\n", captured.out)
+    assert "maximum" not in captured.err
+
+
 @pytest.mark.parametrize("level", ["error", "warning", "debug"])
 def test_loggers_are_as_before_when_the_command_ends(level, workdir, text_folder):
     before = logging.getLogger("jax").level, jax.config.jax_logging_level

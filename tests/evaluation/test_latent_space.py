@@ -57,28 +57,28 @@ def test_codes_are_the_flow_of_the_means(tiny, trained, vocabulary):
     found, codes = encoded.posterior, jax.jit(tiny.flow_forward)(expected.mean)[0]
     np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found.log_var, expected.log_var, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(encoded.codes, codes, rtol=1e-5, atol=1e-6)
-    assert np.abs(encoded.codes - found.mean).max() > 0.01
+    np.testing.assert_allclose(encoded.zk, codes, rtol=1e-5, atol=1e-6)
+    assert np.abs(encoded.zk - found.mean).max() > 0.01
 
 
 def test_codes_do_not_depend_on_the_batch_size(trained):
     together = encode_sentences(trained, SENTENCES)
     parts = encode_sentences(trained, SENTENCES, batch_size=2)
-    assert parts.codes.shape == (3, 3)
-    np.testing.assert_allclose(parts.codes, together.codes, rtol=1e-5, atol=1e-6)
+    assert parts.zk.shape == (3, 3)
+    np.testing.assert_allclose(parts.zk, together.zk, rtol=1e-5, atol=1e-6)
 
 
 def test_unknown_words_are_reported_by_sentence(trained):
     encoded = encode_sentences(trained, ["red mauve blue teal", "red <unk> blue <unk>", "cyan"])
     assert encoded.unknown == (("mauve", "teal"), (), ())
-    np.testing.assert_array_equal(encoded.codes[0], encoded.codes[1])
+    np.testing.assert_array_equal(encoded.zk[0], encoded.zk[1])
 
 
 def test_reconstructions_decode_the_codes(trained):
     found = reconstruct_sentences(trained, [*SENTENCES, "teal"], decoding=SHORT, batch_size=2)
     encoded = encode_sentences(trained, [*SENTENCES, "teal"])
     assert found.unknown == ((), (), (), ("teal",))
-    assert found.sentences == decoded_sentences(trained, encoded.codes, decoding=SHORT)
+    assert found.sentences == decoded_sentences(trained, encoded.zk, decoding=SHORT)
     assert len(set(found.sentences)) > 1
 
 

@@ -22,7 +22,10 @@ def test_the_package_loads_jax_when_it_is_used_and_never_a_heavier_library():
     assert set(after.split()).isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("name", wae_rnf_jax.__all__)
+PUBLIC = (*wae_rnf_jax.__all__, *wae_rnf_jax._WITH_FLAX)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
 def test_every_listed_name_exists(name):
     assert getattr(wae_rnf_jax, name).__doc__
 
@@ -34,5 +37,6 @@ def test_the_list_is_complete_and_sorted():
         for name in dir(wae_rnf_jax)
         if not name.startswith("_") and not isinstance(getattr(wae_rnf_jax, name), type(sys))
     }
-    assert public == set(wae_rnf_jax.__all__)
-    assert list(wae_rnf_jax.__all__) == sorted(wae_rnf_jax.__all__)
+    assert public == set(PUBLIC)
+    for names in (wae_rnf_jax.__all__, wae_rnf_jax._WITH_FLAX):
+        assert list(names) == sorted(names)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from wae_rnf_jax.runs.metrics import MetricsLog, NonFiniteLoss, keep_lines_to
+from wae_rnf_jax.runs.metrics import Compilations, MetricsLog, NonFiniteLoss, keep_lines_to
 
 
 def row(loss, sentences=4.0):
@@ -54,6 +54,41 @@ def test_a_resumed_run_writes_its_later_lines_again(tmp_path):
     keep_lines_to(path, 9)
     assert path.read_text() == '{"step": 2, "a": 1}\n{"step": 5, "a": 1}\n'
     assert list(tmp_path.iterdir()) == [path]
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = 1e6
+        for name in ("time.monotonic", "tqdm.std.time"):
+            monkeypatch.setattr(name, lambda: self.now)
+
+
+def test_what_is_set_aside_is_named_and_is_no_time_of_steps(tmp_path, monkeypatch, capsys):
+    clock = Clock(monkeypatch)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    log = MetricsLog(tmp_path, first_step=0, num_steps=100, interval=4)
+    for step in range(1, 5):
+        with log.set_aside("compiling length 1 of 3" if step == 1 else ""):
+            clock.now += 1000.0 if step == 1 else 0.5
+        clock.now += 0.5
+        log.add(step, row(1.0))
+    log.close()
+    (line,) = lines(tmp_path)
+    assert line["tokens_per_second"] == pytest.approx(40 / 3.5)
+    shown = capsys.readouterr().err
+    named = next(line for line in shown.split("\r") if "compiling length 1 of 3:   0%" in line)
+    assert named.rstrip().endswith("0/100")  # what is left would be no step's time
+    # 96 steps more, at .875 seconds a step.
+    assert "4/100 [00:03<01:24" in shown
+
+
+def test_lengths_are_counted_as_they_come():
+    compilations = Compilations(np.array([3, 3, 5, 5, 9, 9]), num_buckets=3)
+    found = [compilations.next(length) for length in (5, 5, 3, 9, 5)]
+    names = ["compiling length 1 of 3", "compiling length 2 of 3", "compiling length 3 of 3"]
+    assert found == [names[0], "", *names[1:], ""]
 
 
 def test_without_a_terminal_progress_is_a_line_now_and_then(tmp_path, capsys, monkeypatch):

@@ -80,8 +80,9 @@ def expected_of(workdir):
 def test_its_figures_are_what_that_version_found(run):
     figures = evaluated(run)
     expected = expected_of(run)["figures"]
-    assert figures.keys() == expected.keys()
-    assert figures == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    assert figures.keys() >= expected.keys()  # later versions measure more
+    found = {name: figures[name] for name in expected}
+    assert found == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
 def test_it_is_resumed_to_the_same_end(run, tmp_path):
@@ -101,7 +102,9 @@ def test_it_is_resumed_to_the_same_end(run, tmp_path):
         for name in line.keys() - {"step", "split"}:
             actual = found[line["step"], line["split"]][name]
             assert actual == pytest.approx(line[name], **close), (line["step"], name)
-    assert evaluated(run) == pytest.approx(expected["figures_at_end"], rel=1e-2, abs=1e-2)
+    at_end, figures = expected["figures_at_end"], evaluated(run)
+    found = {name: figures[name] for name in at_end}
+    assert found == pytest.approx(at_end, rel=1e-2, abs=1e-2)
 
 
 def test_another_configuration_is_refused_in_todays_words(run, tmp_path, capsys):

@@ -264,6 +264,14 @@ TOGETHER = {
         {"kl_weight": {"schedule": "constant", "value": 1.5}},
         "--config.kl_weight.value is 1.5: it must be from 0 to 1",
     ),
+    "an end before the beginning": (
+        {"kl_weight": {"schedule": "linear_of_run", "begin": 0.5, "end": 0.4, "maximum": 1.0}},
+        "--config.kl_weight.end is 0.4: λ rises from kl_weight.begin, 0.5, on: it must be greater",
+    ),
+    "a share above 1": (
+        {"kl_weight": {"schedule": "linear_of_run", "begin": 150, "end": 0.4, "maximum": 1.0}},
+        "--config.kl_weight.begin is 150: it must be at least 0 and below 1",
+    ),
     "cycles that never rise": (
         {"kl_weight": {"schedule": "cyclical", "period": 9, "rise": 0.0, "maximum": 1.0}},
         "--config.kl_weight.rise is 0.0: it must be above 0 and at most 1",

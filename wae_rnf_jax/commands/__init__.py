@@ -22,6 +22,10 @@ _MODULES = (  # in the order that the help shows
     "plot",
     "score",
     "encode",
+    "decode",
+    "shift",
+    "probe",
+    "export",
 )
 
 COMMANDS: dict[str, Command] = {

@@ -17,6 +17,12 @@ def _define_flags(values: flags.FlagValues) -> None:
         "published figures beside the runs', where there are any of the runs' test split",
         flag_values=values,
     )
+    flags.DEFINE_boolean(
+        "pool",
+        True,
+        "runs that differ in the seed alone in one line, as mean ± standard deviation",
+        flag_values=values,
+    )
     flags.DEFINE_enum(
         "format", "text", ["text", "markdown", "tsv", "json"], "of the table", flag_values=values
     )
@@ -26,6 +32,7 @@ def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation import report
     from wae_rnf_jax.evaluation.comparison import evaluated_runs, footing_notes
     from wae_rnf_jax.evaluation.published import published_results
+    from wae_rnf_jax.evaluation.seeds import pooled_rows, single_rows
 
     names = values["workdirs"].value
     workdirs = [options.local_workdir(name, "workdirs") for name in names]
@@ -42,20 +49,28 @@ def _run(values: flags.FlagValues) -> None:
         published = [result for name in sorted(on_test) for result in published_results(name)]
         if not published and values["published"].present:
             print("no published figures of these runs' test split are known", file=sys.stderr)
+    rows = pooled_rows(runs) if values["pool"].value else single_rows(runs)
     if values["format"].value == "json":
+        pooled = [row for row in rows if len(row.runs) > 1]
         content = {
             "runs": [run._asdict() for run in runs],
+            "seeds": [
+                {**row._asdict(), "runs": [run.workdir for run in row.runs]} for row in pooled
+            ],
             "published": [result._asdict() for result in published],
         }
         print(report.json_text(content))
         return
-    rows = {run.name: run.figures for run in runs}
-    rows.update({result.label: result.figures for result in published})
+    deviations = {row.name: row.deviation for row in rows if row.deviation}
+    figures = {row.name: row.mean for row in rows}
+    figures.update({result.label: result.figures for result in published})
     if values["format"].value == "tsv":
-        print(report.tsv_table(rows))
+        print(report.tsv_table(figures, deviations))
         return
     table = {"text": report.comparison_table, "markdown": report.markdown_table}
-    print(table[values["format"].value](rows))
+    print(table[values["format"].value](figures, deviations))
+    if deviations:
+        print("± is the standard deviation over runs that differ in the seed alone.")
     for note in footing_notes(runs):
         print(note)
     for result in published:
@@ -67,6 +82,7 @@ COMMAND = Command(
     examples=(
         "wae-rnf compare runs/grammar/lm runs/grammar/wae_rnf",
         "wae-rnf compare --workdirs=runs/grammar/lm,runs/grammar/wae_rnf --format=markdown",
+        "wae-rnf compare runs/grammar/lm runs/grammar/wae_rnf --nopool",
     ),
     run=_run,
     define_flags=_define_flags,

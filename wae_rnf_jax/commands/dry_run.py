@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 
+from wae_rnf_jax.errors import warn
+
 
 def print_dry_run(config, origin=None) -> None:
     """Checks a configuration as training would, and prints what the run will take.
@@ -20,6 +22,7 @@ def print_dry_run(config, origin=None) -> None:
     from wae_rnf_jax.evaluation.comparison import corpus_name
     from wae_rnf_jax.evaluation.report import label_lines
     from wae_rnf_jax.training import estimate
+    from wae_rnf_jax.training.annealing import annealing
     from wae_rnf_jax.training.loop import open_corpus
     from wae_rnf_jax.training.parallel import axis_name, check_batch_size
     from wae_rnf_jax.training.state import build_recipe, initial_state
@@ -38,7 +41,9 @@ def print_dry_run(config, origin=None) -> None:
     state = jax.eval_shape(partial(initial_state, config, recipe), estimate.abstract_key())
     procedure = recipe.procedure
     begun = state.replace(procedure=procedure.init(state.params))
-    total = procedure.num_steps(begun, config.train.num_epochs * epoch)
+    asked_for = config.train.num_epochs * epoch
+    total = procedure.num_steps(begun, asked_for)
+    course = annealing(recipe.kl_weight, config.kl_weight.to_dict(), asked_for)
     for topic, line in (
         ("system", config.system),
         ("corpus", corpus_name(corpus, config.data.to_dict())),
@@ -46,11 +51,14 @@ def print_dry_run(config, origin=None) -> None:
         *(("", line) for line in label_lines(corpus.label_counts)),
         ("", f"vocabulary: {corpus.vocabulary.size:,} types, tokeniser {tokenizer}"),
         ("steps", _steps(total, config.train.num_epochs, epoch)),
+        *([("λ", course.line())] if config.model.latent_dim else []),
         ("devices", f"{devices} × {kind}, {config.train.batch_size // devices} rows each"),
     ):
         print(f"{topic:12} {line}")
     for line in transfer.lines() if transfer else ():
         print(line)
+    if config.model.latent_dim and (warning := course.warning()):
+        warn(warning)
     buckets = estimate.planned_buckets(
         corpus.train.lengths,
         num_buckets=config.data.num_buckets,

@@ -6,48 +6,31 @@ from absl import flags
 
 from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
+from wae_rnf_jax.commands.labelled_input import define_labelled_input, labelled_input
 from wae_rnf_jax.errors import InputError
 
 
 def _define_flags(values: flags.FlagValues) -> None:
     options.define_workdir(values)
-    options.define_input(values)
+    define_labelled_input(values, split=True)
     flags.DEFINE_string("output", None, "file to write, .npz", flag_values=values)
     flags.DEFINE_integer("batch_size", 64, "sentences at once", lower_bound=1, flag_values=values)
 
 
 def _run(values: flags.FlagValues) -> None:
-    import numpy as np
-
-    from wae_rnf_jax.evaluation.latent_space import encode_sentences
+    from wae_rnf_jax.evaluation.code_files import write_codes
     from wae_rnf_jax.storage.files import new_file
 
     output = _output_path(values)
     run = options.trained_run(values)
-    sentences = options.input_sentences(values)
-    options.report_form(sentences, run)
-    encoded = encode_sentences(
-        run,
-        sentences,
-        batch_size=values["batch_size"].value,
-    )
-    options.report_unknown(encoded.unknown)
-    posterior = {name: np.asarray(x) for name, x in vars(encoded.posterior).items()}
-    arrays = {"codes": np.asarray(encoded.codes), **posterior}
+    given = labelled_input(values, run)
+    codes = run.encode(given.sentences, batch_size=values["batch_size"].value)
+    options.report_unknown(codes.unknown)
     with options.writing(output, "output"), new_file(output) as file:
-        np.savez(file, **arrays, sentences=_utf8(sentences))
-    number, dim = arrays["codes"].shape
-    print(f"{number} codes of {dim} dimensions written to {output}")
-
-
-def _utf8(sentences: list[str]):
-    """Sentences, which hold no line feed, as bytes, one a line.
-
-    NumPy's own arrays of strings have all the width of the longest, or need pickle to be read.
-    """
-    import numpy as np
-
-    return np.frombuffer("\n".join(sentences).encode(), np.uint8)
+        write_codes(file, codes, given.sentences, given.labels)
+    number, dim = codes.zk.shape
+    labelled = " with their labels" if given.labels is not None else ""
+    print(f"{number} codes of {dim} dimensions{labelled} written to {output}")
 
 
 def _output_path(values: flags.FlagValues) -> Path:
@@ -62,10 +45,11 @@ def _output_path(values: flags.FlagValues) -> Path:
 
 
 COMMAND = Command(
-    summary="Write sentences' codes, posteriors and words to a file of arrays.",
+    summary="Write sentences' codes, posteriors, words and labels to a file of arrays.",
     examples=(
         'echo "the singers play the song" | wae-rnf encode --workdir=runs/grammar/wae_rnf '
         "--output=codes.npz",
+        "wae-rnf encode --workdir=runs/grammar/wae_rnf --split=test --output=test_codes.npz",
     ),
     run=_run,
     takes_less="--batch_size",

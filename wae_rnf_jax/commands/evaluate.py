@@ -23,6 +23,13 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "num_generated", 1_000, "samples from the prior to measure; 0 for none", **count
     )
+    flags.DEFINE_integer(
+        "num_probe",
+        20_000,
+        "training sentences from which the labels of codes are learnt, where the text has labels; "
+        "0 for none",
+        **count,
+    )
     flags.DEFINE_string(
         "lm_workdir", None, "run of a language model that judges the samples", flag_values=values
     )
@@ -32,15 +39,15 @@ def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.characters import character_figures
     from wae_rnf_jax.evaluation.likelihood import evaluate_split
     from wae_rnf_jax.evaluation.report import collapse_in_words, figure_table, write_results
-    from wae_rnf_jax.runs.trained_model import load_trained_model
+    from wae_rnf_jax.evaluation.splits import token_split
 
     workdir = options.workdir_path(values)
-    run = load_trained_model(workdir)
+    run = options.open_run(workdir).trained
     options.check_folder(workdir, "workdir")
     judge = _language_model(values, run)
     split_name = values["split"].value
     settings = options.likelihood_settings(values)
-    split = getattr(run.corpus, split_name)
+    split = token_split(run, split_name)
     with progress_bar(total=len(split), unit="sentence") as bar:
         figures = evaluate_split(
             run.model,
@@ -53,6 +60,7 @@ def _run(values: flags.FlagValues) -> None:
     figures.update(by_character.figures)
     settings["text"] = by_character.text
     figures.update(_text_figures(values, run, split, judge))
+    figures.update(_probe_figures(values, run))
     system = run.config["system"]
     settings.update(system=system, step=run.step)
     if "sample_lm_nll" in figures:
@@ -70,13 +78,11 @@ def _run(values: flags.FlagValues) -> None:
 
 def _language_model(values: flags.FlagValues, run):
     """The run that judges the samples, or None; checked before anything is computed."""
-    from wae_rnf_jax.runs.trained_model import load_trained_model
-
     if not values["lm_workdir"].value:
         return None
     workdir = values["lm_workdir"].value
     try:
-        judge = load_trained_model(options.local_workdir(workdir))
+        judge = options.open_run(options.local_workdir(workdir)).trained
     except InputError as error:
         raise InputError(str(error).replace("--workdir:", "--lm_workdir:", 1)) from error
     if judge.model.latent_dim:
@@ -122,6 +128,21 @@ def _text_figures(values: flags.FlagValues, run, split, judge) -> dict[str, floa
     if judge is not None:
         figures.update(text_metrics.judged_figures(judge, samples))
     return figures
+
+
+def _probe_figures(values: flags.FlagValues, run) -> dict[str, float | int]:
+    """How well labels can be told from codes, where there are labels, codes and what it needs."""
+    from wae_rnf_jax.evaluation.probes import probe_figures
+
+    wanted = values["num_probe"].value
+    if not (wanted and run.corpus.labels and run.model.latent_dim):
+        return {}
+    settings = {name: values[name].value for name in ("split", "seed")}
+    try:
+        return probe_figures(run, num_train=wanted, **settings)
+    except InputError as error:
+        print(f"the probe of labels is left out: {error}", file=sys.stderr)
+        return {}
 
 
 def _training_split(run):

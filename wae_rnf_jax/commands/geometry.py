@@ -48,19 +48,18 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.geometry_report import geometry_report, pairs_in_words, side_by_side
-    from wae_rnf_jax.evaluation.pictures import save_plane
+    from wae_rnf_jax.evaluation.plane_picture import save_plane
     from wae_rnf_jax.evaluation.report import json_text
-    from wae_rnf_jax.runs.trained_model import load_trained_model
     from wae_rnf_jax.storage.files import new_file
 
     start, end = (options.given_sentence(values, name) for name in ("start", "end"))
     through = options.given_sentence(values, "through") if values["through"].value else None
     workdir = options.workdir_path(values)
-    run = load_trained_model(workdir)
+    run = options.open_run(workdir).trained
     flag, stem = "output", options.path_of(values["output"].value or "")
     if not values["output"].value:
         flag, stem = "workdir", workdir / "geometry"
-    elif stem.suffix in (".png", ".svg", ".json"):  # one of the files was named
+    elif stem.suffix in (".png", ".svg", ".pdf", ".json"):  # one of the files was named
         stem = stem.with_suffix("")
     options.check_folder(stem.parent, flag)
     report = geometry_report(

@@ -4,6 +4,7 @@ from absl import flags
 
 from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
+from wae_rnf_jax.commands.rows import define_format, print_rows
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -16,29 +17,36 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "num_points", 7, "sentences, the ends included", lower_bound=2, flag_values=values
     )
+    define_format(values)
 
 
 def _run(values: flags.FlagValues) -> None:
-    from wae_rnf_jax.evaluation.latent_space import interpolate_sentences
-
     start, end = (options.given_sentence(values, name) for name in ("start", "end"))
     decoding = options.decoding(values)
     run = options.trained_run(values)
-    path = interpolate_sentences(
-        run,
+    path = run.interpolate(
         start,
         end,
         num_points=values["num_points"].value,
         path=values["path"].value,
-        decoding=decoding,
+        **decoding,
     )
     options.report_unknown(path.unknown)
-    for sentence in path.sentences:
-        print(sentence)
+    found = [
+        {"place": float(share), "sentence": sentence}
+        for share, sentence in zip(path.shares, path.sentences, strict=True)
+    ]
+    rows = [{"place": "start", "sentence": start}, *found, {"place": "end", "sentence": end}]
+    print_rows(rows, values["format"].value, _as_text)
+
+
+def _as_text(row) -> str:
+    place = row["place"]
+    return f"{place if isinstance(place, str) else format(place, '.2f'):6}{row['sentence']}"
 
 
 COMMAND = Command(
-    summary="Walk from sentence to sentence.",
+    summary="Walk from sentence to sentence, saying where on the way each one is.",
     examples=(
         'wae-rnf interpolate --workdir=runs/grammar/wae_rnf --start="the singers play the song" '
         '--end="these sailors do not launch the boat"',

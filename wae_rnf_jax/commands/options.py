@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -96,8 +97,8 @@ def define_decoding(values: flags.FlagValues, strategy: str = "greedy") -> None:
     define_seed(values, "of the draws")
 
 
-def decoding(values: flags.FlagValues):
-    """The decoding that `define_decoding`'s flags were set to, checked."""
+def decoding(values: flags.FlagValues) -> dict[str, Any]:
+    """The settings that `define_decoding`'s flags were set to, checked."""
     from wae_rnf_jax.evaluation.decoding import Decoding, check_decoding
 
     settings = {name: values[name].value for name in _DECODING_FLAGS}
@@ -112,7 +113,7 @@ def decoding(values: flags.FlagValues):
                 f"--{name} is {settings[name]}, and nothing in this run reads it: it is read where "
                 f"--strategy is {reader}, and --strategy is {chosen.strategy}"
             )
-    return chosen
+    return chosen._asdict()
 
 
 def required(values: flags.FlagValues, name: str, what: str) -> str:
@@ -175,9 +176,15 @@ def writing(path: Path, flag: str) -> Iterator[None]:
 
 def trained_run(values: flags.FlagValues):
     """The trained model that `--workdir` holds."""
-    from wae_rnf_jax.runs.trained_model import load_trained_model
+    return open_run(workdir_path(values))
 
-    return load_trained_model(workdir_path(values))
+
+def open_run(workdir: Path):
+    """The trained model in a folder of this machine."""
+    from wae_rnf_jax.runs.trained_model import load_trained_model
+    from wae_rnf_jax.trained import Run
+
+    return Run(load_trained_model(workdir))
 
 
 def checked_config(values: flags.FlagValues):
@@ -232,20 +239,13 @@ def input_sentences(values: flags.FlagValues) -> list[str]:
 
 
 def report_form(sentences: Sequence[str], run) -> None:
-    """Says on standard error where sentences are not like those that the run was trained on."""
-    labels, limit = set(run.corpus.labels), run.config["data"]["max_words"]
-    words = [sentence.split() for sentence in sentences]
-    if labels and all(some[0] in labels for some in words):
-        warn(
-            "every line begins with what is a label in the training text, and is read as a word "
-            "here: take labels off, as with cut -d' ' -f2-"
-        )
-    encode = run.vocabulary.encode
+    """Says on standard error where sentences are not like those that a run was trained on."""
+    limit, encode = run.config["data"]["max_words"], run.vocabulary.encode
     longer = sum(len(encode(sentence)) > limit for sentence in sentences) if limit else 0
     if longer:
         warn(
-            f"{longer:,} of {len(words):,} sentences are longer than the {limit} words after which "
-            "training and `evaluate` cut them (data.max_words); here they are taken whole"
+            f"{longer:,} of {len(sentences):,} sentences are longer than the {limit} words after "
+            "which training and `evaluate` cut them (data.max_words); here they are taken whole"
         )
 
 

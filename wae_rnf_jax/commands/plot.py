@@ -6,7 +6,7 @@ from absl import flags
 
 from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
-from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.errors import InputError, warn
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -14,14 +14,15 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "output",
         "plots",
-        "folder for curves.png, curves.svg, systems.png and systems.svg",
+        "folder for curves and systems, each as .png, .svg and .pdf",
         flag_values=values,
     )
 
 
 def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.comparison import check_distinct
-    from wae_rnf_jax.evaluation.pictures import save_systems, save_training_curves
+    from wae_rnf_jax.evaluation.curves_picture import save_training_curves
+    from wae_rnf_jax.evaluation.systems_picture import save_systems
 
     names = values["workdirs"].value
     if not names:
@@ -36,16 +37,50 @@ def _run(values: flags.FlagValues) -> None:
     output = options.path_of(options.required(values, "output", "name a folder"))
     with options.writing(output, "output"):
         output.mkdir(parents=True, exist_ok=True)
-    last = {
-        label: [line for line in lines if line["split"] == "valid"][-1:]
-        for label, lines in runs.items()
+    systems = {
+        label: _system(workdir, runs[label])
+        for label, workdir in zip(labels, workdirs, strict=True)
     }
-    bars = {name: line[0] if line else {} for name, line in last.items()}
+    corpora = _corpora(workdirs)
+    if len(corpora) > 1:
+        warn(f"the runs are of different corpora, not to be compared: {', '.join(corpora)}")
     with options.writing(output, "output"):
         files = save_training_curves(runs, output / "curves")
-        files += save_systems(bars, output / "systems")
+        files += save_systems(systems, output / "systems", corpora=corpora)
     for path in files:
         print(f"written to {path}")
+
+
+def _system(workdir: Path, lines: list[dict]):
+    """The results on the test split where there are any, else the last validation."""
+    from wae_rnf_jax.evaluation.comparison import saved_results
+    from wae_rnf_jax.evaluation.systems_picture import System
+    from wae_rnf_jax.runs.workdir import read_config
+
+    has_code = read_config(workdir)["model"]["latent_dim"] > 0
+    results = saved_results(workdir)
+    if results is not None and results["split"] == "test":
+        return System(results["figures"], tested=True, has_code=has_code)
+    last = [line for line in lines if line["split"] == "valid"][-1:]
+    return System(last[0] if last else {}, has_code=has_code)
+
+
+def _corpora(workdirs: list[Path]) -> list[str]:
+    """The names of the runs' corpora, each once; one of the same name is told by its digest."""
+    from wae_rnf_jax.evaluation.comparison import corpus_name
+    from wae_rnf_jax.runs.trained_model import run_corpus
+    from wae_rnf_jax.runs.workdir import read_config
+
+    names = {}
+    for workdir in workdirs:
+        config = read_config(workdir)
+        corpus = run_corpus(workdir, config)
+        names[corpus.fingerprint] = corpus_name(corpus, config["data"])
+    known = list(names.values())
+    return [
+        name if known.count(name) == 1 else f"{name} ({fingerprint[:8]})"
+        for fingerprint, name in names.items()
+    ]
 
 
 def _labels(workdirs: list[Path]) -> list[str]:

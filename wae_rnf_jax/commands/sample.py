@@ -12,15 +12,9 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 
 def _run(values: flags.FlagValues) -> None:
-    from wae_rnf_jax.evaluation.latent_space import prior_sentences
-
     decoding = options.decoding(values)
     run = options.trained_run(values)
-    for sentence in prior_sentences(
-        run,
-        values["num"].value,
-        decoding=decoding,
-    ):
+    for sentence in run.sample(values["num"].value, **decoding):
         print(sentence)
 
 

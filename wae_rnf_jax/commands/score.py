@@ -6,15 +6,15 @@ from absl import flags
 
 from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
+from wae_rnf_jax.commands.labelled_input import define_labelled_input, labelled_input
+from wae_rnf_jax.commands.rows import define_format, print_rows
 
 
 def _define_flags(values: flags.FlagValues) -> None:
     options.define_workdir(values)
-    options.define_input(values)
+    define_labelled_input(values)
     options.define_likelihood(values)
-    flags.DEFINE_enum(
-        "format", "text", ["text", "tsv"], "aligned, or tab-separated", flag_values=values
-    )
+    define_format(values)
     flags.DEFINE_enum(
         "sort",
         "input",
@@ -28,28 +28,21 @@ def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.scoring import score_sentences
 
     run = options.trained_run(values)
-    sentences = options.input_sentences(values)
-    options.report_form(sentences, run)
+    given = labelled_input(values, run)
     settings = options.likelihood_settings(values)
     scores = score_sentences(
-        run,
-        sentences,
+        run.trained,
+        given.sentences,
         num_buckets=run.config["data"]["num_buckets"],
         **settings,
     )
     options.report_unknown(scores.unknown)
-    rows = list(zip(scores.nll, scores.nll_per_token, scores.num_tokens, sentences, strict=True))
-    column = {"nll": 0, "nll_per_token": 1}
-    if values["sort"].value in column:
-        rows.sort(key=lambda row: row[column[values["sort"].value]])
-    if values["format"].value == "tsv":
-        print("nll\tnll_per_token\tnum_tokens\tsentence")
-        for nll, per_token, tokens, sentence in rows:
-            print(f"{nll:.6f}\t{per_token:.6f}\t{tokens}\t{sentence}")
-    else:
+    rows = _rows(scores, given)
+    if values["sort"].value != "input":
+        rows.sort(key=lambda row: row[values["sort"].value])
+    if values["format"].value == "text":
         print("     NLL  per token  tokens  sentence")
-        for nll, per_token, tokens, sentence in rows:
-            print(f"{nll:8.2f}  {per_token:9.3f}  {tokens:6d}  {sentence}")
+    print_rows(rows, values["format"].value, _as_text)
     draws = settings["num_samples"]
     how = f"importance-weighted over S = {draws} draws" if run.model.latent_dim else "exact"
     average = scores.nll.mean()
@@ -57,6 +50,20 @@ def _run(values: flags.FlagValues) -> None:
         f"{len(rows)} sentences, mean NLL {average:.2f} nats, PPL {scores.perplexity:.2f} ({how})",
         file=sys.stderr,
     )
+
+
+def _rows(scores, given) -> list[dict]:
+    figures = (scores.nll, scores.nll_per_token, scores.num_tokens)
+    labels = given.labels or [None] * len(given.sentences)
+    names = ("nll", "nll_per_token", "num_tokens", "label", "sentence")
+    columns = [*(figure.tolist() for figure in figures), labels, given.sentences]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _as_text(row) -> str:
+    label = "" if row["label"] is None else f"{row['label']}  "
+    figures = f"{row['nll']:8.2f}  {row['nll_per_token']:9.3f}  {row['num_tokens']:6d}"
+    return f"{figures}  {label}{row['sentence']}"
 
 
 COMMAND = Command(

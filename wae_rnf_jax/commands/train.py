@@ -35,6 +35,13 @@ def _define_flags(values: flags.FlagValues) -> None:
         "have unless told",
         flag_values=values,
     )
+    flags.DEFINE_list(
+        "seeds",
+        [],
+        "values of train.seed, as in 0,1,2: a run of each, one after the other, in the folders "
+        "seed_0, seed_1, … of the workdir",
+        flag_values=values,
+    )
     flags.DEFINE_integer(
         "profile",
         0,
@@ -101,15 +108,41 @@ def _train(values: flags.FlagValues) -> None:
             print_dry_run(config, origin)
             return
         name = options.required(values, "workdir", "name a folder")
+        runs = _runs(name, config.train.seed, values["seeds"].value)
     given = {name: values[name].value for name in ("profile", "debug_nans")}
     quiet = values["log_level"].value == "error"
     start = StartFlags(**given, quiet=quiet)
-    with ExitStack() as held:
-        with together():
-            published = held.enter_context(published_run(name)) if is_first() else None
-        train(config, training_workdir(name), origin=origin, flags=start, published=published)
-        with together():
-            held.close()  # what cannot be published at the end fails all
+    for name, seed in runs:
+        config.train.seed = seed
+        if len(runs) > 1 and is_first() and not quiet:
+            print(f"seed {seed}, in {name}", flush=True)
+        with ExitStack() as held:
+            with together():
+                published = held.enter_context(published_run(name)) if is_first() else None
+            train(config, training_workdir(name), origin=origin, flags=start, published=published)
+            with together():
+                held.close()  # what cannot be published at the end fails all
+
+
+def _runs(workdir: str, seed: int, seeds: list[str]) -> list[tuple[str, int]]:
+    """The workdirs to train in, one after the other, each with its seed."""
+    if not seeds:
+        return [(workdir, seed)]
+    wrong = [text for text in seeds if not text.isdecimal() or int(text) >= 2**32]
+    if wrong:
+        raise InputError(
+            f"--seeds: {wrong[0]!r} is no whole number from 0 to {2**32 - 1}: give numbers, as in "
+            "0,1,2"
+        )
+    numbers = [int(text) for text in seeds]
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"--seeds is {','.join(seeds)}: name each seed once")
+    if "://" not in workdir and (options.path_of(workdir) / "config.json").exists():
+        raise InputError(
+            f"--workdir: {workdir} holds a run of one seed: with --seeds, name a folder for runs "
+            "in seed_0, seed_1, …"
+        )
+    return [(f"{workdir.rstrip('/')}/seed_{number}", number) for number in numbers]
 
 
 def _origin(values: flags.FlagValues):
@@ -134,6 +167,7 @@ COMMAND = Command(
         "wae-rnf train --config=configs/grammar/vae.py --workdir=runs/short "
         "--config.train.num_epochs=2",
         "wae-rnf train --config=configs/grammar/vae.py --dry_run",
+        "wae-rnf train --config=configs/grammar/vae.py --workdir=runs/grammar/vae --seeds=0,1,2",
         "wae-rnf train --config=configs/grammar/vae.py --workdir=runs/from_lm "
         "--init_from=runs/grammar/lm --init_parts=embedding,decoder,output_layer",
         "wae-rnf train --config=configs/grammar/vae.py --workdir=runs/traced --profile=10",

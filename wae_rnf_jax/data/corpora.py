@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class Corpus:
     Attributes:
       vocabulary: words and ids, from the training split alone, or as they were given.
       train: the training split; None in a corpus kept for evaluation.
-      valid: the validation split.
+      valid: the validation split; None, as the next, where only the vocabulary was kept.
       test: the test split.
       fingerprint: SHA-256 over vocabulary and all three splits, in hexadecimal.
       labels: the names of the splits' label numbers; empty where there are no labels.
@@ -63,8 +63,8 @@ class Corpus:
 
     vocabulary: Vocabulary
     train: TokenSplit | None
-    valid: TokenSplit
-    test: TokenSplit
+    valid: TokenSplit | None
+    test: TokenSplit | None
     fingerprint: str
     labels: tuple[str, ...] = ()
     skipped: Mapping[str, int] | None = None
@@ -206,7 +206,12 @@ def _open_corpus(directory: Path, *, thorough: bool = False) -> Corpus:
     )
 
 
-def save_evaluation_corpus(corpus: Corpus, directory: str | os.PathLike[str]) -> None:
+def save_evaluation_corpus(
+    corpus: Corpus,
+    directory: str | os.PathLike[str],
+    *,
+    splits: Sequence[str] = ("valid", "test"),
+) -> None:
     """Keeps what evaluation needs: the vocabulary, the validation and the test split.
 
     Nothing happens if the directory already holds the same corpus.
@@ -214,6 +219,7 @@ def save_evaluation_corpus(corpus: Corpus, directory: str | os.PathLike[str]) ->
     Args:
       corpus: the corpus.
       directory: folder to make.
+      splits: which to keep.
 
     Raises:
       InputError: if the directory holds another corpus or cannot be written.
@@ -225,8 +231,8 @@ def save_evaluation_corpus(corpus: Corpus, directory: str | os.PathLike[str]) ->
                 raise InputError(f"{directory} holds another corpus; choose another directory")
             return
         corpus.vocabulary.write_to(temporary)
-        corpus.valid.save(temporary / "valid", vocab_size=corpus.vocabulary.size)
-        corpus.test.save(temporary / "test", vocab_size=corpus.vocabulary.size)
+        for split in splits:
+            getattr(corpus, split).save(temporary / split, vocab_size=corpus.vocabulary.size)
         content = {
             "labels": list(corpus.labels),
             "skipped": corpus.skipped,
@@ -245,7 +251,7 @@ def load_evaluation_corpus(directory: str | os.PathLike[str]) -> Corpus:
       directory: its folder.
 
     Returns:
-      The corpus, with None for its training split and the fingerprint of the whole.
+      The corpus, with None for the splits that it does not keep and the fingerprint of the whole.
 
     Raises:
       InputError: if it is missing or damaged.

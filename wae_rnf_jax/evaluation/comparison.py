@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wae_rnf_jax.data.corpora import Corpus, load_evaluation_corpus
+from wae_rnf_jax.data.corpora import Corpus
 from wae_rnf_jax.data.tokenizers import tokenizer_name
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.published import known_corpus
 from wae_rnf_jax.evaluation.report import read_results
-from wae_rnf_jax.runs.workdir import read_config
+from wae_rnf_jax.runs.trained_model import run_corpus
+from wae_rnf_jax.runs.workdir import fingerprint, read_config
 
 
 class EvaluatedRun(NamedTuple):
@@ -25,6 +26,8 @@ class EvaluatedRun(NamedTuple):
       split: the split's name.
       settings: what the evaluation was told, and the step it is of.
       figures: as `evaluate_split` returns them.
+      seed: of the training.
+      identity: a digest of all other settings that numbers depend on.
     """
 
     name: str
@@ -36,6 +39,8 @@ class EvaluatedRun(NamedTuple):
     split: str
     settings: dict[str, Any]
     figures: dict[str, float | int]
+    seed: int
+    identity: str
 
 
 def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
@@ -61,7 +66,7 @@ def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
                 f"{workdir} was not evaluated (no results.json): run `wae-rnf evaluate "
                 f"--workdir={workdir}` first"
             )
-        corpus = load_evaluation_corpus(workdir / "corpus")
+        corpus = run_corpus(workdir, config)
         runs.append(
             EvaluatedRun(
                 name=name,
@@ -70,6 +75,8 @@ def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
                 corpus=corpus_name(corpus, config["data"]),
                 fingerprint=corpus.fingerprint,
                 tokenizer=tokenizer_name(corpus.vocabulary.tokenizer),
+                seed=config["train"]["seed"],
+                identity=fingerprint({**config, "train": {**config["train"], "seed": None}}),
                 **{name: results[name] for name in ("split", "settings", "figures")},
             )
         )

@@ -63,7 +63,7 @@ def decoded_sentences(
       batch_size: codes decoded at once; changes no sentence.
 
     Returns:
-      B sentences, words parted by blanks.
+      B sentences, text.
 
     Raises:
       InputError: for an unknown strategy or a setting out of its range.

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.decoding import decoded_sentences
 from wae_rnf_jax.evaluation.geometry import (
@@ -28,7 +27,8 @@ from wae_rnf_jax.evaluation.latent_space import (
     interpolate,
     sentence_arrays,
 )
-from wae_rnf_jax.evaluation.pictures import PlanePicture
+from wae_rnf_jax.evaluation.plane_picture import PlanePicture
+from wae_rnf_jax.evaluation.splits import token_split
 from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.functional.curves import resampled_curve
 from wae_rnf_jax.runs.trained_model import TrainedModel
@@ -73,8 +73,8 @@ def geometry_report(
 
     Args:
       trained: a model with at least two latent dimensions; any centres it has are shown.
-      start: words parted by blanks.
-      end: words parted by blanks.
+      start: text.
+      end: text.
       through: a third sentence for the plane to go through; the principal axes if None.
       features: "fisher" or "state", what the metric is pulled back from.
       grid: points of the map along either axis.
@@ -91,6 +91,7 @@ def geometry_report(
         that is degenerate everywhere.
     """
     model, corpus, system = trained.model, trained.corpus, trained.config["system"]
+    valid = token_split(trained, "valid")
     check_flat_support(model, features)
     if model.latent_dim == 1:
         raise InputError("a plane needs at least 2 latent dimensions, and this model has 1")
@@ -99,11 +100,12 @@ def geometry_report(
     tell = progress or (lambda stage, done, total: None)
     given = [start, end, *([through] if through else [])]
     encoded = encode_sentences(trained, given)
-    shown = _split_sentences(corpus.valid, corpus.vocabulary, num_codes, seed)
+    rows = _chosen_rows(valid, num_codes, seed)
+    shown = [corpus.vocabulary.decode(valid.sentence(row)) for row in rows]
     codes = encode_sentences(trained, shown)
     ends = sentence_arrays(corpus.vocabulary, given[:2])
     find = functools.partial(compared_paths, model, features=features, num_points=num_knots)
-    paths = jax.device_get(find(*encoded.codes[:2], *ends))
+    paths = jax.device_get(find(*encoded.zk[:2], *ends))
     describe = functools.partial(_path_figures, trained, num_points)
     figures = {
         "system": system,
@@ -111,15 +113,19 @@ def geometry_report(
         "paths": describe(paths),
         "correlation": _correlation(model, corpus, shown, codes, features, seed),
     }
-    plane = principal_plane(encoded.codes if through else codes.codes)
-    picture = _picture(
-        model, plane, codes.codes, trained.centers, paths, ends, grid, features, tell
-    )
+    plane = principal_plane(encoded.zk if through else codes.zk)
+    picture = _picture(model, plane, codes.zk, trained.centers, paths, ends, grid, features, tell)
+    labels = None if valid.labels is None else [corpus.labels[n] for n in valid.labels[rows]]
     if num_pairs:
         count = {"num_pairs": num_pairs, "num_shown": num_shown}
         figures["pairs"] = _pairs(trained, find, describe, tell, seed, **count)
     where = "plane through three sentences" if through else "plane of the principal axes"
-    picture = picture._replace(title=f"{system}: {where}")
+    picture = picture._replace(
+        labels=labels,
+        given=plane.coordinates(encoded.zk),
+        sentences=given,
+        title=f"{system}: {where}",
+    )
     return Report(picture, figures, encoded.unknown)
 
 
@@ -161,11 +167,11 @@ def pairs_in_words(pairs: Mapping[str, Any]) -> str:
     )
 
 
-def _split_sentences(split, vocabulary: Vocabulary, count: int, seed: int) -> list[str]:
-    """Sentences of a split, chosen at random, in the split's order."""
+def _chosen_rows(split, count: int, seed: int) -> list[int]:
+    """Numbers of sentences of a split, chosen at random, in the split's order."""
     count = min(count, len(split))
-    chosen = np.sort(np.random.default_rng(seed).choice(len(split), count, replace=False))
-    return [vocabulary.decode(split.sentence(int(number))) for number in chosen]
+    chosen = np.random.default_rng(seed).choice(len(split), count, replace=False)
+    return np.sort(chosen).tolist()
 
 
 def _path_figures(trained: TrainedModel, num_points: int, paths: Paths) -> dict[str, Any]:
@@ -236,32 +242,44 @@ def _picture(
         y=y,
         log_magnification=magnification,
         codes=shown,
+        labels=None,
         centers=np.zeros((0, 2)) if centers is None else plane.coordinates(centers),
         geodesic=curves["geodesic"],
         straight=curves["straight"],
+        given=np.zeros((0, 2)),
+        sentences=(),
         title="",
         magnification_label=f"log-magnification ½ log|G| ({UNITS[features]}, nats)",
-        axis_labels=("first axis of the plane", "second axis of the plane"),
+        axis_labels=tuple(
+            f"{name} axis of the plane ({share:.0%} of the codes' variance)"
+            for name, share in zip(("first", "second"), _variance_shares(plane, codes), strict=True)
+        ),
     )
+
+
+def _variance_shares(plane: Plane, codes) -> np.ndarray:
+    """The share of the codes' variance that lies along either axis, [2]."""
+    codes = np.asarray(codes, np.float64)
+    return plane.coordinates(codes).var(0) / codes.var(0).sum()
 
 
 def _pairs(
     trained: TrainedModel, find, describe, tell, seed, *, num_pairs, num_shown
 ) -> dict[str, Any]:
     shown: list[dict[str, Any]] = []
-    corpus = trained.corpus
+    vocabulary, test = trained.vocabulary, token_split(trained, "test")
 
     def paths(i: int, j: int) -> Paths:
-        texts = [corpus.vocabulary.decode(corpus.test.sentence(k)) for k in (i, j)]
-        codes = encode_sentences(trained, texts, batch_size=2).codes
-        found = jax.device_get(find(*codes, *sentence_arrays(corpus.vocabulary, texts)))
+        texts = [vocabulary.decode(test.sentence(k)) for k in (i, j)]
+        codes = encode_sentences(trained, texts, batch_size=2).zk
+        found = jax.device_get(find(*codes, *sentence_arrays(vocabulary, texts)))
         if len(shown) < num_shown:
             shown.append(describe(found))
         return found
 
     statistics = pair_ratios(
         paths,
-        len(corpus.test),
+        len(test),
         num_pairs=num_pairs,
         seed=seed,
         progress=functools.partial(tell, "pairs"),

@@ -7,6 +7,7 @@ decoder reads. The prior is on zk, so a prior draw is decoded as it is.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import chex
@@ -29,18 +30,25 @@ from wae_rnf_jax.runs.trained_model import TrainedModel
 _LENGTH_STEP = 16  # lengths are rounded up to it, so that few shapes are compiled
 
 
-class EncodedSentences(NamedTuple):
+@dataclass(frozen=True)
+class Codes:
     """Sentences as codes.
 
     Attributes:
-      codes: [B, Z], zk = flow(center).
       posterior: of the B sentences, before the flow.
+      z0: [B, Z], the posteriors' centres.
+      zk: [B, Z], flow(z0): what the decoder reads, and what is called the sentences' codes.
       unknown: per sentence, the words that the vocabulary lacks and that were read as `<unk>`.
     """
 
-    codes: jax.Array
     posterior: Posterior
+    z0: jax.Array
+    zk: jax.Array
     unknown: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        """B, the number of sentences."""
+        return len(self.zk)
 
 
 class Reconstructions(NamedTuple):
@@ -63,11 +71,14 @@ class Interpolation(NamedTuple):
 
     Attributes:
       sentences: P texts, the first and last from the ends' codes.
+      shares: float64 [P], from 0 to 1: how far along the path each point is, by the length in
+        which the points are evenly spaced.
       codes: [P, Z].
       unknown: for either end, the words read as `<unk>`.
     """
 
     sentences: tuple[str, ...]
+    shares: np.ndarray
     codes: jax.Array
     unknown: tuple[tuple[str, ...], ...]
 
@@ -143,13 +154,13 @@ def encode_sentences(
     sentences: Sequence[str],
     *,
     batch_size: int = 64,
-) -> EncodedSentences:
+) -> Codes:
     """The codes of sentences.
 
     Args:
       trained: a model with a latent code.
-      sentences: words parted by blanks; at least one sentence, none empty.
-      batch_size: sentences encoded at once.
+      sentences: text; at least one sentence, none empty.
+      batch_size: sentences encoded at once; of fewer, as many rows as the next power of 2.
 
     Returns:
       Codes and posteriors, and the words that were read as `<unk>`.
@@ -163,12 +174,16 @@ def encode_sentences(
             "this model is a language model: it has no latent code, so it cannot encode a sentence"
         )
     rows, unknown = _word_ids(trained.vocabulary, sentences)
+    batch_size = min(batch_size, 1 << (len(rows) - 1).bit_length())  # one sentence is one row
     parts = [
         _posterior_codes(trained.model, *_padded(rows[first : first + batch_size], batch_size))
         for first in range(0, len(rows), batch_size)
     ]
-    codes, posterior = jax.tree.map(lambda *part: jnp.concatenate(part)[: len(rows)], *parts)
-    return EncodedSentences(codes, posterior, unknown)
+    # On the host: JAX would compile the concatenation of each number of parts.
+    posterior, z0, zk = jax.tree.map(
+        lambda *part: jnp.asarray(np.concatenate(part)[: len(rows)]), *parts
+    )
+    return Codes(posterior, z0, zk, unknown)
 
 
 def reconstruct_sentences(
@@ -182,7 +197,7 @@ def reconstruct_sentences(
 
     Args:
       trained: a model with a latent code.
-      sentences: words parted by blanks.
+      sentences: text.
       decoding: how codes are decoded; greedy unless told.
       batch_size: sentences at once.
 
@@ -193,7 +208,7 @@ def reconstruct_sentences(
       InputError: as `encode_sentences`.
     """
     encoded = encode_sentences(trained, sentences, batch_size=batch_size)
-    texts = decoded_sentences(trained, encoded.codes, decoding=decoding, batch_size=batch_size)
+    texts = decoded_sentences(trained, encoded.zk, decoding=decoding, batch_size=batch_size)
     return Reconstructions(texts, encoded.unknown)
 
 
@@ -210,8 +225,8 @@ def interpolate_sentences(
 
     Args:
       trained: a model with a latent code.
-      start: words parted by blanks.
-      end: words parted by blanks.
+      start: text.
+      end: text.
       num_points: P, the ends included.
       path: "straight", and where codes lie on a sphere, its shadow there; "spherical": along a
         great circle, the norm changing linearly; or "geodesic": of locally least Fisher–Rao
@@ -223,11 +238,13 @@ def interpolate_sentences(
       The decoded sentences, their codes, and the words that were read as `<unk>`.
 
     Raises:
-      InputError: as `encode_sentences`, for fewer than 2 points, and for a great circle through
-        codes of one dimension.
+      InputError: as `encode_sentences`, for an unknown path, for fewer than 2 points, and for a
+        great circle through codes of one dimension.
     """
     if num_points < 2:
         raise InputError(f"an interpolation needs at least 2 points, got {num_points}")
+    if path not in PATHS:
+        raise InputError(f"there is no path {path!r}: it must be one of {', '.join(PATHS)}")
     if path == "spherical" and trained.model.latent_dim == 1:
         raise InputError(
             "the codes have one dimension, in which there is no great circle: take the straight "
@@ -237,15 +254,15 @@ def interpolate_sentences(
     if path == "geodesic":
         check_flat_support(trained.model)
         arrays = sentence_arrays(trained.vocabulary, (start, end))
-        found = compared_paths(trained.model, *encoded.codes, *arrays)
+        found = compared_paths(trained.model, *encoded.zk, *arrays)
         codes = resampled_curve(found.geodesic.curve, num_points=num_points)
     elif path == "spherical":
-        codes = slerp(*encoded.codes, jnp.linspace(0.0, 1.0, num_points))
+        codes = slerp(*encoded.zk, jnp.linspace(0.0, 1.0, num_points))
     else:
-        codes = interpolate(*encoded.codes, num_points=num_points)
+        codes = interpolate(*encoded.zk, num_points=num_points)
         codes = trained.model.prior.projected(codes)
     texts = decoded_sentences(trained, codes, decoding=decoding, batch_size=num_points)
-    return Interpolation(texts, codes, encoded.unknown)
+    return Interpolation(texts, np.linspace(0.0, 1.0, num_points), codes, encoded.unknown)
 
 
 def sentence_arrays(
@@ -255,7 +272,7 @@ def sentence_arrays(
 
     Args:
       vocabulary: of the model.
-      sentences: words parted by blanks; at least one sentence, none empty.
+      sentences: text; at least one sentence, none empty.
 
     Returns:
       Word ids [B, L] and lengths [B].
@@ -301,10 +318,10 @@ def _padded(rows: Sequence[Sequence[int]], batch_size: int) -> tuple[jax.Array, 
 @jax.jit
 def _posterior_codes(
     model: BoundModel, tokens: jax.Array, lengths: jax.Array
-) -> tuple[jax.Array, Posterior]:
+) -> tuple[Posterior, jax.Array, jax.Array]:
     posterior = model.infer(tokens, lengths)
-    codes, _ = model.flow_forward(posterior.center)
-    return codes, posterior
+    zk, _ = model.flow_forward(posterior.center)
+    return posterior, posterior.center, zk
 
 
 @jax.jit

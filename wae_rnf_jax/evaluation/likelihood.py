@@ -53,13 +53,13 @@ def evaluate_split(
 
     Returns:
       Nats per sentence unless said: `nll_iw` and its standard error `nll_iw_se`, `ppl_iw` (per
-      predicted token), `neg_elbo`, `rec`, `kl` (averages over `num_kl_samples` draws), `mi` (at
-      most `log_num_sentences`), `marginal_kl`, `au` (active dimensions), `num_sentences`,
-      `num_tokens` (predicted: words and one end per sentence), `num_samples`; of Gaussian
-      posteriors, `kl_base` (analytic, z0 to N(0, I)) and `nll_paper` (no bound on anything); of
-      refined posteriors, `refinement_steps` and `neg_elbo_encoder`, the encoder's own; and, where
-      the split's exact log-probabilities are known, `true_nll` and `true_nll_ratio` =
-      nll_iw / true_nll.
+      predicted token), `neg_elbo`, `rec`, `kl` (averages over `num_kl_samples` draws) and its
+      standard error `kl_se`, `mi` (at most `log_num_sentences`), `marginal_kl`, `au` (active
+      dimensions), `num_sentences`, `num_tokens` (predicted: words and one end per sentence),
+      `num_samples`; of Gaussian posteriors, `kl_base` (analytic, z0 to N(0, I)) and `nll_paper` (no
+      bound on anything); of refined posteriors, `refinement_steps` and `neg_elbo_encoder`, the
+      encoder's own; and, where the split's exact log-probabilities are known, `true_nll` and
+      `true_nll_ratio` = nll_iw / true_nll.
 
     Raises:
       ValueError: for an empty split or sizes below 1.
@@ -163,7 +163,8 @@ def sentence_averages(sentences: Mapping[str, Any], lengths: np.ndarray) -> Figu
       lengths: [N], words of each sentence.
 
     Returns:
-      The averages, the standard error of `nll_iw` over sentences, the perplexity and the counts.
+      The averages, the standard errors of `nll_iw` and `kl` over sentences, the perplexity and the
+      counts.
     """
     nll = np.asarray(sentences["nll_iw"], np.float64)
     num_sentences = len(nll)
@@ -173,16 +174,22 @@ def sentence_averages(sentences: Mapping[str, Any], lengths: np.ndarray) -> Figu
         for name in ("rec", "kl", "kl_base", "nll_paper")
         if name in sentences
     }
-    spread = float(np.std(nll, ddof=1)) if num_sentences > 1 else math.nan
     return {
         "nll_iw": float(np.mean(nll)),
-        "nll_iw_se": spread / math.sqrt(num_sentences),
+        "nll_iw_se": _standard_error(nll),
         "ppl_iw": float(np.exp(np.sum(nll) / num_tokens)),
         "neg_elbo": average["rec"] + average["kl"],
         **average,
+        "kl_se": _standard_error(sentences["kl"]),
         "num_sentences": num_sentences,
         "num_tokens": num_tokens,
     }
+
+
+def _standard_error(values: np.ndarray) -> float:
+    """Of the mean of values [N]; NaN for a single one."""
+    values = np.asarray(values, np.float64)
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
 def _posterior_figures(sentences: Mapping[str, Any]) -> Figures:

@@ -67,7 +67,19 @@ TEXT_COLUMNS = (
     Column("self_bleu", "Self-BLEU", ".2f", "mean BLEU of a sample against the others, 0 to 100"),
     Column("num_self_bleu", "of", "d", "samples that self_bleu compares, the first ones"),
 )
-COLUMNS = LIKELIHOOD_COLUMNS + TEXT_COLUMNS
+PROBE_COLUMNS = (
+    Column("probe_accuracy", "Probe acc.", ".4f", "labels told from codes: share that is right"),
+    Column("probe_f1", "F1", ".4f", "the same, F1 averaged over labels"),
+    Column("bow_accuracy", "Words acc.", ".4f", "labels told from counts of words"),
+    Column("bow_f1", "F1", ".4f", "the same, F1 averaged over labels"),
+    Column("majority_accuracy", "Majority", ".4f", "the most frequent training label for all"),
+    Column("majority_f1", "F1", ".4f", "the same, F1 averaged over labels"),
+    Column("cluster_nmi", "NMI", ".4f", "k-means clusters of codes and labels, 0 to 1"),
+    Column("num_labels", "Labels", "d", "labels"),
+    Column("num_probe_train", "of", "d", "training sentences that the labels are learnt from"),
+    Column("num_probe", "on", "d", "sentences whose labels are told"),
+)
+COLUMNS = LIKELIHOOD_COLUMNS + TEXT_COLUMNS + PROBE_COLUMNS
 COLLAPSED_BELOW = 0.2  # nats of mutual information
 
 NLL_IW_NOTE = (
@@ -95,7 +107,7 @@ def figure_table(figures: Figures) -> str:
         for column in COLUMNS
         if column.name in figures
     ]
-    return "\n".join([*aligned(rows, right=(1,)), "", *_notes([figures])])
+    return "\n".join([*aligned(rows, right=(1,)), "", *_notes([figures])]).rstrip()
 
 
 def collapse_in_words(figures: Figures) -> str:
@@ -114,54 +126,71 @@ def collapse_in_words(figures: Figures) -> str:
     )
 
 
-def comparison_table(results: Mapping[str, Figures]) -> str:
+def comparison_table(
+    results: Mapping[str, Figures], deviations: Mapping[str, Figures] | None = None
+) -> str:
     """The figures of several models, one model a line, in aligned columns.
 
-    Likelihood and text are tables of their own, the second for the models that have such figures.
+    Likelihood, text and labels are tables of their own, the last two for the models that have such
+    figures.
 
     Args:
       results: figures by the model's name; a figure that a model lacks is left out of its line.
+      deviations: standard deviations of those that are means, by the model's name.
 
     Returns:
       Text without a final newline.
     """
     lines = []
-    for header, rows in _grids(results):
+    for header, rows in _grids(results, deviations or {}):
         lines += [*aligned([header, *rows], right=tuple(range(1, len(header)))), ""]
     return "\n".join([*lines, *_comparison_notes(results.values())])
 
 
-def markdown_table(results: Mapping[str, Figures]) -> str:
+def markdown_table(
+    results: Mapping[str, Figures], deviations: Mapping[str, Figures] | None = None
+) -> str:
     """The figures of several models as a Markdown table with its notes below.
 
     Args:
       results: figures by the model's name.
+      deviations: see `comparison_table`.
 
     Returns:
       Text without a final newline.
     """
     lines = []
-    for header, rows in _grids(results):
+    for header, rows in _grids(results, deviations or {}):
         rule = ["---"] + ["---:"] * (len(header) - 1)
         lines += ["| " + " | ".join(row) + " |" for row in (header, rule, *rows)] + [""]
     return "\n".join([*lines, *_comparison_notes(results.values())])
 
 
-def tsv_table(results: Mapping[str, Figures]) -> str:
+def tsv_table(
+    results: Mapping[str, Figures], deviations: Mapping[str, Figures] | None = None
+) -> str:
     """The figures of several models as tab-separated values, in full precision.
 
     Args:
       results: figures by the model's name; a figure that a model lacks is an empty cell.
+      deviations: see `comparison_table`; of a figure `x` they are in a column `x_sd`.
 
     Returns:
       A line of the figures' names and one a model, without a final newline.
     """
+    deviations = deviations or {}
     names = [column.name for column in _columns(COLUMNS, results)]
+    spread = [column.name for column in _columns(COLUMNS, deviations)]
     rows = [
-        [model, *(str(figures[name]) if name in figures else "" for name in names)]
+        [
+            model,
+            *(str(figures.get(name, "")) for name in names),
+            *(str(deviations.get(model, {}).get(name, "")) for name in spread),
+        ]
         for model, figures in results.items()
     ]
-    return "\n".join("\t".join(row) for row in [["model", *names], *rows])
+    header = ["model", *names, *(f"{name}_sd" for name in spread)]
+    return "\n".join("\t".join(row) for row in [header, *rows])
 
 
 def write_results(
@@ -228,8 +257,13 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     return content
 
 
-def _written(figures: Figures, column: Column) -> str:
-    return format(figures[column.name], column.format) if column.name in figures else ""
+def _written(figures: Figures, column: Column, deviations: Figures | None = None) -> str:
+    if column.name not in figures:
+        return ""
+    if not deviations or column.name not in deviations:
+        return format(figures[column.name], column.format)
+    form = ".1f" if column.format == "d" else column.format  # a mean of counts
+    return f"{figures[column.name]:{form}} ± {deviations[column.name]:{form}}"
 
 
 def _columns(columns: Iterable[Column], results: Mapping[str, Figures]) -> list[Column]:
@@ -239,13 +273,15 @@ def _columns(columns: Iterable[Column], results: Mapping[str, Figures]) -> list[
     ]
 
 
-def _grids(results: Mapping[str, Figures]) -> list[tuple[list[str], list[list[str]]]]:
-    """Headers and lines of the tables of models: likelihood, and text where there is any."""
+def _grids(
+    results: Mapping[str, Figures], deviations: Mapping[str, Figures]
+) -> list[tuple[list[str], list[list[str]]]]:
+    """Headers and lines of the tables of models: likelihood, text and labels, as there are any."""
     grids = []
-    for group in (LIKELIHOOD_COLUMNS, TEXT_COLUMNS):
+    for group in (LIKELIHOOD_COLUMNS, TEXT_COLUMNS, PROBE_COLUMNS):
         columns = _columns(group, results)
         rows = [
-            [name, *(_written(figures, column) for column in columns)]
+            [name, *(_written(figures, column, deviations.get(name)) for column in columns)]
             for name, figures in results.items()
             if any(column.name in figures for column in columns)
         ]

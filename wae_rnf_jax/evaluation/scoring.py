@@ -52,7 +52,7 @@ def score_sentences(
 
     Args:
       trained: a model.
-      sentences: words parted by blanks; one without words is the immediate end.
+      sentences: text; one without words is the immediate end.
       num_samples: draws of z0 per sentence, S; a model without a latent code needs and gets 1.
       batch_size: sentences per batch.
       memory_limit_rows: most (draw, sentence) pairs decoded at once.

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import jax
 
 from wae_rnf_jax.data.batches import num_batches_per_epoch
-from wae_rnf_jax.data.corpora import Corpus, cached_corpus, load_evaluation_corpus
+from wae_rnf_jax.data.corpora import Corpus, cached_corpus
 from wae_rnf_jax.data.tokenizers import tokenizer_name
 from wae_rnf_jax.evaluation.comparison import corpus_name, saved_results
 from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.models.autoencoder import TextAutoencoder, initial_variables
-from wae_rnf_jax.runs.trained_model import module_of
+from wae_rnf_jax.runs.exported import exported_step, is_exported
+from wae_rnf_jax.runs.trained_model import module_of, run_corpus
 from wae_rnf_jax.runs.workdir import read_config
 
 
@@ -32,7 +33,7 @@ class WorkdirSummary(NamedTuple):
       step: the newest saved step; 0 before the first.
       num_epochs: that the run is to take.
       steps_per_epoch: None where the training split's size is unknown.
-      checkpoints: the saved steps, "latest" and "best".
+      checkpoints: the saved steps, "latest" and "best"; or that of an exported model, "exported".
       selected_step: the step that evaluation takes, or None.
       parameters: how many each module has.
       metrics: the last line of metrics of each split.
@@ -68,22 +69,21 @@ def workdir_summary(workdir: Path) -> WorkdirSummary:
       InputError: the folder holds no run, or a damaged one.
     """
     config = read_config(workdir)
-    corpus = load_evaluation_corpus(workdir / "corpus")
+    corpus = run_corpus(workdir, config)
     model = module_of(config, corpus)
     num_train = _num_train(corpus, config["data"]["cache_dir"])
     batch_size = config["train"]["batch_size"]
-    checkpoints = {name: saved_steps(workdir / "checkpoints" / name) for name in ("latest", "best")}
-    usable = checkpoints["latest"]
-    if config["train"]["select"] == "best" and checkpoints["best"]:
-        usable = checkpoints["best"]
+    checkpoints, usable = _checkpoints(workdir, config["train"]["select"])
+    sizes = {name: getattr(corpus, name) for name in ("valid", "test")}
+    num_sentences = {name: None if split is None else len(split) for name, split in sizes.items()}
     return WorkdirSummary(
         system=config["system"],
         corpus=corpus_name(corpus, config["data"]),
         vocab_size=corpus.vocabulary.size,
         tokenizer=tokenizer_name(corpus.vocabulary.tokenizer),
         label_counts=corpus.label_counts,
-        num_sentences={"train": num_train, "valid": len(corpus.valid), "test": len(corpus.test)},
-        step=max(checkpoints["latest"], default=0),
+        num_sentences={"train": num_train, **num_sentences},
+        step=max(next(iter(checkpoints.values())), default=0),
         num_epochs=config["train"]["num_epochs"],
         steps_per_epoch=None if num_train is None else num_batches_per_epoch(num_train, batch_size),
         checkpoints=checkpoints,
@@ -92,6 +92,15 @@ def workdir_summary(workdir: Path) -> WorkdirSummary:
         metrics={line["split"]: line for line in metric_lines(workdir / "metrics.jsonl")},
         results=saved_results(workdir),
     )
+
+
+def _checkpoints(workdir: Path, select: str) -> tuple[dict[str, list[int]], list[int]]:
+    """The saved steps by kind, the one that training goes on from first, and those evaluated."""
+    if is_exported(workdir):
+        steps = [exported_step(workdir)]
+        return {"exported": steps}, steps
+    steps = {name: saved_steps(workdir / "checkpoints" / name) for name in ("latest", "best")}
+    return steps, steps["best" if select == "best" and steps["best"] else "latest"]
 
 
 def saved_steps(directory: Path) -> list[int]:

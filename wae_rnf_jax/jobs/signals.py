@@ -13,6 +13,8 @@ from collections import deque
 import jax
 import numpy as np
 
+from wae_rnf_jax.errors import warn
+
 SIGNAL = "signal"  # in a batch, the rows' of their process; in the metrics, the highest of all
 STEPS_IN_FLIGHT = 2  # that the devices have been given and the host does not wait for
 
@@ -52,6 +54,8 @@ class StopSignals:
             signal.signal(signum, handler)
 
     def _take(self, signum: int, frame) -> None:
+        if not self._own:
+            warn("stopping once this step is done and saved")
         self._own = signum
 
     def told(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -2,22 +2,46 @@
 
 import json
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from wae_rnf_jax.data.batches import bucket_bounds
 from wae_rnf_jax.errors import TrainingFailed, progress_bar, warn
 from wae_rnf_jax.runs.sinks import JsonLines, Line, Sink, TensorBoard
 from wae_rnf_jax.storage.files import new_file
 
 SHOWN = ("loss", "rec", "kl", "mmd", "rnf", "kl_weight", "sd_m")
 COUNTS = ("num_sentences", "num_tokens")
+_WITHOUT_TIMES = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}"
+SETTINGS = ("kl_weight",)  # as they are at the step, and not their means over the interval
 
 
 class NonFiniteLoss(TrainingFailed):
     """The loss became infinite or not a number; the message says where."""
+
+
+class Compilations:
+    """Counts the padded lengths that the training step is compiled for, each when it first comes.
+
+    Args:
+      lengths: words of each training sentence.
+      num_buckets: lengths to pad to at most.
+    """
+
+    def __init__(self, lengths: np.ndarray, num_buckets: int) -> None:
+        self._number = len(bucket_bounds(lengths, num_buckets=num_buckets))
+        self._seen: set[int] = set()
+
+    def next(self, length: int) -> str:
+        """Returns what is compiled now, as in "compiling length 1 of 3"; "" for a length known."""
+        if length in self._seen:
+            return ""
+        self._seen.add(length)
+        return f"compiling length {len(self._seen)} of {self._number}"
 
 
 class MetricsLog:
@@ -45,7 +69,11 @@ class MetricsLog:
         self.last_good_step = first_step
         self._sinks = _sinks(workdir, first_step) if write else ()
         self._bar = progress_bar(
-            total=num_steps, initial=first_step, unit="step", disable=self._quiet
+            total=num_steps,
+            initial=first_step,
+            unit="step",
+            smoothing=0,  # the rate of all steps, without what is set aside
+            disable=self._quiet,
         )
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
@@ -66,6 +94,7 @@ class MetricsLog:
                 parts = ", ".join(f"{k} {float(v):.4g}" for k, v in row.items() if k not in COUNTS)
                 raise NonFiniteLoss(f"the loss of step {step} is not finite ({parts})")
         mean = _weighted_means([row for _, row in rows])
+        mean.update({name: float(rows[-1][1][name]) for name in SETTINGS if name in mean})
         now = time.monotonic()
         mean["tokens_per_second"] = mean.pop("num_tokens") / max(now - self._since, 1e-9)
         self._since = now
@@ -92,6 +121,28 @@ class MetricsLog:
     def restart_clock(self) -> None:
         """Leaves the time since the last line, spent on validation, out of the rate."""
         self._since = time.monotonic()
+
+    @contextmanager
+    def set_aside(self, what: str) -> Iterator[None]:
+        """Names on the progress bar what is done meanwhile, whose time is not that of steps.
+
+        Args:
+          what: in a few words; where there are none, nothing is set aside.
+        """
+        begun = time.monotonic()
+        if what:
+            self._bar.bar_format = _WITHOUT_TIMES
+            self._bar.set_description(what)
+        yield
+        if not what:
+            return
+        passed = time.monotonic() - begun
+        self._since += passed
+        if not self._bar.disable:
+            self._bar.start_t += passed
+            self._bar.last_print_t += passed
+            self._bar.bar_format = None
+            self._bar.set_description()
 
     def say(self, text: str) -> None:
         """Prints a line above the progress bar, unless the run is to be quiet."""

@@ -1,17 +1,19 @@
 """A trained model as a workdir holds it: its configuration, corpus and model."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from wae_rnf_jax.data.corpora import Corpus, load_evaluation_corpus
+from wae_rnf_jax.data.corpora import Corpus, cached_corpus, load_evaluation_corpus
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.models.autoencoder import TextAutoencoder, text_autoencoder
 from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.models.refinement import Refinement
 from wae_rnf_jax.runs.checkpoint import restored_model
+from wae_rnf_jax.runs.exported import is_exported, read_model
 from wae_rnf_jax.runs.workdir import fingerprint, read_config
 
 
@@ -33,14 +35,26 @@ class TrainedModel(NamedTuple):
 def load_trained_model(workdir: Path) -> TrainedModel:
     """Returns the model that the workdir's configuration selects, with its corpus."""
     config = read_config(workdir)
-    corpus = load_evaluation_corpus(workdir / "corpus")
-    module = module_of(config, corpus)
-    restored = restored_model(
-        workdir / "checkpoints", config["train"]["select"], run=fingerprint(config)
-    )
-    refinement = Refinement.of(config["procedure"])
-    model = BoundModel(module, restored.variables, refinement)
+    corpus = run_corpus(workdir, config)
+    module, run = module_of(config, corpus), fingerprint(config)
+    if is_exported(workdir):
+        restored = read_model(workdir, run=run)
+    else:
+        restored = restored_model(workdir / "checkpoints", config["train"]["select"], run=run)
+    model = BoundModel(module, restored.variables, Refinement.of(config["procedure"]))
     return TrainedModel(config, corpus, model, restored.step, restored.centers)
+
+
+def run_corpus(workdir: Path, config: dict[str, Any]) -> Corpus:
+    """Returns vocabulary, validation and test split of a workdir.
+
+    Of an exported model, which has no splits, they are those of the cache, or None.
+    """
+    corpus = load_evaluation_corpus(workdir / "corpus")
+    if corpus.test is not None:
+        return corpus
+    cached = cached_corpus(config["data"]["cache_dir"], corpus.fingerprint)
+    return corpus if cached is None else replace(corpus, valid=cached.valid, test=cached.test)
 
 
 def module_of(config: dict[str, Any], corpus: Corpus) -> TextAutoencoder:

@@ -22,6 +22,7 @@ from typing import Any
 
 from wae_rnf_jax.data.corpora import Corpus, save_evaluation_corpus
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.runs.exported import is_exported
 from wae_rnf_jax.runs.versions import (
     ADDED,
     MOVED,
@@ -83,6 +84,11 @@ def open_workdir(
     for left in workdir.glob(".preparing-*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
     remove_unfinished(workdir, WRITTEN_BY_TRAINING)
+    if is_exported(workdir):
+        raise InputError(
+            f"--workdir: {workdir} holds an exported model, without the state of its training: "
+            f"name another workdir, and start from this model with --init_from={workdir}"
+        )
     if not (workdir / "config.json").exists():
         save_evaluation_corpus(corpus, workdir / "corpus")
         write_json(workdir / "config.json", config)

@@ -118,7 +118,7 @@ _CHOICES = {
     "kl_weight": _Chosen(
         "schedule",
         KL_SCHEDULES,
-        ("steps_per_epoch",),
+        ("steps_per_epoch", "num_steps"),
         {
             "start": FINITE,
             "length": POSITIVE,
@@ -340,6 +340,9 @@ def _of_procedure(
 
 
 def _of_weights(*, objective: dict, kl_weight: dict, **_: dict) -> Iterator[Disagreement]:
+    if kl_weight["schedule"] == "linear_of_run" and kl_weight["end"] <= kl_weight["begin"]:
+        rule = f"λ rises from kl_weight.begin, {kl_weight['begin']}, on: it must be greater"
+        yield "kl_weight.end", kl_weight["end"], rule
     highest = kl_weight["value" if kl_weight["schedule"] == "constant" else "maximum"]
     if "mmd_weight" in objective and objective["mmd_weight"] < highest:
         rule = f"it must be at least the highest kl_weight, {highest}, which is taken from it"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from wae_rnf_jax.data.batches import num_batches_per_epoch, training_batches
@@ -27,9 +26,10 @@ from wae_rnf_jax.jobs.signals import SIGNAL, Interrupted, StopSignals
 from wae_rnf_jax.models.autoencoder import text_autoencoder
 from wae_rnf_jax.runs.checkpoint import Checkpoints, NotSaved, Progress, newest_step
 from wae_rnf_jax.runs.lock import sole_use
-from wae_rnf_jax.runs.metrics import MetricsLog
+from wae_rnf_jax.runs.metrics import Compilations, MetricsLog
 from wae_rnf_jax.runs.workdir import fingerprint, open_workdir, write_json
 from wae_rnf_jax.storage.files import home_expanded
+from wae_rnf_jax.training.annealing import annealing
 from wae_rnf_jax.training.flags import NO_FLAGS, Origin, StartFlags
 from wae_rnf_jax.training.nans import NotANumber, nan_checked_train_step
 from wae_rnf_jax.training.parallel import (
@@ -191,12 +191,13 @@ class _Trainer:
         )
         self.eval_every = config.train.eval_every or self.steps_per_epoch
         self.save_every = config.train.checkpoint_every or self.eval_every
-        self.highest_kl_weight = _highest(self.recipe.kl_weight, asked_for)
+        self.annealing = annealing(self.recipe.kl_weight, config.kl_weight.to_dict(), asked_for)
         backend = config.train.backend
         make_step = nan_checked_train_step if flags.debug_nans else mapped_train_step
         self.train_step = make_step(self.recipe, backend=backend)
         self.eval_step = mapped_eval_step(self.recipe, backend=backend)
         self.unsaved: NotSaved | None = None  # why the newest state is not on disk
+        self.validated = False  # by this process, for which validation is compiled then
         self.state, self.rng, self.progress = self._first_state()
         self.steps_asked_for = asked_for
         self.num_steps = self.recipe.procedure.num_steps(self.state, asked_for)
@@ -240,6 +241,8 @@ class _Trainer:
             quiet=self.flags.quiet,
             write=self.own is not None,
         )
+        if self.own and self.config.model.latent_dim:
+            self.annealing.tell(log.say)
         trace = planned_trace(
             self.workdir / "profile",
             self.corpus.train,
@@ -272,13 +275,17 @@ class _Trainer:
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
+        compilations = Compilations(self.corpus.train.lengths, self.config.data.num_buckets)
         on_cpu = jax.default_backend() == "cpu"
         step = first
         while step < self.num_steps:  # which a procedure may move
             step += 1
             batch = split_rows(signals.told(next(batches)))
             trace.begin(step)
-            with jax.profiler.StepTraceAnnotation("train", step_num=step):
+            with (
+                jax.profiler.StepTraceAnnotation("train", step_num=step),
+                log.set_aside(compilations.next(batch["tokens"].shape[-1])),
+            ):
                 self.state, metrics = self.train_step(self.state, batch, self.rng)
                 if on_cpu:  # collectives of several CPU devices can deadlock with steps in flight
                     jax.block_until_ready(metrics)
@@ -345,12 +352,14 @@ class _Trainer:
         Only bounds at λ's maximum are compared, where the procedure allows it: before, the bound is
         not what is optimised.
         """
-        values = self.validation_metrics()
+        with log.set_aside("" if self.validated else "compiling the validation"):
+            values = self.validation_metrics()
+        self.validated = True
         log.write("valid", step, values)
         log.restart_clock()
         procedure = self.recipe.procedure
         kl_weight = float(self.recipe.kl_weight_of(self.state))
-        comparable = kl_weight >= self.highest_kl_weight - 1e-6 and procedure.selects(self.state)
+        comparable = kl_weight >= self.annealing.highest - 1e-6 and procedure.selects(self.state)
         bound, best = values["neg_elbo"], self.progress.best_bound
         is_best = comparable and (best is None or bound < best)
         if is_best:
@@ -392,8 +401,3 @@ class _Trainer:
             batch_size=self.config.train.batch_size,
             num_buckets=self.config.data.num_buckets,
         )
-
-
-def _highest(schedule: Callable, num_steps: int) -> float:
-    """The highest value of a schedule over a run."""
-    return float(jnp.max(jax.vmap(schedule)(jnp.arange(num_steps + 1))))

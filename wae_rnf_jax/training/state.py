@@ -5,6 +5,7 @@ ConfigDict stops here: what these functions build takes plain arguments.
 
 import os
 from functools import partial
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -17,21 +18,45 @@ from wae_rnf_jax.choices import Choice
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.functional.objectives import OBJECTIVES, WITHOUT_KL_WEIGHT
 from wae_rnf_jax.functional.schedules import (
+    Schedule,
     cyclical_annealing,
     linear_annealing,
     paper_annealing,
 )
 from wae_rnf_jax.models.autoencoder import initial_variables, text_autoencoder
+from wae_rnf_jax.rules import FROM_0_TO_1, SHARE, Size
 from wae_rnf_jax.storage.files import home_expanded
 from wae_rnf_jax.training.codebook import CodebookSettings, initial_codebook
 from wae_rnf_jax.training.parts import PARTS, part_labels
 from wae_rnf_jax.training.procedures import PROCEDURES
 from wae_rnf_jax.training.recipe import Recipe, TrainState
 
+
+def linear_of_run(
+    *,
+    begin: Annotated[float, SHARE] = 0.1,
+    end: Annotated[float, FROM_0_TO_1] = 0.5,
+    maximum: float,
+    num_steps: int,
+) -> Schedule:
+    """Linear annealing in shares of the run: λ leaves 0 at `begin` and is highest from `end` on."""
+    length = (end - begin) * num_steps / max(maximum, 1e-9)
+    return linear_annealing(start=begin * num_steps, length=max(length, 1e-9), maximum=maximum)
+
+
+def cyclical_of_run(
+    *, cycles: Size = 4, rise: float = 0.5, maximum: float, num_steps: int
+) -> Schedule:
+    """Cyclical annealing of so many cycles in the run, at whose last step λ is at its maximum."""
+    return cyclical_annealing(period=(num_steps + 1) / cycles, rise=rise, maximum=maximum)
+
+
 KL_SCHEDULES = {
     "constant": optax.constant_schedule,
     "linear": linear_annealing,
+    "linear_of_run": linear_of_run,
     "cyclical": cyclical_annealing,
+    "cyclical_of_run": cyclical_of_run,
     "paper": paper_annealing,
 }
 # Directions in which an optimiser steps; the learning rate is multiplied to them.
@@ -104,6 +129,8 @@ def _kl_schedule(config: ConfigDict, steps_per_epoch: int):
     name = arguments.pop("schedule")
     if name == "paper":
         arguments["steps_per_epoch"] = steps_per_epoch
+    elif name.endswith("_of_run"):
+        arguments["num_steps"] = config.train.num_epochs * steps_per_epoch
     return KL_SCHEDULES[name](**arguments)
 
 

@@ -1,0 +1,76 @@
+"""Where λ leaves 0 and reaches its maximum, against schedules whose course is plain."""
+
+import numpy as np
+import pytest
+
+from tests.training.conftest import V, tiny_config
+from wae_rnf_jax.training.annealing import annealing
+from wae_rnf_jax.training.state import build_recipe
+
+LINEAR = {"schedule": "linear", "start": 100, "length": 1000, "maximum": 0.5}
+SHARES = {"schedule": "linear_of_run", "begin": 0.1, "end": 0.5, "maximum": 0.8}
+CYCLES = {"schedule": "cyclical_of_run", "cycles": 4, "rise": 0.5, "maximum": 1.0}
+PAPER = {"schedule": "paper", "start": 6_000, "length": 40_000, "maximum": 0.8}
+
+
+def course(settings, num_steps, steps_per_epoch=10):
+    config = tiny_config()
+    config.kl_weight = settings
+    config.train.num_epochs = num_steps // steps_per_epoch
+    recipe = build_recipe(config, V, steps_per_epoch=steps_per_epoch, axis_name=None)
+    return recipe.kl_weight, annealing(recipe.kl_weight, settings, num_steps)
+
+
+@pytest.mark.parametrize(
+    "settings, num_steps, leaves, reaches, line",
+    [
+        (LINEAR, 2000, 100, 600, "leaves 0 after step 100, is at its maximum 0.5 in step 600"),
+        (LINEAR, 400, 100, 600, "leaves 0 after step 100, ends at 0.3 of 0.5 in step 400"),
+        (LINEAR, 90, None, 600, "0 throughout the 90 steps"),
+        (SHARES, 2000, 200, 1000, "leaves 0 after step 200, is at its maximum 0.8 in step 1,000"),
+        ({"schedule": "constant", "value": 0.0}, 100, None, None, "0 throughout"),
+        ({"schedule": "constant", "value": 0.5}, 100, 0, 0, "0.5 throughout"),
+    ],
+)
+def test_the_course_of_a_schedule(settings, num_steps, leaves, reaches, line):
+    _, found = course(settings, num_steps)
+    assert (found.leaves, found.line()) == (leaves, line)
+    if found.maximum:
+        assert found.reaches == reaches
+
+
+def test_a_run_that_ends_before_is_warned_of():
+    _, whole = course(LINEAR, 600)
+    assert whole.warning() is None
+    for num_steps, at_end in ((590, "0.49"), (90, "0")):
+        _, cut = course(LINEAR, num_steps)
+        said = cut.warning()
+        assert said.startswith(f"the run ends at step {num_steps} with λ")
+        assert f"at {at_end} and not at its maximum 0.5, which it would reach in step 600" in said
+        assert "linear_of_run" in said
+
+
+def test_the_steps_of_a_paper_schedule_are_those_of_the_run():
+    """It counts 2,000 an epoch: 38,000 are 19 epochs of whatever length."""
+    _, found = course(PAPER, 1856, steps_per_epoch=116)
+    assert found.reaches == 19 * 116
+    assert "which it would reach in step 2,204" in found.warning()
+
+
+@pytest.mark.parametrize("num_steps", [40, 1010])
+def test_shares_are_of_the_run(num_steps):
+    schedule, found = course(SHARES, num_steps)
+    begin, end = 0.1 * num_steps, 0.5 * num_steps
+    values = [float(schedule(int(step))) for step in (begin, (begin + end) / 2, end, num_steps)]
+    np.testing.assert_allclose(values, [0, 0.4, 0.8, 0.8], atol=0.02)
+    assert found.complete
+
+
+@pytest.mark.parametrize("num_steps", [40, 1010])
+def test_cycles_end_at_the_maximum(num_steps):
+    schedule, found = course(CYCLES, num_steps)
+    values = np.array([float(schedule(step)) for step in range(num_steps + 1)])
+    assert values[-1] == 1.0
+    assert np.sum(np.diff(values) < -0.5) == 3  # three falls between four cycles
+    assert np.mean(values == 1.0) == pytest.approx(0.5, abs=0.06)
+    assert found.reaches == int(np.argmax(values == 1.0))

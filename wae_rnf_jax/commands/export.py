@@ -1,0 +1,38 @@
+"""`wae-rnf export`: a trained model as a folder to hand on."""
+
+from absl import flags
+
+from wae_rnf_jax.commands import options
+from wae_rnf_jax.commands.command import Command
+from wae_rnf_jax.errors import InputError
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    options.define_workdir(values)
+    flags.DEFINE_string("output", None, "folder to make", flag_values=values)
+
+
+def _run(values: flags.FlagValues) -> None:
+    from wae_rnf_jax.evaluation.export import export_model
+
+    name = options.required(values, "output", "name a folder to make")
+    if "://" in name:
+        raise InputError(f"--output is {name}: name a folder here, and copy it there afterwards")
+    output = options.path_of(name)
+    if output.exists():
+        raise InputError(f"--output: {output} is there already: name a new folder")
+    options.check_folder(output.absolute().parent, "output")
+    workdir = options.workdir_path(values)
+    run = options.open_run(workdir)
+    export_model(run.trained, workdir, output)
+    print(f"{run.config['system']}, step {run.step:,}, written to {output}:")
+    for path in sorted(path for path in output.rglob("*") if path.is_file()):
+        print(f"{path.stat().st_size:>12,}  {path.relative_to(output)}")
+
+
+COMMAND = Command(
+    summary="Write a model to a folder: safetensors, configuration, vocabulary, model card.",
+    examples=("wae-rnf export --workdir=runs/grammar/wae_rnf --output=wae_rnf_grammar",),
+    run=_run,
+    define_flags=_define_flags,
+)

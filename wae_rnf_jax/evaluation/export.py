@@ -1,0 +1,102 @@
+"""A trained model as a folder to hand on, with a model card."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from wae_rnf_jax.data.corpora import save_evaluation_corpus
+from wae_rnf_jax.data.tokenizers import tokenizer_name
+from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.evaluation.comparison import corpus_name, saved_results
+from wae_rnf_jax.runs.checkpoint import RestoredModel
+from wae_rnf_jax.runs.exported import write_model
+from wae_rnf_jax.runs.trained_model import TrainedModel
+from wae_rnf_jax.runs.workdir import fingerprint, write_json
+from wae_rnf_jax.storage.files import new_directory
+from wae_rnf_jax.training.estimate import tree_size
+
+_COPIED = ("results.json", "metrics.jsonl")
+_SHOWN = ("nll_iw", "ppl_iw", "kl", "mi", "au")
+
+
+def export_model(trained: TrainedModel, workdir: Path, directory: Path) -> None:
+    """Writes the folder that `runs/exported.py` describes.
+
+    Args:
+      trained: the model.
+      workdir: where it comes from, for its results and metrics.
+      directory: folder to make.
+
+    Raises:
+      InputError: the folder is there already or cannot be written, or safetensors is missing.
+    """
+    with new_directory(directory) as temporary:
+        if temporary is None:
+            raise InputError(f"{directory} is there already: name a new folder")
+        restored = RestoredModel(dict(trained.model.variables), trained.step, trained.centers)
+        write_model(temporary, restored, run=fingerprint(trained.config))
+        write_json(temporary / "config.json", trained.config)
+        save_evaluation_corpus(trained.corpus, temporary / "corpus", splits=())
+        for name in _COPIED:
+            if (workdir / name).exists():
+                shutil.copy(workdir / name, temporary / name)
+        card = model_card(trained, directory.name, saved_results(workdir))
+        (temporary / "README.md").write_text(card, encoding="utf-8")
+
+
+def model_card(trained: TrainedModel, name: str, results: dict[str, Any] | None) -> str:
+    """A short description of a model in Markdown.
+
+    Args:
+      trained: the model.
+      name: of its folder.
+      results: as `read_results` gives them, or None where it was not evaluated.
+
+    Returns:
+      The text.
+    """
+    config, labels = trained.config, trained.corpus.labels
+    lines = [
+        f"# {name}",
+        "",
+        f"A text autoencoder of wae_rnf_jax, system `{config['system']}`, at step "
+        f"{trained.step:,} of its training.",
+        "",
+        f"- trained on: {corpus_name(trained.corpus, config['data'])}",
+        f"- model: {_parts(trained)}",
+        f"- vocabulary: {trained.vocabulary.size:,} types by the tokeniser "
+        f"`{tokenizer_name(trained.vocabulary.tokenizer)}`, in `corpus/`",
+        *([f"- labels of the text: {', '.join(labels)}"] if labels else []),
+        _figures(results),
+        "",
+        "```python",
+        "import wae_rnf_jax  # pip install 'wae-rnf-jax[export]'",
+        "",
+        f'run = wae_rnf_jax.load_run("{name}")',
+        "run.sample(10)",
+        "```",
+        "",
+        "`config.json` has every setting. Sentences are read as those of the training text were. "
+        "The model repeats what that text says, its errors and prejudices included; the text's "
+        "licence may bear on the word list and the weights.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _parts(trained: TrainedModel) -> str:
+    config, latent_dim = trained.config, trained.model.latent_dim
+    count = tree_size(trained.model.variables["params"])[0]
+    decoder = f"decoder `{config['decoder']['name']}`, {count:,} parameters"
+    if not latent_dim:
+        return f"a language model, without a latent code; {decoder}"
+    encoder, posterior = config["encoder"]["name"], config["posterior"]["name"]
+    return f"encoder `{encoder}`, posterior `{posterior}` of {latent_dim} dimensions, {decoder}"
+
+
+def _figures(results: dict[str, Any] | None) -> str:
+    if results is None:
+        return "- not evaluated"
+    figures = results["figures"]
+    shown = ", ".join(f"`{name}` {figures[name]:.4g}" for name in _SHOWN if name in figures)
+    return f"- {results['split']} split, S = {figures['num_samples']} draws: {shown}"

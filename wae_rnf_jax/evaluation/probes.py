@@ -1,0 +1,136 @@
+"""What codes say of labels: a linear probe and a clustering, beside what needs no code.
+
+Letters: N sentences, V vocabulary, Z latent.
+
+The probe is a logistic regression (L2, C = 1) of the labels on the codes zk, scaled to unit
+variance, fitted on training sentences and measured on another split. Beside it stand the most
+frequent label of the training sentences, and the same regression on counts of words. The agreement
+of a k-means clustering of the codes, one cluster a label, with the labels is their normalised
+mutual information, 0 to 1.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from wae_rnf_jax.data.tokens import TokenSplit
+from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.evaluation.latent_space import encode_sentences
+from wae_rnf_jax.evaluation.splits import token_split
+from wae_rnf_jax.extras import extra_module
+from wae_rnf_jax.runs.trained_model import TrainedModel
+
+Figures = dict[str, float | int]
+_BATCH = 256  # sentences encoded at once
+_ITERATIONS = 1_000
+_EXTRA = {"package": "scikit-learn", "extra": "probe"}
+
+
+def probe_figures(
+    trained: TrainedModel,
+    *,
+    split: str = "test",
+    num_train: int = 0,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Figures:
+    """How well labels can be told from codes.
+
+    Args:
+      trained: a model with a latent code, of labelled text.
+      split: where the labels are predicted.
+      num_train: training sentences to fit on, drawn at random; 0 for all.
+      seed: of that draw and of the clustering.
+      progress: called with what is done next.
+
+    Returns:
+      `probe_accuracy` and `probe_f1` (macro-averaged) of the codes, `majority_accuracy` and
+      `majority_f1`, `bow_accuracy` and `bow_f1` of the bag of words, `cluster_nmi`,
+      `num_labels`, `num_probe_train` and `num_probe`.
+
+    Raises:
+      InputError: the text has no labels, or a single one; the cache no longer holds the training
+        text; the model has no code; or scikit-learn is missing.
+    """
+    _sklearn("linear_model")
+    if not trained.corpus.labels:
+        raise InputError("the run's training text has no labels to tell from codes")
+    tell = progress or (lambda stage: None)
+    train, test = token_split(trained, "train"), token_split(trained, split)
+    rows = _chosen_rows(len(train), num_train, seed)
+    targets, expected = np.asarray(train.labels)[rows], np.asarray(test.labels)
+    if len(np.unique(targets)) < 2:
+        raise InputError("the training sentences all have the same label: there is none to tell")
+    tell("encoding")
+    codes = _codes(trained, train, rows), _codes(trained, test, np.arange(len(test)))
+    tell("fitting the codes")
+    of_codes = _fitted(codes[0], targets, scaled=True).predict(codes[1])
+    tell("fitting the bag of words")
+    words = (
+        _word_counts(train, trained.vocabulary.size, rows),
+        _word_counts(test, trained.vocabulary.size, np.arange(len(test))),
+    )
+    of_words = _fitted(words[0], targets, scaled=False).predict(words[1])
+    tell("clustering")
+    majority = np.full_like(expected, np.bincount(targets).argmax())
+    return {
+        **_agreement("probe", expected, of_codes),
+        **_agreement("majority", expected, majority),
+        **_agreement("bow", expected, of_words),
+        "cluster_nmi": _cluster_agreement(codes[1], expected, seed),
+        "num_labels": len(np.unique(targets)),
+        "num_probe_train": len(rows),
+        "num_probe": len(expected),
+    }
+
+
+def _chosen_rows(num_sentences: int, wanted: int, seed: int) -> np.ndarray:
+    if not wanted or wanted >= num_sentences:
+        return np.arange(num_sentences)
+    rng = np.random.default_rng(seed)
+    return np.sort(rng.choice(num_sentences, wanted, replace=False))
+
+
+def _codes(trained: TrainedModel, split: TokenSplit, rows: np.ndarray) -> np.ndarray:
+    decode = trained.vocabulary.decode
+    sentences = [decode(split.sentence(row).tolist()) for row in rows.tolist()]
+    return np.asarray(encode_sentences(trained, sentences, batch_size=_BATCH).zk, np.float64)
+
+
+def _word_counts(split: TokenSplit, vocab_size: int, rows: np.ndarray) -> Any:
+    """How often each word stands in each sentence: a sparse matrix [N, V]."""
+    from scipy.sparse import csr_matrix
+
+    counts = csr_matrix(
+        (np.ones(split.num_words), np.asarray(split.tokens), np.asarray(split.offsets)),
+        shape=(len(split), vocab_size),
+    )
+    counts.sum_duplicates()
+    return counts[rows]
+
+
+def _fitted(features: Any, targets: np.ndarray, *, scaled: bool) -> Any:
+    regression = _sklearn("linear_model").LogisticRegression(max_iter=_ITERATIONS)
+    steps = [_sklearn("preprocessing").StandardScaler()] if scaled else []
+    return _sklearn("pipeline").make_pipeline(*steps, regression).fit(features, targets)
+
+
+def _agreement(name: str, expected: np.ndarray, found: np.ndarray) -> Figures:
+    metrics = _sklearn("metrics")
+    f1 = metrics.f1_score(expected, found, average="macro", zero_division=0.0)
+    return {
+        f"{name}_accuracy": float(metrics.accuracy_score(expected, found)),
+        f"{name}_f1": float(f1),
+    }
+
+
+def _cluster_agreement(codes: np.ndarray, expected: np.ndarray, seed: int) -> float:
+    num_clusters = min(len(np.unique(expected)), len(np.unique(codes, axis=0)))
+    kmeans = _sklearn("cluster").KMeans(num_clusters, n_init=10, random_state=seed)
+    clusters = kmeans.fit_predict(codes)
+    return float(_sklearn("metrics").normalized_mutual_info_score(expected, clusters))
+
+
+def _sklearn(name: str) -> Any:
+    return extra_module(f"sklearn.{name}", **_EXTRA)

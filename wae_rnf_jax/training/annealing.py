@@ -1,0 +1,114 @@
+"""What becomes of λ, the weight of the KL, in the course of a run."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wae_rnf_jax.errors import warn
+
+_TOLERANCE = 1e-6
+_LATEST = 2**24  # steps that are looked at for where a schedule gets to; floats count so far
+
+
+class Annealing(NamedTuple):
+    """Where λ leaves 0 and reaches its maximum, in steps of the procedure's clock.
+
+    Attributes:
+      num_steps: of the run.
+      maximum: that the schedule is to reach.
+      leaves: the last step at which λ is 0 from the beginning; None where it always is in the run.
+      reaches: the first step at which λ is at the maximum, in the run or after it; None if never.
+      at_end: λ at the run's end.
+      highest: of the run.
+    """
+
+    num_steps: int
+    maximum: float
+    leaves: int | None
+    reaches: int | None
+    at_end: float
+    highest: float
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Says it, and warns where it is wrong."""
+        say(f"λ: {self.line()}")
+        if warning := self.warning():
+            warn(warning)
+
+    def line(self) -> str:
+        """Says it for people."""
+        if not self.maximum:
+            return "0 throughout"
+        if self.leaves == self.reaches == 0:
+            return f"{self.maximum:g} throughout"
+        if self.leaves is None:
+            return f"0 throughout the {self.num_steps:,} steps"
+        left = f"leaves 0 after step {self.leaves:,}"
+        if not self.complete:
+            return (
+                f"{left}, ends at {self.at_end:.3g} of {self.maximum:g} in step {self.num_steps:,}"
+            )
+        return f"{left}, is at its maximum {self.maximum:g} in step {self.reaches:,}"
+
+    @property
+    def complete(self) -> bool:
+        """Whether λ reaches its maximum in the run."""
+        return self.highest >= self.maximum - _TOLERANCE
+
+    def warning(self) -> str | None:
+        """What is wrong with it, and what would be right; None where nothing is."""
+        if self.complete:
+            return None
+        when = f", which it would reach in step {self.reaches:,}" if self.reaches else ""
+        return (
+            f"the run ends at step {self.num_steps:,} with λ, the weight of the KL, at "
+            f"{self.at_end:.3g} and not at its maximum {self.maximum:g}{when}: the model is chosen "
+            "by a bound that is not what is trained; set kl_weight in steps of this run, or take "
+            'kl_weight.schedule "linear_of_run", which is given in shares of it'
+        )
+
+
+def annealing(
+    schedule: Callable[[jax.Array], jax.Array], settings: Mapping[str, Any], num_steps: int
+) -> Annealing:
+    """Returns where λ leaves 0 and reaches its maximum.
+
+    Args:
+      schedule: from the step to λ.
+      settings: the section `kl_weight` of the configuration.
+      num_steps: of the run.
+    """
+    maximum = settings["value" if settings["schedule"] == "constant" else "maximum"]
+    values = np.asarray(jax.vmap(schedule)(jnp.arange(num_steps + 1)))
+    above, full = values > 0, values >= maximum - _TOLERANCE
+    reaches = int(full.argmax()) if full.any() else _reached_later(schedule, maximum, num_steps)
+    if reaches is None and not values.any():
+        maximum = 0.0  # the objective has no λ, whatever the section says
+    return Annealing(
+        num_steps=num_steps,
+        maximum=maximum,
+        leaves=max(int(above.argmax()) - 1, 0) if above.any() else None,
+        reaches=reaches,
+        at_end=float(values[-1]),
+        highest=float(values.max()),
+    )
+
+
+def _reached_later(schedule, maximum: float, num_steps: int) -> int | None:
+    """The first step after the run at which a rising schedule is at its maximum."""
+
+    def reached(step: int) -> bool:
+        return float(schedule(jnp.asarray(step))) >= maximum - _TOLERANCE
+
+    below, above = num_steps, 2 * num_steps
+    while not reached(above):
+        below, above = above, 2 * above
+        if above > _LATEST:
+            return None
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (below, middle) if reached(middle) else (middle, above)
+    return above
