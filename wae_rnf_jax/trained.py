@@ -55,9 +55,9 @@ class Run:
     """A trained model with its vocabulary and its splits, as `load_run` gives it.
 
     Sentences are text, as the run's tokeniser reads it (by default, words between blanks). Methods
-    that decode take the settings of decoding by name: `strategy` ("greedy", "sample" or "beam"), `max_length` (tokens, the end counted),
-    `temperature` and `top_p` (of "sample"), `beam_width` and `length_penalty` (of "beam"),
-    `allow_unknown` (whether ``<unk>`` may be produced) and `seed`.
+    that decode take the settings of decoding by name: `strategy` ("greedy", "sample" or "beam"),
+    `max_length` (tokens, the end counted), `temperature` and `top_p` (of "sample"), `beam_width`
+    and `length_penalty` (of "beam"), `allow_unknown` (whether ``<unk>`` may be produced), `seed`.
 
     >>> run = load_run("runs/reviews")
     >>> codes = run.encode(["the food was good", "the food was bad"])
