@@ -118,6 +118,13 @@ def test_what_is_not_utf_8_is_refused(command, tmp_path, capsys):
     assert not os.path.exists(name)
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_nul_is_refused(command, tmp_path, capsys):
+    error = refused([command, f"--workdir={tmp_path}/a\0b"], tmp_path, capsys).err
+    named = f"wae-rnf: '--workdir={tmp_path}/a\\x00b' holds a NUL"
+    assert error == f"{named}, as no name or number does: leave it out\n"
+
+
 def test_a_config_file_whose_name_the_parser_would_cut_is_refused(tmp_path, capsys):
     path = tmp_path / "a:b.py"
     path.write_text((ROOT / "configs/grammar/vae.py").read_text())

@@ -87,7 +87,7 @@ def _check_encoding(arguments: list[str]) -> None:
     """
     for argument in arguments:
         if "\0" in argument:
-            raise InputError(f"{argument} holds a NUL, as no name or number does: leave it out")
+            raise InputError(f"{argument!r} holds a NUL, as no name or number does: leave it out")
         try:
             argument.encode()
         except UnicodeEncodeError as error:
