@@ -244,7 +244,7 @@ def test_unusual_sentences_are_read(workdir, lm_workdir, tmp_path, capsys):
     assert cli.main(["interpolate", *path, "--max_length=4"]) == 0
     captured = capsys.readouterr()
     assert "read as <unk>: quagga, zebra" in captured.err
-    assert len(captured.out.splitlines()) == 2
+    assert len(captured.out.splitlines()) == 4
     score = ["score", f"--workdir={lm_workdir}", "--format=tsv"]
     assert cli.main([*score, f"--input={long}"]) == 0
     nll, per_token, tokens, _ = capsys.readouterr().out.splitlines()[1].split("\t")
@@ -358,7 +358,7 @@ def test_a_truncated_checkpoint_is_named_and_the_one_before_used(copied, refusal
     truncate(10)
     assert cli.main(sample) == 0
     captured = capsys.readouterr()
-    assert len(captured.out.splitlines()) == 2
+    assert len(captured.out.splitlines()) == 4
     assert "/10 is damaged (" in captured.err.splitlines()[0]
     assert captured.err.splitlines()[0].endswith("/5")
     truncate(5)

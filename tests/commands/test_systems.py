@@ -54,12 +54,12 @@ def test_it_writes_sentences(workdir, strategy, capsys, tmp_path):
 def test_it_walks_between_sentences(workdir, capsys, refusal):
     for path in ("straight", "spherical"):
         command = ("interpolate", f"--workdir={workdir}", f"--path={path}", *ENDS)
-        assert len(printed(capsys, *command).splitlines()) == 3
+        assert len(printed(capsys, *command).splitlines()) == 5
     command = ("interpolate", f"--workdir={workdir}", "--path=geodesic", *ENDS)
     if on_sphere(workdir):
         assert "codes lie on the unit sphere" in refusal(*command)
     else:
-        assert len(printed(capsys, *command).splitlines()) == 3
+        assert len(printed(capsys, *command).splitlines()) == 5
 
 
 def test_its_codes_and_scores_are_written(workdir, capsys, stdin, tmp_path):

@@ -58,7 +58,9 @@ def test_every_command_takes_raw_sentences_and_prints_readable_ones(run, stdin, 
     assert len(samples.splitlines()) == 20
     assert all(map(is_readable, samples.splitlines()))
     ends = (f"--start={RAW[0]}", f"--end={RAW[1]}", "--num_points=3")
-    assert len(output(capsys, "interpolate", f"--workdir={workdir}", *ends).splitlines()) == 3
+    path = output(capsys, "interpolate", f"--workdir={workdir}", *ends).splitlines()
+    assert len(path) == 5  # the sentences themselves first and last
+    assert all(is_readable(line[6:]) for line in path)
     stdin("\n".join(RAW))
     scored = output(
         capsys, "score", f"--workdir={workdir}", "--num_samples=2", "--format=tsv"
@@ -108,7 +110,17 @@ def evaluated(name: str, tokenizer: str, text: str, **figures) -> EvaluatedRun:
     settings = {"text": text} if text is not None else {}
     figures = {"num_samples": 9, **figures}
     return EvaluatedRun(
-        name, name, "lm", "text", f"of {tokenizer}", tokenizer, "test", settings, figures
+        name=name,
+        workdir=name,
+        system="lm",
+        corpus="text",
+        fingerprint=f"of {tokenizer}",
+        tokenizer=tokenizer,
+        split="test",
+        settings=settings,
+        figures=figures,
+        seed=0,
+        identity="",
     )
 
 

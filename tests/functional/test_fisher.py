@@ -53,7 +53,7 @@ def exact(jacobian, logits, kernel, where):
     return np.einsum("t,tv,tvz,tvy->zy", np.asarray(where, float), p, centered, centered)
 
 
-@pytest.mark.parametrize("num_words", [1, 8])
+@pytest.mark.parametrize("num_words", [1, pytest.param(8, marks=pytest.mark.slow)])
 def test_the_metric_is_unbiased(num_words, key):
     jacobian, logits, kernel, where = inputs(key)
     estimate = jax.jit(
@@ -79,7 +79,7 @@ def test_the_bias_of_a_wishart_determinant(key):
     assert float(wr.wishart_log_bias(1e6, dim=dim)) == pytest.approx(0, abs=1e-3)
 
 
-@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("tied", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_models_magnification_is_the_exact_one_on_average(tied, key):
     """Over many draws, on small models, with and without a projection before the output."""
     model = TextAutoencoder(

@@ -214,6 +214,7 @@ def test_layers_drop_by_example_and_by_place(key):
     keys, where = jax.random.split(key, 3), jnp.ones(3, bool)
     variables = model.init(key, tokens, lengths, keys, where=where, train=True)
 
+    @partial(jax.jit, static_argnames="train")
     def nll(rows, train=True):
         out = model.apply(
             variables, tokens[rows], lengths[rows], keys[rows], where=where[rows], train=train

@@ -13,9 +13,13 @@ from configs import default
 from wae_rnf_jax.functional.objectives import WITH_CODEBOOK
 from wae_rnf_jax.runs.metrics import MetricsLog
 from wae_rnf_jax.runs.trained_model import load_trained_model
-from wae_rnf_jax.training import loop
+from wae_rnf_jax.training import loop, step
 
 V, B, L = 13, 8, 5
+
+# Compiled whole: operation by operation, a step takes many times as long.
+train_step = jax.jit(step.train_step, static_argnames=("recipe", "axis_name"))
+eval_step = jax.jit(step.eval_step, static_argnames=("recipe", "axis_name"))
 
 
 def tiny_config(**objective):

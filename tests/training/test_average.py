@@ -1,20 +1,18 @@
 """The average of the parameters: what it is, and that validation and evaluation take it."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.training.conftest import (
-    resumed_alike,
-    tiny_config,
-)
+from tests.training.conftest import eval_step, resumed_alike, tiny_config, train_step
 from wae_rnf_jax.functional.sequences import example_dropout
 from wae_rnf_jax.runs.snapshots import read_snapshot
 from wae_rnf_jax.runs.trained_model import load_trained_model
 from wae_rnf_jax.runs.workdir import fingerprint, read_config
 from wae_rnf_jax.training.state import build_recipe, initial_state
-from wae_rnf_jax.training.step import eval_step, train_step
 
 
 def recipe_and_state(average):
@@ -43,8 +41,9 @@ def test_validation_takes_it_and_training_does_not(batch, rng):
     for _ in range(4):
         state, metrics = train_step(state, batch, rng, recipe=recipe)
         without, expected = train_step(without, batch, rng, recipe=plain)
-    assert float(metrics["loss"]) == float(expected["loss"])
-    jax.tree.map(np.testing.assert_array_equal, state.params, without.params)
+    assert float(metrics["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-6)
+    alike = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)  # two programs round apart
+    jax.tree.map(alike, state.params, without.params)
     of_average, _ = eval_step(without.replace(params=state.average), batch, rng, recipe=plain)
     found, _ = eval_step(state, batch, rng, recipe=recipe)
     assert float(found["neg_elbo"]) == pytest.approx(float(of_average["neg_elbo"]), rel=1e-6)

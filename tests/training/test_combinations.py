@@ -4,11 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from tests.training.conftest import tiny_config
+from tests.training.conftest import eval_step, tiny_config, train_step
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.state import build_recipe, initial_state
-from wae_rnf_jax.training.step import eval_step, train_step
 
 VMF = {"posterior": {"name": "vmf", "concentration": 15.0}}
 TRANSFORMER = {"name": "transformer", "num_heads": 3, "num_layers": 1}

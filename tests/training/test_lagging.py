@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.training.conftest import lines_of, resumed_alike, tiny_config
+from tests.training.conftest import lines_of, resumed_alike, tiny_config, train_step
 from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.parts import part_labels
 from wae_rnf_jax.training.procedures.lagging import (
@@ -19,7 +19,6 @@ from wae_rnf_jax.training.procedures.lagging import (
     _first_state,
 )
 from wae_rnf_jax.training.state import build_recipe, initial_state
-from wae_rnf_jax.training.step import train_step
 
 
 def lagging_config(config, **settings):

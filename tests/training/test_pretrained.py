@@ -11,6 +11,7 @@ from tests.training.conftest import (
     resumed_alike,
     stop_after,
     tiny_config,
+    train_step,
 )
 from wae_rnf_jax.models.autoencoder import initial_variables
 from wae_rnf_jax.runs.checkpoint import Checkpoints
@@ -18,7 +19,6 @@ from wae_rnf_jax.training import loop
 from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.parts import part_labels
 from wae_rnf_jax.training.state import build_recipe, initial_state
-from wae_rnf_jax.training.step import train_step
 
 
 def pretrained_config(config, **settings):

@@ -14,6 +14,7 @@ from tests.training.conftest import (
     resumed_alike,
     stop_after,
     tiny_config,
+    train_step,
 )
 from wae_rnf_jax.runs.checkpoint import Progress
 from wae_rnf_jax.training import loop
@@ -21,7 +22,7 @@ from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.procedures import PROCEDURES, descent
 from wae_rnf_jax.training.recipe import TrainState
 from wae_rnf_jax.training.state import build_recipe, initial_state
-from wae_rnf_jax.training.step import after_bound, train_step, updated_params
+from wae_rnf_jax.training.step import after_bound, updated_params
 
 
 def recipe_and_state(**train):

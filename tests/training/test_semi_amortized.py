@@ -10,10 +10,7 @@ import pytest
 from jax.test_util import check_grads
 
 import wae_rnf_jax as wr
-from tests.training.conftest import (
-    resumed_alike,
-    tiny_config,
-)
+from tests.training.conftest import eval_step, resumed_alike, tiny_config, train_step
 from wae_rnf_jax.evaluation.likelihood import evaluate_split
 from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.functional.sequences import example_keys
@@ -22,7 +19,6 @@ from wae_rnf_jax.runs.trained_model import load_trained_model
 from wae_rnf_jax.training import loop
 from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.state import build_recipe, initial_state
-from wae_rnf_jax.training.step import eval_step, train_step
 
 
 def recipe_and_state(num_steps, evaluation_steps=0, objective="vae", **model):

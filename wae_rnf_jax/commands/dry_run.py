@@ -23,7 +23,7 @@ def print_dry_run(config, origin=None) -> None:
     from wae_rnf_jax.evaluation.report import label_lines
     from wae_rnf_jax.training import estimate
     from wae_rnf_jax.training.annealing import annealing
-    from wae_rnf_jax.training.loop import open_corpus
+    from wae_rnf_jax.training.corpus import open_corpus
     from wae_rnf_jax.training.parallel import axis_name, check_batch_size
     from wae_rnf_jax.training.state import build_recipe, initial_state
     from wae_rnf_jax.training.transfer import planned_transfer

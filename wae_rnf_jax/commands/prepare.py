@@ -23,7 +23,7 @@ def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.data.tokenizers import tokenizer_name
     from wae_rnf_jax.data.vocabulary import UNK_ID
     from wae_rnf_jax.evaluation.report import label_lines
-    from wae_rnf_jax.training.loop import open_corpus
+    from wae_rnf_jax.training.corpus import open_corpus
 
     config = options.checked_config(values)
     corpus = open_corpus(config, thorough=True)

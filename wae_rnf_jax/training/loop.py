@@ -1,7 +1,6 @@
 """The training loop: batches through the mapped step, validation, checkpoints, interruption."""
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -12,8 +11,8 @@ import jax
 from ml_collections import ConfigDict
 
 from wae_rnf_jax.data.batches import num_batches_per_epoch, training_batches
-from wae_rnf_jax.data.corpora import Corpus, load_corpus
-from wae_rnf_jax.errors import InputError, TrainingFailed, first_line, warn
+from wae_rnf_jax.data.corpora import Corpus
+from wae_rnf_jax.errors import TrainingFailed, first_line, warn
 from wae_rnf_jax.functional._keys import key_of_data, random_key
 from wae_rnf_jax.jobs.agreement import (
     check_agreement,
@@ -28,8 +27,8 @@ from wae_rnf_jax.runs.checkpoint import Checkpoints, NotSaved, Progress, newest_
 from wae_rnf_jax.runs.lock import sole_use
 from wae_rnf_jax.runs.metrics import Compilations, MetricsLog
 from wae_rnf_jax.runs.workdir import fingerprint, open_workdir, write_json
-from wae_rnf_jax.storage.files import home_expanded
 from wae_rnf_jax.training.annealing import annealing
+from wae_rnf_jax.training.corpus import open_corpus
 from wae_rnf_jax.training.flags import NO_FLAGS, Origin, StartFlags
 from wae_rnf_jax.training.nans import NotANumber, nan_checked_train_step
 from wae_rnf_jax.training.parallel import (
@@ -47,30 +46,6 @@ from wae_rnf_jax.training.step import after_bound
 from wae_rnf_jax.training.transfer import Transfer, planned_transfer
 from wae_rnf_jax.training.unread import is_read
 from wae_rnf_jax.training.validation import split_metrics
-
-
-def open_corpus(config: ConfigDict, *, thorough: bool = False) -> Corpus:
-    """Returns the corpus that `config.data` names, prepared if it is not yet.
-
-    Args:
-      config: the whole configuration.
-      thorough: whether all files of a corpus that was prepared before are read and checked.
-    """
-    settings = config.data.to_dict()
-    settings.pop("num_buckets")
-    for name in ("path", "cache_dir", "vocabulary", "tokenizer"):
-        given = settings[name]
-        settings[name] = home_expanded(os.path.expandvars(given), f"--config.data.{name}: ")
-        if "$" in settings[name]:
-            raise InputError(
-                f"--config.data.{name} is {given}, and the environment lacks that variable: set "
-                "it, or give the place itself"
-            )
-    corpus = load_corpus(**settings, thorough=thorough)
-    for split, number in (corpus.skipped or {}).items():
-        if number and is_first():
-            warn(f"{number:,} empty lines of the {split} split are left out")
-    return corpus
 
 
 def train(

@@ -1,0 +1,34 @@
+"""The corpus of a configuration."""
+
+import os
+
+from ml_collections import ConfigDict
+
+from wae_rnf_jax.data.corpora import Corpus, load_corpus
+from wae_rnf_jax.errors import InputError, warn
+from wae_rnf_jax.jobs.processes import is_first
+from wae_rnf_jax.storage.files import home_expanded
+
+
+def open_corpus(config: ConfigDict, *, thorough: bool = False) -> Corpus:
+    """Returns the corpus that `config.data` names, prepared if it is not yet.
+
+    Args:
+      config: the whole configuration.
+      thorough: whether all files of a corpus that was prepared before are read and checked.
+    """
+    settings = config.data.to_dict()
+    settings.pop("num_buckets")
+    for name in ("path", "cache_dir", "vocabulary", "tokenizer"):
+        given = settings[name]
+        settings[name] = home_expanded(os.path.expandvars(given), f"--config.data.{name}: ")
+        if "$" in settings[name]:
+            raise InputError(
+                f"--config.data.{name} is {given}, and the environment lacks that variable: set "
+                "it, or give the place itself"
+            )
+    corpus = load_corpus(**settings, thorough=thorough)
+    for split, number in (corpus.skipped or {}).items():
+        if number and is_first():
+            warn(f"{number:,} empty lines of the {split} split are left out")
+    return corpus
