@@ -358,7 +358,7 @@ def test_a_truncated_checkpoint_is_named_and_the_one_before_used(copied, refusal
     truncate(10)
     assert cli.main(sample) == 0
     captured = capsys.readouterr()
-    assert len(captured.out.splitlines()) == 4
+    assert len(captured.out.splitlines()) == 2
     assert "/10 is damaged (" in captured.err.splitlines()[0]
     assert captured.err.splitlines()[0].endswith("/5")
     truncate(5)

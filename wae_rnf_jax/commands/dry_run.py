@@ -29,7 +29,7 @@ def print_dry_run(config, origin=None) -> None:
     from wae_rnf_jax.training.transfer import planned_transfer
 
     check_batch_size(config.train.batch_size, config.train.accumulate, config.train.mmd_group)
-    corpus = open_corpus(config)
+    corpus = open_corpus(config.data.to_dict())
     epoch = num_batches_per_epoch(len(corpus.train), config.train.batch_size)
     recipe = build_recipe(
         config, corpus.vocabulary.size, steps_per_epoch=epoch, axis_name=axis_name()

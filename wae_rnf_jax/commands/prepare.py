@@ -26,7 +26,7 @@ def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.training.corpus import open_corpus
 
     config = options.checked_config(values)
-    corpus = open_corpus(config, thorough=True)
+    corpus = open_corpus(config.data.to_dict(), thorough=True)
     tokenizer = tokenizer_name(corpus.vocabulary.tokenizer)
     print(f"vocabulary: {corpus.vocabulary.size} types, specials included; tokeniser: {tokenizer}")
     for name in ("train", "valid", "test"):

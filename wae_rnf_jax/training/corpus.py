@@ -1,8 +1,8 @@
 """The corpus of a configuration."""
 
 import os
-
-from ml_collections import ConfigDict
+from collections.abc import Mapping
+from typing import Any
 
 from wae_rnf_jax.data.corpora import Corpus, load_corpus
 from wae_rnf_jax.errors import InputError, warn
@@ -10,15 +10,14 @@ from wae_rnf_jax.jobs.processes import is_first
 from wae_rnf_jax.storage.files import home_expanded
 
 
-def open_corpus(config: ConfigDict, *, thorough: bool = False) -> Corpus:
-    """Returns the corpus that `config.data` names, prepared if it is not yet.
+def open_corpus(data: Mapping[str, Any], *, thorough: bool = False) -> Corpus:
+    """Returns the corpus that a configuration names, prepared if it is not yet.
 
     Args:
-      config: the whole configuration.
+      data: the section `data` of the configuration.
       thorough: whether all files of a corpus that was prepared before are read and checked.
     """
-    settings = config.data.to_dict()
-    settings.pop("num_buckets")
+    settings = {name: value for name, value in data.items() if name != "num_buckets"}
     for name in ("path", "cache_dir", "vocabulary", "tokenizer"):
         given = settings[name]
         settings[name] = home_expanded(os.path.expandvars(given), f"--config.data.{name}: ")

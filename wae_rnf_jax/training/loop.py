@@ -79,7 +79,7 @@ def train(
     check_agreement(_start_facts(config, origin, flags))
     check_batch_size(config.train.batch_size, config.train.accumulate, config.train.mmd_group)
     with together():
-        corpus = open_corpus(config)
+        corpus = open_corpus(config.data.to_dict())
     check_agreement(corpus_facts(corpus))
     with ExitStack() as held:
         held.enter_context(jax.enable_x64(False))  # a run has one precision, whatever the mode is
