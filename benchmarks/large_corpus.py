@@ -1,13 +1,14 @@
 """A corpus larger than memory should be: time, processor time and memory to prepare and train.
 
-python -m benchmarks.large_corpus [--gigabytes=5] [--num_workers=0] [--output=FILE.json]
+python -m benchmarks.large_corpus [--gigabytes=5] [--tokenizer=whitespace] [--num_workers=0]
+  [--num_steps=200] [--output=FILE.json]
 
 Writes a text (words by Zipf's law, as many to a sentence as in Penn Treebank), prepares it with
 `wae-rnf prepare` and trains a small language model on it with `wae-rnf train`, stopped after
-`--num_steps`. Beside the times stands the anonymous resident memory (RssAnon) of the command and
-all processes that it starts, looked up every tenth of a second: what cannot be dropped and read
-again from a file. The yardstick is the size of the text. Needs Linux, and twice the text's size on
-the disk of `--folder`.
+`--num_steps` (0: it is only prepared). Beside the times stands the anonymous resident memory
+(RssAnon) of the command and all processes that it starts, looked up every tenth of a second: what
+cannot be dropped and read again from a file. The yardstick is the size of the text. Needs Linux,
+and twice the text's size on the disk of `--folder`.
 """
 
 import contextlib
@@ -184,6 +185,7 @@ def _settings(arguments, text: Path, folder: Path) -> list[str]:
     settings = {
         "data.source": "text",
         "data.path": text,
+        "data.tokenizer": arguments.tokenizer,
         "data.cache_dir": folder / "cache",
         "data.num_workers": arguments.num_workers,
         "model.embedding_dim": arguments.width,
@@ -211,14 +213,16 @@ def main(argv: list[str] | None = None) -> int:
     flags = measurement.parser(__doc__.splitlines()[0])
     flags.add_argument("--gigabytes", type=float, default=5.0, help="of text, 10⁹ bytes each")
     flags.add_argument("--vocab_size", type=int, default=10_000, help="different words")
+    flags.add_argument("--tokenizer", default="whitespace", help="data.tokenizer")
     flags.add_argument("--num_workers", type=int, default=0, help="processes; 0 is one a core")
-    flags.add_argument("--num_steps", type=int, default=200, help="of training")
+    flags.add_argument("--num_steps", type=int, default=200, help="of training; 0 for none")
     flags.add_argument("--batch_size", type=int, default=32, help="sentences a step")
     flags.add_argument("--width", type=int, default=64, help="of embedding and state")
     flags.add_argument("--folder", type=Path, help="where to work; what is made is removed")
     arguments = flags.parse_args(argv)
     if arguments.smoke:
-        arguments.gigabytes, arguments.vocab_size, arguments.num_steps = 2e-4, 50, 4
+        arguments.gigabytes, arguments.vocab_size = 2e-4, 50
+        arguments.num_steps = min(arguments.num_steps, 4)
         arguments.batch_size = arguments.width = 8
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
@@ -231,14 +235,19 @@ def main(argv: list[str] | None = None) -> int:
         settings = _settings(arguments, folder / "text", folder)
         with watched(["prepare", *settings]) as (_, phases):
             pass
-        rate = text.num_words / phases[0].cpu_seconds / 1e6
-        rows.append(_row("prepare", text, phases[0], **{"million words a cpu s": rate}))
-        train = ["train", f"--workdir={folder / 'run'}", *settings]
-        phase, rate = trained(train, folder / "run", num_steps=arguments.num_steps)
-        rows.append(_row("train", text, phase, **{"batches/s": rate}))
+        millions = {
+            "million words a cpu s": text.num_words / 1e6,
+            "MB a cpu s": text.num_bytes / 1e6,
+        }
+        rates = {name: of_all / phases[0].cpu_seconds for name, of_all in millions.items()}
+        rows.append(_row("prepare", text, phases[0], **rates))
+        if arguments.num_steps:
+            train = ["train", f"--workdir={folder / 'run'}", *settings]
+            phase, rate = trained(train, folder / "run", num_steps=arguments.num_steps)
+            rows.append(_row("train", text, phase, **{"batches/s": rate}))
     notes = [
         f"{text.num_bytes:,} bytes, {text.num_sentences:,} sentences, {text.num_words:,} words; "
-        f"{arguments.num_workers or num_cores()} workers"
+        f"tokeniser {arguments.tokenizer}; {arguments.num_workers or num_cores()} workers"
     ]
     most = max(row.get("all processes, MiB", 0.0) for row in rows)
     notes.append(f"RssAnon of all processes together: {most:.0f} MiB, to stay below {_LIMIT_MIB}")

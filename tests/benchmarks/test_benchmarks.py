@@ -194,6 +194,12 @@ def test_large_corpus(tmp_path):
         assert 10 < row["largest process, MiB"] <= row["all processes, MiB"] < 2048
 
 
+def test_a_large_corpus_is_prepared_by_any_tokeniser(tmp_path):
+    _, prepare = rows_of(large_corpus, tmp_path, "--tokenizer=char", "--num_steps=0")
+    assert prepare["phase"] == "prepare"
+    assert prepare["MB a cpu s"] > 0
+
+
 def test_lengths_are_drawn_where_there_is_no_text(tmp_path, monkeypatch):
     lengths, origin = workload.sentence_lengths(4000)
     assert "log-normal" in origin
