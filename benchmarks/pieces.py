@@ -17,7 +17,7 @@ from benchmarks import measurement, workload
 from benchmarks.workload import Sizes
 from wae_rnf_jax.commands.memory import keep_freed_memory
 from wae_rnf_jax.functional.cross_entropy import fused_linear_cross_entropy
-from wae_rnf_jax.functional.sequences import example_dropout
+from wae_rnf_jax.functional.dropout import example_dropout
 from wae_rnf_jax.models.lstm import LSTM
 
 BLOCK_SIZES = (64, 128, 256, 512)

@@ -29,6 +29,7 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         VonMisesFisher,
         sampled_kl,
     )
+    from wae_rnf_jax.functional.dropout import example_dropout, word_dropout
     from wae_rnf_jax.functional.estimators import (
         active_threshold,
         active_units,
@@ -101,12 +102,10 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
     from wae_rnf_jax.functional.sequences import (
         bos_inputs,
         eos_targets,
-        example_dropout,
         example_keys,
         example_normal,
         sequence_mask,
         sum_over_tokens,
-        word_dropout,
     )
     from wae_rnf_jax.functional.spherical import slerp
     from wae_rnf_jax.functional.von_mises_fisher import (

@@ -79,31 +79,6 @@ def test_lengths_of_any_integer_dtype_count_more_positions_than_it_has_numbers(d
     assert jnp.argwhere(ends).tolist() == [[0, 0], [1, 1], [2, 100], [3, 127]]
 
 
-def test_word_dropout_spares_bos_and_padding(keys, inputs):
-    dropped = wae.word_dropout(keys, inputs, rate=1.0)
-    words = (inputs != BOS_ID) & (inputs != PAD_ID)
-    np.testing.assert_array_equal(dropped, jnp.where(words, UNK_ID, inputs))
-    assert dropped.dtype == inputs.dtype
-
-
-def test_word_dropout_has_its_rate(keys, inputs):
-    words = np.asarray(inputs) >= NUM_SPECIAL
-    changed = np.asarray(wae.word_dropout(keys, inputs, rate=0.3) == UNK_ID)[words]
-    assert abs(changed.mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / changed.size)
-
-
-def test_dropout_keeps_the_mean_and_has_its_rate(keys):
-    dropped = np.asarray(wae.example_dropout(keys, jnp.ones((BATCH, 20, 10)), rate=0.2))
-    assert set(np.unique(dropped)) == {np.float32(0.0), np.float32(1.25)}
-    assert abs((dropped == 0).mean() - 0.2) < 4 * np.sqrt(0.2 * 0.8 / dropped.size)
-
-
-def test_a_rate_of_zero_changes_nothing(keys, inputs):
-    x = jnp.linspace(-1.0, 1.0, BATCH * 3).reshape(BATCH, 3)
-    np.testing.assert_array_equal(wae.example_dropout(keys, x, rate=0.0), x)
-    np.testing.assert_array_equal(wae.word_dropout(keys, inputs, rate=0.0), inputs)
-
-
 NOISE = {
     "word_dropout": lambda keys, inputs: wae.word_dropout(keys, inputs, rate=0.4),
     "example_dropout": lambda keys, x: wae.example_dropout(keys, x.astype(float), rate=0.4),
@@ -156,18 +131,6 @@ def test_normal_draws_are_standard(keys):
 @pytest.mark.usefixtures("x64")
 def test_normal_draws_are_single_precision_whatever_the_default(keys):
     assert wae.example_normal(keys, (3,)).dtype == jnp.float32
-
-
-@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, float("nan")])
-def test_dropout_rejects_a_rate_outside_its_range(keys, rate):
-    with pytest.raises(ValueError, match="rate"):
-        wae.example_dropout(keys, jnp.ones((BATCH, 2)), rate=rate)
-
-
-@pytest.mark.parametrize("rate", [-0.1, 1.1])
-def test_word_dropout_rejects_a_rate_outside_its_range(keys, inputs, rate):
-    with pytest.raises(ValueError, match="rate"):
-        wae.word_dropout(keys, inputs, rate=rate)
 
 
 WRONG = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.training.conftest import eval_step, resumed_alike, tiny_config, train_step
-from wae_rnf_jax.functional.sequences import example_dropout
+from wae_rnf_jax.functional.dropout import example_dropout
 from wae_rnf_jax.runs.snapshots import read_snapshot
 from wae_rnf_jax.runs.trained_model import load_trained_model
 from wae_rnf_jax.runs.workdir import fingerprint, read_config

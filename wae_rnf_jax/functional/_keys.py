@@ -41,3 +41,11 @@ def threefry_keys(keys: jax.Array) -> jax.Array:
         return functools.reduce(jax.random.fold_in, words, jax.random.key(0, impl=_THREEFRY))
 
     return jax.vmap(folded)(words.reshape(-1, words.shape[-1])).reshape(keys.shape)
+
+
+def assert_keys(keys: jax.Array, shape: tuple[int, ...]) -> None:
+    """Raises AssertionError unless these are typed keys of a shape."""
+    if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
+        raise AssertionError(f"random keys must be typed (jax.random.key), got dtype {keys.dtype}.")
+    if keys.shape != shape or len(shape) > 1:
+        raise AssertionError(f"random keys must have shape {shape}, got {keys.shape}.")

@@ -5,7 +5,7 @@ Shape letters: B examples, L words of the longest sentence, T = L + 1 time steps
 A sentence w1 … wn is stored without boundary marks and padded on the right. The encoder and the
 decoder read `<bos> w1 … wn`; the decoder predicts `w1 … wn <eos>`: n + 1 tokens either way.
 
-Noise is keyed per example, never per batch: an example's dropout mask and draws then depend on its
+Noise is keyed per example, never per batch: an example's draws then depend on its
 own key alone, whatever the batch size, its place in the batch or the number of devices. So it is
 drawn by threefry, also where the key is another generator's: JAX's others draw for a batch at once.
 """
@@ -16,20 +16,14 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import (
-    assert_floating,
-    assert_integer,
-    widened,
-    widened_integers,
-)
-from wae_rnf_jax.functional._keys import threefry_keys
+from wae_rnf_jax.functional._arrays import assert_integer, widened, widened_integers
+from wae_rnf_jax.functional._keys import assert_keys, threefry_keys
 
 # Here is where most of the package looks for all of them.
 from wae_rnf_jax.functional.special_ids import (
     BOS_ID,
     EOS_ID,
     PAD_ID,
-    UNK_ID,
 )
 
 
@@ -145,7 +139,7 @@ def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
     >>> example_keys(jax.random.key(0), jnp.arange(3)).shape
     (3,)
     """
-    _check_keys(key, ())
+    assert_keys(key, ())
     assert_integer(index=index)
     chex.assert_rank(index, 1)
     key = threefry_keys(key)
@@ -154,74 +148,6 @@ def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
         return keys
     above = index >> 32  # fold_in reads 32 bits, so that examples 0 and 2³² would share a key
     return jnp.where(above > 0, jax.vmap(jax.random.fold_in)(keys, above), keys)
-
-
-def word_dropout(keys: jax.Array, inputs: jax.Array, *, rate: float) -> jax.Array:
-    """Replaces decoder inputs by `<unk>` at random; `<bos>` and padding are never touched.
-
-    Bowman et al. 2015, "Generating Sentences from a Continuous Space", section 3.1.
-
-    Args:
-      keys: typed keys [B], one per example.
-      inputs: integer [B, T], as made by `bos_inputs`.
-      rate: probability that a word is replaced, in [0, 1].
-
-    Returns:
-      integer [B, T].
-
-    Raises:
-      ValueError: `rate` is outside [0, 1].
-      AssertionError: wrong dtypes or shapes.
-
-    >>> keys = example_keys(jax.random.key(0), jnp.arange(1))
-    >>> word_dropout(keys, jnp.array([[2, 7, 8, 0]]), rate=1.0).tolist()
-    [[2, 1, 1, 0]]
-    """
-    if not 0.0 <= rate <= 1.0:
-        raise ValueError(f"word_dropout: rate must lie in [0, 1], got {rate}.")
-    assert_integer(inputs=inputs)
-    chex.assert_rank(inputs, 2)
-    _check_keys(keys, inputs.shape[:1])
-    if rate == 0.0:
-        return inputs
-    shape = inputs.shape[1:]
-    drop = jax.vmap(lambda key: jax.random.bernoulli(key, rate, shape))(threefry_keys(keys))
-    words = (inputs != BOS_ID) & (inputs != PAD_ID)
-    return jnp.where(drop & words, jnp.full_like(inputs, UNK_ID), inputs)
-
-
-def example_dropout(
-    keys: jax.Array, x: jax.Array, *, rate: float, locked: bool = False
-) -> jax.Array:
-    """Inverted dropout with one key per example: kept entries are divided by 1 − rate.
-
-    Args:
-      keys: typed keys [B], one per example.
-      x: floating [B, ...].
-      rate: probability that an entry is zeroed, in [0, 1); 0 returns `x` itself.
-      locked: drop the same entries at all steps of a sentence, x [B, T, ...] (Gal & Ghahramani
-        2016, "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks").
-
-    Returns:
-      [B, ...], of `x`'s dtype.
-
-    Raises:
-      ValueError: `rate` is outside [0, 1).
-      AssertionError: wrong dtypes or shapes.
-
-    >>> keys = example_keys(jax.random.key(0), jnp.arange(2))
-    >>> sorted(set(example_dropout(keys, jnp.ones((2, 50)), rate=0.5).ravel().tolist()))
-    [0.0, 2.0]
-    """
-    if not 0.0 <= rate < 1.0:
-        raise ValueError(f"example_dropout: rate must lie in [0, 1), got {rate}.")
-    assert_floating(x=x)
-    _check_keys(keys, x.shape[:1])
-    if rate == 0.0:
-        return x
-    shape = (1, *x.shape[2:]) if locked else x.shape[1:]
-    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1.0 - rate, shape))(threefry_keys(keys))
-    return jnp.where(jnp.broadcast_to(keep, x.shape), x / (1.0 - rate), jnp.zeros_like(x))
 
 
 def example_normal(keys: jax.Array, shape: Sequence[int]) -> jax.Array:
@@ -240,7 +166,7 @@ def example_normal(keys: jax.Array, shape: Sequence[int]) -> jax.Array:
     >>> example_normal(example_keys(jax.random.key(0), jnp.arange(2)), (3,)).shape
     (2, 3)
     """
-    _check_keys(keys, keys.shape[:1])
+    assert_keys(keys, keys.shape[:1])
     draw = jax.vmap(lambda key: jax.random.normal(key, tuple(shape), jnp.float32))
     return draw(threefry_keys(keys))
 
@@ -249,10 +175,3 @@ def _check_tokens(tokens: jax.Array) -> None:
     assert_integer(tokens=tokens)
     if tokens.ndim == 0:
         raise AssertionError("tokens must have a time axis, got a scalar.")
-
-
-def _check_keys(keys: jax.Array, shape: tuple[int, ...]) -> None:
-    if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
-        raise AssertionError(f"random keys must be typed (jax.random.key), got dtype {keys.dtype}.")
-    if keys.shape != shape or len(shape) > 1:
-        raise AssertionError(f"random keys must have shape {shape}, got {keys.shape}.")

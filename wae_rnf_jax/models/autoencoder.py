@@ -17,14 +17,13 @@ import jax.numpy as jnp
 
 from wae_rnf_jax.choices import Choice
 from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior, Prior
+from wae_rnf_jax.functional.dropout import example_dropout, word_dropout
 from wae_rnf_jax.functional.flows import FLOWS
 from wae_rnf_jax.functional.forward_pass import ForwardPass
 from wae_rnf_jax.functional.sequences import (
     bos_inputs,
     eos_targets,
-    example_dropout,
     sequence_mask,
-    word_dropout,
 )
 from wae_rnf_jax.models.decoders import DECODERS, Carry
 from wae_rnf_jax.models.encoders import ENCODERS
