@@ -22,7 +22,8 @@ from wae_rnf_jax.commands.memory import keep_freed_memory
 from wae_rnf_jax.data.corpora import Corpus
 from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS, Vocabulary
 from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
-from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, example_keys
+from wae_rnf_jax.functional.sequences import example_keys
+from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID, PAD_ID
 from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.runs.trained_model import TrainedModel
 

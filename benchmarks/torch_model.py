@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from benchmarks.workload import Sizes
 from wae_rnf_jax.data.batches import Batch
-from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID
+from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID
 
 
 class TorchVAE(nn.Module):

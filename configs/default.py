@@ -50,6 +50,7 @@ def get_config() -> ConfigDict:
     config.model.tied_output = False  # the output layer shares the decoder's embedding
     config.model.dropout = 0.2  # on encoder embeddings, decoder embeddings, decoder outputs
     config.model.locked_dropout = False  # True: the same entries at all steps of a sentence
+    config.model.embedding_dropout = 0.0  # share of a sentence's words, at all places of each
     config.model.word_dropout = 0.0  # share of decoder inputs replaced by <unk>
     config.model.initializer = "default"  # or "pytorch"
     config.model.cross_entropy_block = 256  # rows of logits held at once
@@ -59,6 +60,7 @@ def get_config() -> ConfigDict:
     config.encoder = ConfigDict()
     # "lstm"; "bilstm"; or "transformer": `num_layers`, `num_heads`, `feedforward_dim`.
     config.encoder.name = "lstm"
+    config.encoder.recurrent_dropout = 0.0  # lstm, bilstm: of recurrent weights, anew each step
 
     config.posterior = ConfigDict()
     config.posterior.name = "gaussian"  # or "vmf", on the unit sphere: `concentration`
@@ -70,6 +72,7 @@ def get_config() -> ConfigDict:
     # "lstm"; "dilated_cnn": `dilations`, `internal_dim`; or "transformer", as the encoder.
     config.decoder.name = "lstm"
     config.decoder.z_every_step = False  # lstm: feed the code at every step
+    config.decoder.recurrent_dropout = 0.0  # lstm: as the encoder's
 
     config.procedure = ConfigDict()
     # A function of training/procedures: "descent"; "semi_amortized": `num_steps`,

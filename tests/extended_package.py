@@ -14,7 +14,7 @@ import numpy as np
 import wae_rnf_jax
 from configs.grammar import vae_capacity
 from wae_rnf_jax.functional.flows import FLOWS
-from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID
+from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID
 from wae_rnf_jax.models.laplace import Laplace
 from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.state import build_recipe, initial_state

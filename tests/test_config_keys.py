@@ -18,7 +18,8 @@ from configs import default
 from wae_rnf_jax.data import corpora, sources, vocabulary_plan
 from wae_rnf_jax.functional import objectives, schedules
 from wae_rnf_jax.models import autoencoder, posteriors
-from wae_rnf_jax.models.decoders import lstm
+from wae_rnf_jax.models.decoders.lstm import LSTMDecoder
+from wae_rnf_jax.models.encoders.lstm import LSTMEncoder
 
 PACKAGE = Path(__file__).parent.parent / "wae_rnf_jax"
 # What a section is handed to as keyword arguments, in the system of the defaults.
@@ -29,8 +30,9 @@ RECEIVERS = {
         *sources.SOURCES.values(),
     ),
     "model": autoencoder.TextAutoencoder,
+    "encoder": LSTMEncoder,
     "posterior": posteriors.GaussianPosterior,
-    "decoder": lstm.LSTMDecoder,
+    "decoder": LSTMDecoder,
     "objective": objectives.wae_rnf,
     "kl_weight": schedules.linear_annealing,
 }

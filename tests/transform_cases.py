@@ -121,6 +121,11 @@ CASES = {
     "cyclical_annealing": Case(
         wae.cyclical_annealing(period=7, rise=0.5, maximum=0.9), (integers(90, BATCH),)
     ),
+    "embedding_dropout": Case(
+        partial(wae.embedding_dropout, rate=0.4),
+        (key(BATCH), floats(BATCH, TIME, DIM), integers(VOCABULARY, BATCH, TIME)),
+        keyed=True,
+    ),
     "eos_targets": Case(
         wae.eos_targets, (integers(VOCABULARY, BATCH, TIME), integers(TIME + 1, BATCH))
     ),
@@ -274,6 +279,9 @@ CASES = {
         (ROWS, ROWS, floats(BATCH)),
     ),
     "vmf_sample": Case(lambda key, x: wae.vmf_sample(key, unit(x), 3.0), (key(), ROWS), keyed=True),
+    "weight_dropout": Case(
+        partial(wae.weight_dropout, rate=0.4), (key(), floats(TIME, DIM)), keyed=True
+    ),
     "weighted_loss": Case(weighted, (floats(BATCH), floats())),
     "wishart_log_bias": Case(
         partial(wae.wishart_log_bias, dim=DIM), (lambda rng: rng.uniform(5, 90, BATCH),)

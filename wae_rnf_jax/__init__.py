@@ -4,9 +4,9 @@ The first use of a pure function loads jax and chex, and no library of models, d
 `load_run` and what it gives load Flax too, and are therefore not among what ``import *`` takes.
 
 Shapes: ``...`` any batch dimensions, B sentences of a batch, L words of the longest of them,
-T = L + 1 time steps, V vocabulary, H hidden units, Z latent dimensions, K flow steps, C centres,
-S samples, N and M points (M also features of a decoder), P points of a curve, R codes under N
-posteriors.
+T = L + 1 time steps, V vocabulary, E embedding, H hidden units, Z latent dimensions, K flow steps,
+C centres, S samples, N and M points (M also features of a decoder), P points of a curve, R codes
+under N posteriors.
 """
 
 from etils import epy
@@ -29,7 +29,12 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         VonMisesFisher,
         sampled_kl,
     )
-    from wae_rnf_jax.functional.dropout import example_dropout, word_dropout
+    from wae_rnf_jax.functional.dropout import (
+        embedding_dropout,
+        example_dropout,
+        weight_dropout,
+        word_dropout,
+    )
     from wae_rnf_jax.functional.estimators import (
         active_threshold,
         active_units,
@@ -152,6 +157,7 @@ __all__ = (
     "curve_energy",
     "curve_length",
     "cyclical_annealing",
+    "embedding_dropout",
     "eos_targets",
     "example_dropout",
     "example_keys",
@@ -210,6 +216,7 @@ __all__ = (
     "vmf_kl_to_uniform",
     "vmf_log_prob",
     "vmf_sample",
+    "weight_dropout",
     "weighted_loss",
     "wishart_log_bias",
     "word_dropout",

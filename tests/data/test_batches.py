@@ -15,7 +15,7 @@ from wae_rnf_jax.data.batches import (
 )
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.functional.sequences import PAD_ID
+from wae_rnf_jax.functional.special_ids import PAD_ID
 
 SETTINGS = {"batch_size": 8, "num_buckets": 4, "seed": 3}
 NUM_SENTENCES = 101

@@ -4,7 +4,7 @@ import pytest
 
 from wae_rnf_jax.data.vocabulary import SPECIAL_WORDS, Vocabulary, first_reserved_word
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, UNK_ID
+from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
 TEXT = ["b a c", "c a d", "e c <unk>"]
 

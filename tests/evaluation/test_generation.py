@@ -11,7 +11,7 @@ from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.beam_search import beam_search
 from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
 from wae_rnf_jax.evaluation.generation import _nucleus, ancestral_samples, greedy_search
-from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, UNK_ID
+from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 from wae_rnf_jax.models.bound import BoundModel
 
 LENGTH = 4

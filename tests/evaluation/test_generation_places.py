@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wae_rnf_jax.evaluation.generation import greedy_search
-from wae_rnf_jax.functional.sequences import EOS_ID
+from wae_rnf_jax.functional.special_ids import EOS_ID
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=(), meta_fields=("calls", "vocab_size"))

@@ -15,7 +15,7 @@ from wae_rnf_jax.evaluation.latent_space import (
     reconstruct_sentences,
 )
 from wae_rnf_jax.functional.distributions import StandardNormal
-from wae_rnf_jax.functional.sequences import PAD_ID
+from wae_rnf_jax.functional.special_ids import PAD_ID
 
 SENTENCES = ("red green blue", "cyan", "blue blue red green cyan")
 SHORT = Decoding(max_length=8)

@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.evaluation.likelihood import evaluate_split, per_sentence_likelihood
 from wae_rnf_jax.functional.distributions import DiagonalGaussian
-from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID
+from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID
 
 PER_SENTENCE = ("nll_iw", "rec", "kl", "kl_base", "nll_paper")
 

@@ -20,7 +20,7 @@ each_dtype = pytest.mark.parametrize("dtype", [F16, BF16], ids=["float16", "bflo
 # What maps or draws points, features or states returns them in the dtype of its arguments: so do
 # these functions, of two results the first.
 KEEP_THEIR_DTYPE = {
-    *("batch_normalized_mean", "example_dropout"),
+    *("batch_normalized_mean", "embedding_dropout", "example_dropout", "weight_dropout"),
     *("fisher_features", "gaussian_sample", "resampled_curve", "slerp"),
     *("lstm_states", "vmf_sample", "chain_forward_and_log_det", "chain_inverse_and_log_det"),
     *("chain_trajectory", "planar_forward_and_log_det", "planar_inverse_and_log_det"),

@@ -24,11 +24,15 @@ TAKE_A_KEY = {
     ),
     "categorical_draws": lambda key: wae.categorical_draws(key, jnp.zeros(300), num_draws=9),
     "vmf_sample": lambda key: wae.vmf_sample(key, jnp.array([0.0, 0.0, 1.0]), 30.0),
+    "weight_dropout": lambda key: wae.weight_dropout(key, jnp.ones(40), rate=0.4),
 }
 # Of a key for each of a batch.
 TAKE_KEYS = {
     "word_dropout": lambda keys: wae.word_dropout(keys, jnp.full((len(keys), 40), 9), rate=0.4),
     "example_dropout": lambda keys: wae.example_dropout(keys, jnp.ones((len(keys), 40)), rate=0.4),
+    "embedding_dropout": lambda keys: wae.embedding_dropout(
+        keys, jnp.ones((len(keys), 40, 1)), jnp.tile(jnp.arange(40), (len(keys), 1)), rate=0.4
+    ),
     "example_normal": lambda keys: wae.example_normal(keys, (3,)),
     "vmf_sample": jax.vmap(TAKE_A_KEY["vmf_sample"]),
 }
@@ -84,6 +88,9 @@ def test_rejected_proposals_are_drawn_anew_by_any_generator(generator):
         lambda raw: wae.example_keys(raw, jnp.arange(2)),
         lambda raw: wae.word_dropout(raw[None], jnp.ones((1, 2), int), rate=0.5),
         lambda raw: wae.example_dropout(raw[None], jnp.ones((1, 2)), rate=0.5),
+        lambda raw: wae.embedding_dropout(
+            raw[None], jnp.ones((1, 2, 3)), jnp.ones((1, 2), int), rate=0.5
+        ),
         lambda raw: wae.example_normal(raw[None], (2,)),
     ],
 )

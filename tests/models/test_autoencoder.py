@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from wae_rnf_jax.choices import Choice
-from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, example_keys
+from wae_rnf_jax.functional.sequences import example_keys
+from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
 
 V, B, L = 11, 3, 4

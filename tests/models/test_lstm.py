@@ -134,3 +134,38 @@ def test_pytorch_initialisers_have_pytorchs_ranges(key):
     assert bound * 1.9 < float(jnp.abs(bias).max()) <= 2 * bound
     np.testing.assert_allclose(bias.var(), 2 * bound**2 / 3, rtol=0.1)
     np.testing.assert_allclose(embedding.std(), 1.0, rtol=0.05)
+
+
+def test_recurrent_weights_are_dropped_in_training_alike_for_all_rows_and_steps(key):
+    lstm = LSTM(H, E, recurrent_dropout=0.5)
+    start = (jnp.zeros((B, H)), jnp.zeros((B, H)))
+    inputs = jnp.broadcast_to(jax.random.normal(key, (1, T, E)), (B, T, E))
+    variables = lstm.init(key, start, inputs)
+    whole, other = (
+        LSTM(H, E, recurrent_dropout=rate).apply(variables, start, inputs)[1] for rate in (0.5, 0.0)
+    )
+    np.testing.assert_array_equal(whole, other)  # without a stream of keys
+
+    def dropped(seed):
+        rngs = {"weights": jax.random.key(seed)}
+        return np.asarray(lstm.apply(variables, start, inputs, rngs=rngs)[1])
+
+    first = dropped(1)
+    np.testing.assert_array_equal(first, np.broadcast_to(first[:1], first.shape))
+    np.testing.assert_array_equal(first[:, 0], whole[:, 0])  # from h = 0
+    assert np.abs(first[:, 1:] - whole[:, 1:]).max() > 1e-3
+    np.testing.assert_array_equal(dropped(1), first)
+    assert np.any(dropped(2) != first)
+    # What is dropped is the same at all steps: some kernel explains them all.
+    kernel = variables["params"]["recurrent_kernel"]
+    gradient = jax.grad(
+        lambda k: jnp.square(
+            lstm.apply(
+                {"params": {**variables["params"], "recurrent_kernel": k}},
+                start,
+                inputs,
+                rngs={"weights": jax.random.key(1)},
+            )[1]
+        ).sum()
+    )(kernel)
+    assert 0.35 < float((gradient == 0).mean()) < 0.65

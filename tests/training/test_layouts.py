@@ -78,6 +78,25 @@ def test_groups_of_the_mmd_are_the_same_rows_on_any_layout(layout, monkeypatch):
     layouts.first_state.cache_clear()
 
 
+def test_masks_are_the_same_on_any_layout(monkeypatch):
+    """Those of words and of weights too, and in micro-batches."""
+    of_system, without = layouts.tiny_config, outcome("vmf", ALONE)
+
+    def dropping(system):
+        config = of_system(system)
+        config.model.update(dropout=0.3, locked_dropout=True, embedding_dropout=0.3)
+        config.encoder.recurrent_dropout = config.decoder.recurrent_dropout = 0.3
+        return config
+
+    monkeypatch.setattr(layouts, "tiny_config", dropping)
+    layouts.first_state.cache_clear()
+    alone = layouts.outcome("vmf", ALONE)
+    for layout in (Layout("pmap", 4), Layout("shard_map", 2, 2)):
+        assert difference(layouts.outcome("vmf", layout), alone) <= BOUND
+    assert abs(alone.losses - without.losses).max() > 1e-3
+    layouts.first_state.cache_clear()
+
+
 def test_the_measure_sees_a_single_wrong_tensor():
     expected = outcome("lm", ALONE)
     params = dict(expected.state.params, embedding=1.0001 * expected.state.params["embedding"])

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.evaluation.generation import Generation, forbidden_words, no_sentences
-from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID
+from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID, PAD_ID
 from wae_rnf_jax.models.bound import BoundModel
 
 

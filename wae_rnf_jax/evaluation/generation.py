@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional._keys import random_key
-from wae_rnf_jax.functional.sequences import BOS_ID, EOS_ID, PAD_ID, UNK_ID, example_keys
+from wae_rnf_jax.functional.sequences import example_keys
+from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 from wae_rnf_jax.models.bound import BoundModel
 
 _COLDEST = 1e-30  # of the temperatures that are not greedy search

@@ -22,7 +22,8 @@ from wae_rnf_jax.evaluation.geometry import check_flat_support, compared_paths
 from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.functional.curves import resampled_curve
 from wae_rnf_jax.functional.distributions import Posterior, Prior
-from wae_rnf_jax.functional.sequences import PAD_ID, example_keys
+from wae_rnf_jax.functional.sequences import example_keys
+from wae_rnf_jax.functional.special_ids import PAD_ID
 from wae_rnf_jax.functional.spherical import slerp
 from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.runs.trained_model import TrainedModel

@@ -18,13 +18,7 @@ import jax.numpy as jnp
 
 from wae_rnf_jax.functional._arrays import assert_integer, widened, widened_integers
 from wae_rnf_jax.functional._keys import assert_keys, threefry_keys
-
-# Here is where most of the package looks for all of them.
-from wae_rnf_jax.functional.special_ids import (
-    BOS_ID,
-    EOS_ID,
-    PAD_ID,
-)
+from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 
 def sequence_mask(lengths: jax.Array, max_length: int) -> jax.Array:

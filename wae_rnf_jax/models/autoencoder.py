@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from wae_rnf_jax.choices import Choice
 from wae_rnf_jax.functional.distributions import DiagonalGaussian, Posterior, Prior
-from wae_rnf_jax.functional.dropout import example_dropout, word_dropout
+from wae_rnf_jax.functional.dropout import embedding_dropout, example_dropout, word_dropout
 from wae_rnf_jax.functional.flows import FLOWS
 from wae_rnf_jax.functional.forward_pass import ForwardPass
 from wae_rnf_jax.functional.sequences import (
@@ -69,6 +69,7 @@ class TextAutoencoder(nn.Module):
       dropout: rate on encoder embeddings, decoder embeddings and decoder outputs, and between the
         layers of a transformer.
       locked_dropout: the same entries are dropped at all steps of a sentence.
+      embedding_dropout: rate at which a sentence's words lose their embedding, at all places alike.
       word_dropout: rate at which decoder inputs become `<unk>`.
       initializer: "default" or "pytorch".
       cross_entropy_block: rows of logits held at once.
@@ -91,6 +92,7 @@ class TextAutoencoder(nn.Module):
     tied_output: Switch = False
     dropout: Share = 0.0
     locked_dropout: Switch = False
+    embedding_dropout: Share = 0.0
     word_dropout: Share = 0.0
     initializer: Annotated[str, one_of(*INITIALIZERS)] = "default"
     cross_entropy_block: Size = 256
@@ -220,13 +222,13 @@ class TextAutoencoder(nn.Module):
         if not self.latent_dim:
             empty = jnp.zeros((tokens.shape[0], 0))
             return DiagonalGaussian(empty, empty)
+        inputs = bos_inputs(tokens)
         if embedded is None:
-            embedded = self.encoder_embedding[bos_inputs(tokens)].astype(self.dtype)
+            embedded = self.encoder_embedding[inputs].astype(self.dtype)
         dropout = None
-        if train and self.dropout:
+        if train:
             drop_keys = _PassKeys.of(keys).encoder_inputs
-            embedded = self._dropped(drop_keys, embedded)
-            dropout = self._layer_dropout(drop_keys)
+            embedded, dropout = self._inputs_dropped(drop_keys, embedded, inputs)
         where = jnp.ones(tokens.shape[:1], bool) if where is None else where
         steps = lengths.astype(jnp.int32) + 1  # of narrower integers the longest might have none
         summary = self.encoder(embedded, steps, dropout=dropout)
@@ -267,9 +269,9 @@ class TextAutoencoder(nn.Module):
             embedded = None
         embedded = self._embedded(inputs) if embedded is None else embedded
         dropout = None
-        if train and self.dropout:
-            embedded = self._dropped(dropped.decoder_inputs, embedded)
-            dropout = self._layer_dropout(dropped.decoder_inputs)
+        if train:
+            drop_keys = dropped.decoder_inputs
+            embedded, dropout = self._inputs_dropped(drop_keys, embedded, inputs)
         outputs = self.decoder(zk, embedded, dropout=dropout)
         if train and self.dropout:
             outputs = self._dropped(dropped.outputs, outputs)
@@ -328,6 +330,17 @@ class TextAutoencoder(nn.Module):
 
     def _dropped(self, keys: jax.Array, x: jax.Array) -> jax.Array:
         return example_dropout(keys, x, rate=self.dropout, locked=self.locked_dropout)
+
+    def _inputs_dropped(
+        self, keys: jax.Array, embedded: jax.Array, inputs: jax.Array
+    ) -> tuple[jax.Array, Callable[[jax.Array, int], jax.Array] | None]:
+        """The inputs of encoder or decoder in training, and what drops its layers' entries."""
+        if self.embedding_dropout:
+            own = jax.vmap(jax.random.fold_in, (0, None))(keys, 0)
+            embedded = embedding_dropout(own, embedded, inputs, rate=self.embedding_dropout)
+        if not self.dropout:
+            return embedded, None
+        return self._dropped(keys, embedded), self._layer_dropout(keys)
 
     def _layer_dropout(self, keys: jax.Array) -> Callable[[jax.Array, int], jax.Array]:
         """Drops entries of a layer's output [B, ...], by keys [B] and the layer's number."""

@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional.dropout import weight_dropout
 from wae_rnf_jax.functional.recurrence import lstm_states
 from wae_rnf_jax.models.initializers import DEFAULT, Initializers
 
@@ -28,12 +29,15 @@ class LSTM(nn.Module):
       input_dim: E, the size of each step's input.
       context_dim: Z, the size of a vector added to every step's input; 0 for none.
       initializers: the family of initialisers.
+      recurrent_dropout: rate at which recurrent weights are dropped where there is a stream of keys
+        `weights`, as in training: the same for all sentences and steps of a pass.
     """
 
     features: int
     input_dim: int
     context_dim: int = 0
     initializers: Initializers = DEFAULT
+    recurrent_dropout: float = 0.0
 
     def setup(self) -> None:
         family, hidden = self.initializers, self.features
@@ -90,8 +94,13 @@ class LSTM(nn.Module):
         # for the kernel's gradient.
         rows = jnp.swapaxes(inputs, 0, 1).reshape(num_steps * batch, self.input_dim)
         gates = (rows @ self.kernel.astype(inputs.dtype)).reshape(num_steps, batch, -1)
-        constant = self._constant_gates(context)
-        h, c = lstm_states(gates, constant, self.recurrent_kernel, *carry)
+        constant, recurrent_kernel = self._constant_gates(context), self.recurrent_kernel
+        if self.recurrent_dropout and self.has_rng("weights"):
+            own_key = self.make_rng("weights")
+            recurrent_kernel = weight_dropout(
+                own_key, recurrent_kernel, rate=self.recurrent_dropout
+            )
+        h, c = lstm_states(gates, constant, recurrent_kernel, *carry)
         last, outputs = (h[-1], c[-1]), h
         if lengths is not None:
             last, outputs = _until(lengths, carry, (h, c))

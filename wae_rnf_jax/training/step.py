@@ -51,23 +51,27 @@ def _forward(
     keys: jax.Array,
     *,
     kl_weight: jax.Array | float = 1.0,
-    train: bool = False,
+    weights_key: jax.Array | None = None,
 ) -> tuple[ForwardPass, dict]:
-    """The pass over some rows, and what it has changed; a refined posterior where there is one."""
+    """The pass over some rows, and what it has changed; a refined posterior where there is one.
+
+    In training there is a key of the weights that are dropped.
+    """
     model, refinement = recipe.model, recipe.procedure.refinement
+    train = weights_key is not None
     sentences = batch["tokens"], batch["lengths"]
     options = {"where": batch["where"], "train": train}
+    apply = partial(model.apply, rngs={"weights": weights_key} if train else None)
     mutable = ["batch_stats"] if train else []
     if refinement is None or not refinement.steps(train=train):
-        return model.apply(variables, *sentences, keys, **options, mutable=mutable)
-    posterior, updates = model.apply(
+        return apply(variables, *sentences, keys, **options, mutable=mutable)
+    posterior, updates = apply(
         variables, *sentences, keys=keys, **options, method="infer", mutable=mutable
     )
     posterior = refinement.refined(
         model, variables, posterior, *sentences, keys=keys, kl_weight=kl_weight, train=train
     )
-    out = model.apply(variables, posterior, *sentences, keys, **options, method="decoded")
-    return out, updates
+    return apply(variables, posterior, *sentences, keys, **options, method="decoded"), updates
 
 
 class _RowsOutcome(NamedTuple):
@@ -323,7 +327,10 @@ def _loss(
     """
     where = rows["where"]
     variables = {"params": params, "batch_stats": batch_stats}
-    out, updates = _forward(recipe, variables, rows, keys[:, 0], kl_weight=kl_weight, train=True)
+    weights_key = jax.random.fold_in(rows_key, 2)  # 0 and 1 are those of `step_keys`
+    out, updates = _forward(
+        recipe, variables, rows, keys[:, 0], kl_weight=kl_weight, weights_key=weights_key
+    )
     ctx = ObjectiveContext(
         keys[:, 1],
         where,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from wae_rnf_jax.models.initializers import DEFAULT, Initializers
 from wae_rnf_jax.models.lstm import LSTM, Carry
-from wae_rnf_jax.rules import Switch
+from wae_rnf_jax.rules import Share, Switch
 
 
 class LSTMDecoder(nn.Module):
@@ -24,6 +24,7 @@ class LSTMDecoder(nn.Module):
       embedding_dim: E.  hidden_dim: H.  latent_dim: Z.
       initializers: the family of initialisers.
       z_every_step: also add zk to every step's input.
+      recurrent_dropout: rate at which the LSTM's recurrent weights are dropped in training.
     """
 
     embedding_dim: int
@@ -31,6 +32,7 @@ class LSTMDecoder(nn.Module):
     latent_dim: int
     initializers: Initializers = DEFAULT
     z_every_step: Switch = False
+    recurrent_dropout: Share = 0.0
 
     def setup(self) -> None:
         family = self.initializers
@@ -45,7 +47,8 @@ class LSTMDecoder(nn.Module):
                 "initial_bias", nn.initializers.zeros, (2 * self.hidden_dim,)
             )
         context_dim = self.latent_dim if self.z_every_step else 0
-        self.lstm = LSTM(self.hidden_dim, self.embedding_dim, context_dim, family)
+        sizes = self.hidden_dim, self.embedding_dim, context_dim
+        self.lstm = LSTM(*sizes, family, recurrent_dropout=self.recurrent_dropout)
 
     def start(self, zk: jax.Array, max_length: int | None = None) -> Carry:
         """Args: zk [..., B, Z]. Returns (h, c), each [..., B, H], for sentences of any length."""

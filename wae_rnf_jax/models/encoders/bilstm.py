@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from wae_rnf_jax.models.initializers import DEFAULT, Initializers
 from wae_rnf_jax.models.lstm import LSTM
+from wae_rnf_jax.rules import Share
 
 
 class BidirectionalLSTMEncoder(nn.Module):
@@ -17,6 +18,7 @@ class BidirectionalLSTMEncoder(nn.Module):
     embedding_dim: int
     hidden_dim: int
     initializers: Initializers = DEFAULT
+    recurrent_dropout: Share = 0.0
 
     @property
     def summary_dim(self) -> int:
@@ -35,7 +37,11 @@ class BidirectionalLSTMEncoder(nn.Module):
         states = []
         for name, inputs in (("forward", embedded), ("backward", _turned(embedded, lengths))):
             lstm = LSTM(
-                self.hidden_dim, self.embedding_dim, initializers=self.initializers, name=name
+                self.hidden_dim,
+                self.embedding_dim,
+                initializers=self.initializers,
+                recurrent_dropout=self.recurrent_dropout,
+                name=name,
             )
             states.append(lstm.last_state(inputs, lengths))
         return jnp.concatenate(states, axis=-1)

@@ -8,6 +8,7 @@ import jax
 
 from wae_rnf_jax.models.initializers import DEFAULT, Initializers
 from wae_rnf_jax.models.lstm import LSTM
+from wae_rnf_jax.rules import Share
 
 
 class LSTMEncoder(nn.Module):
@@ -16,6 +17,7 @@ class LSTMEncoder(nn.Module):
     embedding_dim: int
     hidden_dim: int
     initializers: Initializers = DEFAULT
+    recurrent_dropout: Share = 0.0
 
     @property
     def summary_dim(self) -> int:
@@ -32,6 +34,10 @@ class LSTMEncoder(nn.Module):
         """
         del dropout
         lstm = LSTM(
-            self.hidden_dim, self.embedding_dim, initializers=self.initializers, name="lstm"
+            self.hidden_dim,
+            self.embedding_dim,
+            initializers=self.initializers,
+            recurrent_dropout=self.recurrent_dropout,
+            name="lstm",
         )
         return lstm.last_state(embedded, lengths)
