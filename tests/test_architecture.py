@@ -21,7 +21,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = "wae_rnf_jax"
 
 LIGHT = ("errors", "rules", "choices", "extras")  # top-level modules that load quickly
-TRAINING = {"functional", *LIGHT, "storage", "models", "data", "jobs", "runs", "training"}
+TRAINING = {
+    *("functional", *LIGHT, "config_files", "storage", "models", "data", "jobs", "runs"),
+    "training",
+}
 # What the modules of each part of the package may import from the package.
 ALLOWED_IMPORTS = {
     "": {"functional", "trained"},  # the package's __init__
@@ -29,6 +32,7 @@ ALLOWED_IMPORTS = {
     "rules": set(),
     "choices": set(),
     "extras": {"errors"},
+    "config_files": {"errors"},
     "storage": {"errors", "storage"},
     "functional": {"functional", "rules"},  # which annotate the objectives' arguments
     "data": {"functional", "errors", "storage", "data"},
@@ -39,7 +43,7 @@ ALLOWED_IMPORTS = {
     "evaluation": {*TRAINING, "evaluation"},
     "trained": {"errors", "models", "data", "runs", "evaluation"},
     "commands": {*TRAINING - {"functional", "models"}, "evaluation", "trained", "commands"},
-    "cli": {"errors", "jobs", "commands"},
+    "cli": {"errors", "config_files", "jobs", "commands"},
     "__main__": {"cli"},
 }
 # Slow to import, or absent from some installations: imported inside the function that needs them.

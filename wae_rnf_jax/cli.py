@@ -2,12 +2,10 @@
 
 import os
 import re
-import runpy
 import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -17,11 +15,12 @@ from ml_collections import config_flags
 from wae_rnf_jax.commands import COMMANDS, Command
 from wae_rnf_jax.commands.failures import outside_cause, report_request
 from wae_rnf_jax.commands.options import added_argument, prepare_process
+from wae_rnf_jax.config_files import loaded_config
 from wae_rnf_jax.errors import InputError, did_you_mean, first_line, warn
 from wae_rnf_jax.jobs.interruption import Terminated, interrupting_signals
 
 USAGE_ERROR = 2
-_NO_CONFIG = "--config is missing: name a file, such as configs/grammar/wae_rnf.py"
+_NO_CONFIG = "--config is missing: name a file, or one of the package's, such as grammar/wae_rnf"
 
 EXAMPLES = (
     "wae-rnf train --config=configs/grammar/wae_rnf.py --workdir=runs/grammar/wae_rnf",
@@ -181,35 +180,12 @@ def _config_and_rest(arguments: list[str]) -> tuple[Any, list[str]]:
         if overrides:
             raise InputError(_NO_CONFIG)
         return None, rest
-    config = _loaded_config(file)
+    config = loaded_config(file)
     for key in overrides:
         if key not in _dotted_keys(config.to_dict()) and not added_argument(config, key):
             nearest = did_you_mean(key, _dotted_keys(config.to_dict()), prefix="--config.")
             raise InputError(f"--config.{key}: {file} has no such key{nearest}")
     return config, rest
-
-
-def _loaded_config(file: str) -> Any:
-    """The configuration of a file, which may import its neighbours."""
-    path = Path(file).resolve()
-    if not path.is_file():
-        raise InputError(f"--config: there is no file {path}")
-    if ":" in file:  # after which the parser looks for an argument of get_config()
-        raise InputError(
-            f"--config: {file} has a colon in its name: rename it, or move it elsewhere"
-        )
-    # Config files import each other as `configs.…`, so the folder above goes on the module path.
-    roots = [parent.parent for parent in path.parents if parent.name == "configs"]
-    sys.path[:0] = [str(root) for root in roots[-1:] if str(root) not in sys.path]
-    try:
-        names = runpy.run_path(str(path))
-        config = names["get_config"]() if "get_config" in names else None
-    except Exception as error:  # a configuration is a program: anything may go wrong in it
-        message = f"{type(error).__name__}: {first_line(error)}"
-        raise InputError(f"--config: {path} cannot be loaded: {message}") from error
-    if config is None:
-        raise InputError(f"--config: {path} must define get_config(), which returns the settings")
-    return config
 
 
 def _dotted_keys(section: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -241,7 +217,7 @@ def _overview() -> str:
         "",
         *(f"  {name:12} {command.summary}" for name, command in COMMANDS.items()),
         "",
-        "From nothing to sentences, in a checkout:",
+        "From nothing to sentences:",
         *(f"  {example}" for example in EXAMPLES),
         "",
         "`wae-rnf COMMAND --help` lists a command's flags, with examples.",
@@ -257,13 +233,14 @@ def _command_help(name: str) -> str:
     for flag in sorted(values):
         if flag == "config":
             text = (
-                "configuration file; --config.KEY=VALUE changes one key, every one of which "
+                "configuration: a file, or the name of one of the package's, such as "
+                "grammar/wae_rnf; --config.KEY=VALUE changes one key, every one of which "
                 "configs/default.py explains"
             )
         else:
             text = f"{values[flag].help} (default: {values[flag].default})"
         lines.append(f"  --{flag}: {text}")
-    lines += ["", "examples, in a checkout:", *(f"  {example}" for example in command.examples)]
+    lines += ["", "examples:", *(f"  {example}" for example in command.examples)]
     return "\n".join(lines)
 
 

@@ -6,12 +6,11 @@ comparison of a resumed run all come from it.
 """
 
 import functools
-import runpy
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
+from wae_rnf_jax.config_files import loaded_config, shipped_folder
 from wae_rnf_jax.data.pieces import TRAINED
 from wae_rnf_jax.data.tokenizers import TOKENIZERS
 from wae_rnf_jax.errors import InputError
@@ -95,8 +94,5 @@ def _plain(value: Any) -> Any:
 
 @functools.cache
 def _defaults() -> dict[str, Any]:
-    """What configs/default.py, in the checkout or in the installed package, sets."""
-    package = Path(__file__).parents[1]
-    places = [folder / "configs" / "default.py" for folder in (package, package.parent)]
-    file = next(place for place in places if place.is_file())
-    return config_leaves(runpy.run_path(str(file))["get_config"]().to_dict())
+    """What the package's configs/default.py sets."""
+    return config_leaves(loaded_config(str(shipped_folder() / "default.py")).to_dict())
