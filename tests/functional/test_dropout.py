@@ -4,24 +4,8 @@ import numpy as np
 import pytest
 
 import wae_rnf_jax as wae
+from tests.functional.conftest import BATCH, TIME
 from wae_rnf_jax.functional.special_ids import BOS_ID, NUM_SPECIAL, PAD_ID, UNK_ID
-
-BATCH, TIME = 64, 40
-
-
-@pytest.fixture
-def keys(key):
-    return wae.example_keys(key, jnp.arange(BATCH))
-
-
-@pytest.fixture
-def inputs():
-    """<bos>, words and right padding, each sentence of another length."""
-    rng = np.random.default_rng(0)
-    tokens = rng.integers(NUM_SPECIAL, 100, (BATCH, TIME - 1))
-    lengths = rng.integers(1, TIME, BATCH)
-    tokens[np.arange(TIME - 1)[None] >= lengths[:, None]] = PAD_ID
-    return wae.bos_inputs(jnp.asarray(tokens, jnp.int32))
 
 
 def test_word_dropout_spares_bos_and_padding(keys, inputs):

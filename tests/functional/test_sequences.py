@@ -4,26 +4,11 @@ import numpy as np
 import pytest
 
 import wae_rnf_jax as wae
+from tests.functional.conftest import BATCH
 from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID, NUM_SPECIAL, PAD_ID, UNK_ID
 
 TOKENS = jnp.array([[7, 8, 9, 4], [5, 6, 0, 0], [4, 0, 0, 0], [0, 0, 0, 0]], jnp.int32)
 LENGTHS = jnp.array([4, 2, 1, 0], jnp.int32)
-BATCH, TIME = 64, 40
-
-
-@pytest.fixture
-def keys(key):
-    return wae.example_keys(key, jnp.arange(BATCH))
-
-
-@pytest.fixture
-def inputs():
-    """<bos>, words and right padding, each sentence of another length."""
-    rng = np.random.default_rng(0)
-    tokens = rng.integers(NUM_SPECIAL, 100, (BATCH, TIME - 1))
-    lengths = rng.integers(1, TIME, BATCH)
-    tokens[np.arange(TIME - 1)[None] >= lengths[:, None]] = PAD_ID
-    return wae.bos_inputs(jnp.asarray(tokens, jnp.int32))
 
 
 def test_special_ids_are_the_first_ones():
