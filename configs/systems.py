@@ -77,7 +77,11 @@ def semi_amortized(config: ConfigDict) -> ConfigDict:
 
 
 def lagging(config: ConfigDict) -> ConfigDict:
-    """`vae` whose encoder converges before each step of the decoder, at first (He et al. 2019)."""
+    """`vae` whose encoder converges before each step of the decoder, at first (He et al. 2019).
+
+    λ begins at .1, as published: at 0 nothing holds the KL that the encoder's steps drive up.
+    """
+    config.kl_weight.start = -config.kl_weight.length // 10
     config.procedure = ConfigDict({"name": "lagging", "window": 15, "most_encoder_steps": 99})
     vae(config)
     config.system = "lagging"
