@@ -128,3 +128,23 @@ def test_the_papers_mmd_of_yelp_is_biased_with_its_own_kernel(name):
     found = terms(name, out, biased_mmd=True)["mmd"]
     np.testing.assert_allclose(found[1], expected, rtol=1e-5)
     assert abs(float(found[1]) - float(terms(name, out)["mmd"][1])) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["wae_rnf", "wae_rnf_attract", "wae_rnf_repel", "wae_rnf_paper"])
+def test_a_context_without_the_codebook_that_is_read_is_refused(name):
+    out = wr.ForwardPass.without_flow(
+        jnp.ones(3), wr.DiagonalGaussian(jnp.zeros((3, 2)), jnp.zeros((3, 2))), jnp.zeros((3, 2))
+    )
+    ctx = wr.ObjectiveContext(jax.random.split(jax.random.key(0), 3), jnp.ones(3, bool))
+    weights = {"mmd_weight": 1.0, "rnf_weight": 1.0}
+    sharpness = {} if name == "wae_rnf" else {"sharpness": 0.5}
+    with pytest.raises(ValueError, match="reads the codebook, which ctx lacks"):
+        wr.OBJECTIVES[name](out, ctx, **weights, **sharpness)
+
+
+def test_free_bits_of_a_sphere_are_refused():
+    posterior = wr.VonMisesFisher(jnp.eye(3), jnp.full(3, 5.0))
+    out = wr.ForwardPass.without_flow(jnp.ones(3), posterior, jnp.eye(3))
+    ctx = wr.ObjectiveContext(jax.random.split(jax.random.key(0), 3), jnp.ones(3, bool))
+    with pytest.raises(ValueError, match="kl_floor is of Gaussian posteriors"):
+        wr.OBJECTIVES["vae"](out, ctx, kl_floor=0.1)

@@ -135,8 +135,8 @@ def _coefficients(order: float, num_terms: int) -> tuple[tuple[float, ...], ...]
     in_t = [term(t**2) * (t / order) ** k for k, term in enumerate(terms)]
     total = sum(in_t)  # Σ_k e_k(t²)·p^(1-k)
     # The logarithm of Debye's series, from its derivative; the term k = 1 is the logarithm of p.
-    log_series = -sum(term(t**2) * (t / order) ** k for k, term in enumerate(terms[1:])).integ()
-    log_series = log_series / order
+    derivative = [term(t**2) * (t / order) ** k for k, term in enumerate(terms[1:])]
+    log_series = -sum(derivative[1:], derivative[0]).integ() / order
     constant = (1 + t) * total - (log_series - log_series(1.0)) // (1 - t)
     correction = total * t / order
     sums = [s.coef.tolist() for s in (correction, correction.deriv(), constant)]

@@ -89,16 +89,16 @@ def fused_linear_cross_entropy(
     # Marked alike outside the custom gradient, so that JAX itself sums a replicated kernel's
     # gradient over the devices of a shard_map.
     inputs = (hidden, kernel, bias, targets) + (() if where is None else (where,))
-    hidden, kernel, bias, targets, *where = (match_varying(array, *inputs) for array in inputs)
+    hidden, kernel, bias, targets, *masks = (match_varying(array, *inputs) for array in inputs)
 
     rows = _rows_of_a_block(targets.size, block_size)
     num_rows, shape = targets.size, targets.shape
     hidden, targets = hidden.reshape(num_rows, kernel.shape[0]), targets.ravel()
-    if not where:
+    if not masks:
         blocks = _in_blocks(rows, hidden, targets)
         return _nll(blocks[0], kernel, bias, blocks[1]).ravel()[:num_rows].reshape(shape)
-    order = jnp.argsort(~where[0].ravel(), stable=True)
-    blocks = _in_blocks(rows, hidden[order], targets[order], where[0].ravel()[order])
+    order = jnp.argsort(~masks[0].ravel(), stable=True)
+    blocks = _in_blocks(rows, hidden[order], targets[order], masks[0].ravel()[order])
     nll = _masked_nll(blocks[0], kernel, bias, *blocks[1:])
     return nll.ravel()[jnp.argsort(order)].reshape(shape)
 

@@ -36,15 +36,15 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class Prior(Protocol):
-    """A fixed distribution of codes.
+    """A fixed distribution of codes."""
 
-    Attributes:
-      dim: Z.
-      mean_squared_distance: E‖x − y‖² of two draws: the scale of kernels between codes.
-    """
+    @property
+    def dim(self) -> int:
+        """Z."""
 
-    dim: int
-    mean_squared_distance: float
+    @property
+    def mean_squared_distance(self) -> float:
+        """E‖x − y‖² of two draws: the scale of kernels between codes."""
 
     def sample(self, keys: jax.Array) -> jax.Array:
         """Args: typed keys [B], one a draw. Returns draws [B, Z]."""
@@ -57,17 +57,19 @@ class Prior(Protocol):
 
 
 class Posterior(Protocol):
-    """Distributions of the codes of a batch of sentences, one each.
+    """Distributions of the codes of a batch of sentences, one each."""
 
-    Attributes:
-      prior: what they are compared with.
-      center: [..., Z], the code without noise.
-      spread: [...], E‖z − center‖².
-    """
+    @property
+    def prior(self) -> Prior:
+        """What they are compared with."""
 
-    prior: Prior
-    center: jax.Array
-    spread: jax.Array
+    @property
+    def center(self) -> jax.Array:
+        """The code without noise, [..., Z]."""
+
+    @property
+    def spread(self) -> jax.Array:
+        """E‖z − center‖², [...]."""
 
     def sample(self, keys: jax.Array) -> jax.Array:
         """Args: typed keys [B], one an example. Returns reparametrised draws [B, Z]."""

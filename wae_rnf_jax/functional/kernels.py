@@ -93,7 +93,8 @@ def multi_scale_imq_kernel(
         _assert_positive("mean_squared_distance", mean_squared_distance)
     squared = squared_distances(*widened((x, y)))
     constants = [mean_squared_distance * scale for scale in _SCALES]
-    return sum(constant / (constant + squared) for constant in constants)
+    values = [constant / (constant + squared) for constant in constants]
+    return sum(values[1:], values[0])
 
 
 def _assert_points(x: jax.Array, y: jax.Array) -> None:

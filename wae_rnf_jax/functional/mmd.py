@@ -178,12 +178,12 @@ def _pairs_total(
             pair_weights = pair_weights * (own_places[:, None] != places[None, :])
         return jnp.sum(kernel(points, points_there) * pair_weights)
 
-    columns = (*columns, jnp.arange(num_columns))
+    placed = (*columns, jnp.arange(num_columns))
     if num_columns <= block_size:
-        return block_total(*columns)
+        return block_total(*placed)
     # The kernel's values are formed again in the backward pass: kept, they would be all of them.
     again = jax.checkpoint(lambda block: block_total(*block))
-    return jax.lax.map(again, _in_blocks(*columns, block_size=block_size)).sum()
+    return jax.lax.map(again, _in_blocks(*placed, block_size=block_size)).sum()
 
 
 def _in_blocks(

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional._arrays import widened
-from wae_rnf_jax.functional.distributions import sampled_kl
+from wae_rnf_jax.functional.distributions import DiagonalGaussian, sampled_kl
 from wae_rnf_jax.functional.forward_pass import ForwardPass, ObjectiveContext
 from wae_rnf_jax.functional.gaussian import free_bits_kl
 from wae_rnf_jax.functional.grouped_mmd import mmd_squared_in_groups
@@ -49,16 +49,13 @@ def kl_divergence(out: ForwardPass) -> jax.Array:
 def _mmd_squared(codes: jax.Array, out: ForwardPass, ctx: ObjectiveContext) -> jax.Array:
     """MMD² of the global batch."""
     scale = out.posterior.prior.mean_squared_distance
-    options = {
-        "kernel": partial(multi_scale_imq_kernel, mean_squared_distance=scale),
-        "where": ctx.where,
-        "axis_name": ctx.axis_name,
-    }
-    draws = ctx.prior_draws(out)
+    kernel = partial(multi_scale_imq_kernel, mean_squared_distance=scale)
     if ctx.mmd_group:
-        estimate = mmd_squared_in_groups(codes, draws, group_size=ctx.mmd_group, **options)
+        squared = partial(mmd_squared_in_groups, group_size=ctx.mmd_group)
     else:
-        estimate = mmd_squared_unbiased(codes, draws, block_size=_MMD_BLOCK, **options)
+        squared = partial(mmd_squared_unbiased, block_size=_MMD_BLOCK)
+    draws, axis_name = ctx.prior_draws(out), ctx.axis_name
+    estimate = squared(codes, draws, kernel=kernel, where=ctx.where, axis_name=axis_name)
     return _of_two_or_more(estimate, ctx)
 
 
@@ -100,10 +97,11 @@ def weighted_loss(terms: Terms, *, where: jax.Array) -> jax.Array:
     """
     count = jnp.maximum(where.sum(), 1)
     terms = {name: (weight, widened(value)) for name, (weight, value) in terms.items()}
-    return sum(
+    parts = (
         weight * (jnp.where(where, value, 0).sum() / count if value.ndim else value)
         for weight, value in terms.values()
     )
+    return jnp.asarray(sum(parts))
 
 
 def lm(out: ForwardPass, ctx: ObjectiveContext) -> Terms:
@@ -130,7 +128,10 @@ def _kl_terms(kl: jax.Array, out: ForwardPass, ctx: ObjectiveContext, floor: flo
         mean, least = ctx.mean(kl), floor * out.z0.shape[-1]
         floored = jnp.where(mean < least, least, mean)
     else:
-        floored = free_bits_kl(out.posterior.mean, out.posterior.log_var, floor=floor)
+        posterior = out.posterior
+        if not isinstance(posterior, DiagonalGaussian):
+            raise ValueError(f"kl_floor is of Gaussian posteriors, not of {posterior}.")
+        floored = free_bits_kl(posterior.mean, posterior.log_var, floor=floor)
     return {"kl": (0.0, kl), "kl_floored": (ctx.kl_weight, floored)}
 
 
@@ -155,8 +156,9 @@ def wae_rnf(
 ) -> Terms:
     """`wae` with a flow whose volume change follows the RBF metric of the codes (`match`)."""
     # Before the first refresh there is no metric to match.
-    active = jnp.asarray(ctx.codebook.ready, out.z0.dtype)
-    magnification = active * codebook_log_magnification(out.z0, ctx.codebook)
+    codebook = _codebook(ctx)
+    active = jnp.asarray(codebook.ready, out.z0.dtype)
+    magnification = active * codebook_log_magnification(out.z0, codebook)
     return {
         **wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor),
         **_match(out, ctx, magnification, weight=rnf_weight * active),
@@ -182,6 +184,8 @@ def wae_rnf_pullback(
     Where the metric has not full rank in single precision, the sentence is left out too; the share
     of such codes is reported as `degenerate`.
     """
+    if ctx.pullback_log_magnification is None:
+        raise ValueError("wae_rnf_pullback reads pullback_log_magnification, which ctx lacks.")
     found = ctx.pullback_log_magnification(out.zk, features, one_in=one_in, num_words=num_words)
     read, known = ctx.where & ~jnp.isnan(found), ctx.where & jnp.isfinite(found)
     magnification = -jnp.where(known, found, 0.0)
@@ -230,8 +234,9 @@ def wae_rnf_attract(
     kl_floor: NotNegative = 0.0,
 ) -> Terms:
     """`wae` with a flow whose inputs are drawn to the centres of the codes."""
-    rnf = attract_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
-    active = rnf_weight * jnp.asarray(ctx.codebook.ready, rnf.dtype)
+    codebook = _codebook(ctx)
+    rnf = attract_regularizer(out.points[:-1], codebook.centers, sharpness=sharpness)
+    active = rnf_weight * jnp.asarray(codebook.ready, rnf.dtype)
     return {**wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor), "rnf": (active, rnf)}
 
 
@@ -245,8 +250,9 @@ def wae_rnf_repel(
     kl_floor: NotNegative = 0.0,
 ) -> Terms:
     """`wae` with a flow whose inputs are driven from the centres of the codes."""
-    rnf = repel_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
-    active = rnf_weight * jnp.asarray(ctx.codebook.ready, rnf.dtype)
+    codebook = _codebook(ctx)
+    rnf = repel_regularizer(out.points[:-1], codebook.centers, sharpness=sharpness)
+    active = rnf_weight * jnp.asarray(codebook.ready, rnf.dtype)
     return {**wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor), "rnf": (active, rnf)}
 
 
@@ -295,9 +301,15 @@ def wae_rnf_paper(
     biased_mmd: Switch = False,
 ) -> Terms:
     """The paper's code: `repel` from fixed centres, summed over the layers' inputs."""
-    rnf = repel_regularizer(out.points[:-1], ctx.codebook.centers, sharpness=sharpness)
-    shared = {"mmd_weight": mmd_weight, "kl_floor": kl_floor, "biased_mmd": biased_mmd}
-    return {**wae_nf_paper(out, ctx, **shared), "rnf": (rnf_weight, rnf)}
+    rnf = repel_regularizer(out.points[:-1], _codebook(ctx).centers, sharpness=sharpness)
+    terms = wae_nf_paper(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor, biased_mmd=biased_mmd)
+    return {**terms, "rnf": (rnf_weight, rnf)}
+
+
+def _codebook(ctx: ObjectiveContext) -> Codebook:
+    if ctx.codebook is None:
+        raise ValueError("this objective reads the codebook, which ctx lacks.")
+    return ctx.codebook
 
 
 def codebook_log_magnification(z: jax.Array, codebook: Codebook) -> jax.Array:

@@ -53,10 +53,9 @@ def lstm_states(
         raise AssertionError(f"h and c must be [..., B, H], got rank {h.ndim}.")
     chex.assert_shape(recurrent_kernel, (h.shape[-1], 4 * h.shape[-1]))
     chex.assert_shape(input_gates, (None, h.shape[-2], recurrent_kernel.shape[1]))
-    dtypes = h.dtype, c.dtype
     arrays = (input_gates, widened(constant_gates), recurrent_kernel, *widened((h, c)))
-    states = _states(*(match_varying(array, *arrays) for array in arrays))
-    return tuple(state.astype(dtype) for state, dtype in zip(states, dtypes, strict=True))
+    hs, cs = _states(*(match_varying(array, *arrays) for array in arrays))
+    return hs.astype(h.dtype), cs.astype(c.dtype)
 
 
 @jax.custom_jvp

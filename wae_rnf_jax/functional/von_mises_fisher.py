@@ -25,6 +25,7 @@ from wae_rnf_jax.functional.bessel import log_scaled_bessel_and_divergence
 
 # A proposal is accepted with a probability above 0.65, so that a point in 1e45 needs more.
 _MAX_PROPOSALS = 100
+_Proposal = tuple[jax.Array, jax.Array, jax.Array]  # its number, the point, whether it is taken
 
 
 def vmf_log_prob(
@@ -169,7 +170,7 @@ def _draw_around_first_axis(key: jax.Array, kappa: jax.Array, dim: int) -> jax.A
     root = n + jnp.hypot(n, 2.0 * kappa)
     pull, shrink = 2.0 * kappa / root, jnp.sqrt(2.0 * n / root)  # shrink² = 1 - pull²
 
-    def proposed(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def proposed(state: _Proposal) -> _Proposal:
         attempt = state[0]
         normal = jax.random.normal(jax.random.fold_in(key, attempt), (dim + 2,), kappa.dtype)
         point = normal[:dim] / jnp.linalg.norm(normal[:dim])
@@ -179,10 +180,11 @@ def _draw_around_first_axis(key: jax.Array, kappa: jax.Array, dim: int) -> jax.A
         threshold = n * (jnp.log1p(pulled) - pulled / (1.0 + pulled))
         return attempt + 1, point, exponential >= threshold
 
-    start = (jnp.zeros([dim], kappa.dtype), jnp.array(False))
-    start = [match_varying(value, kappa, jax.random.key_data(key)) for value in start]
+    drawn_from = (kappa, jax.random.key_data(key))
+    nowhere = match_varying(jnp.zeros([dim], kappa.dtype), *drawn_from)
+    start: _Proposal = (jnp.array(0), nowhere, match_varying(jnp.array(False), *drawn_from))
     _, point, _ = jax.lax.while_loop(
-        lambda state: (state[0] < _MAX_PROPOSALS) & ~state[2], proposed, (0, *start)
+        lambda state: (state[0] < _MAX_PROPOSALS) & ~state[2], proposed, start
     )
     along, across = point[:1], point[1:]
     return jnp.concatenate([pull + along, shrink * across]) / (1.0 + pull * along)
