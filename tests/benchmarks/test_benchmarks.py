@@ -16,6 +16,7 @@ from benchmarks import (
     input,
     large_corpus,
     measurement,
+    mmd_memory,
     pieces,
     regularisers,
     startup,
@@ -198,6 +199,14 @@ def test_a_large_corpus_is_prepared_by_any_tokeniser(tmp_path):
     _, prepare = rows_of(large_corpus, tmp_path, "--tokenizer=char", "--num_steps=0")
     assert prepare["phase"] == "prepare"
     assert prepare["MB a cpu s"] > 0
+
+
+def test_memory_of_the_mmd_is_read_from_the_program(monkeypatch):
+    monkeypatch.setattr(mmd_memory, "CODES", 256)
+    whole, blocks = (
+        mmd_memory.compiled(2, size).memory_analysis().temp_size_in_bytes for size in (256, 8)
+    )
+    assert blocks < whole
 
 
 def test_lengths_are_drawn_where_there_is_no_text(tmp_path, monkeypatch):

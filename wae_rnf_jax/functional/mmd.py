@@ -140,8 +140,8 @@ def _mmd_squared(
         + within_y / jnp.maximum(num_y * (num_y - without_diagonal), 1.0)
         - 2.0 * between / jnp.maximum(num_x * num_y, 1.0)
     )
-    share = share if axis_name is None else jax.lax.psum(share, axis_name)
-    return jnp.where(num_x < minimum, jnp.nan, share)
+    share = jnp.where(num_x < minimum, jnp.nan, share)
+    return share if axis_name is None else jax.lax.psum(share, axis_name)
 
 
 def gathered_rows(
