@@ -137,16 +137,35 @@ def test_it_becomes_ordinary_when_mutual_information_no_longer_rises():
     assert float(state.procedure.mutual_information) == pytest.approx(0.5)
 
 
+def test_the_run_lasts_until_the_decoder_has_taken_its_steps():
+    recipe, state = recipe_and_state()
+    procedure, key = recipe.procedure, jax.random.key(0)
+
+    def at(step, decoder_steps, mi):
+        own = state.procedure._replace(decoder_steps=jnp.asarray(decoder_steps, jnp.int32))
+        moved = state.replace(procedure=own, step=jnp.asarray(step, jnp.int32))
+        moved, _ = procedure.event(moved, key, {"mi": mi}, recipe=recipe)
+        return procedure.num_steps(moved, 10)
+
+    assert procedure.num_steps(state, 10) == 1_000
+    assert at(50, 4, 0.5) == 50 + 6 * 100  # aggressive: at most
+    assert at(50, 4, -jnp.inf) == 50 + 6  # ordinary from here on
+    assert at(700, 10, 0.5) == 700
+    assert at(700, 12, 0.5) == 700
+
+
 @pytest.mark.parametrize("stop", [3, 6])
 def test_it_resumes_bit_for_bit_in_any_turn(stop, config, tmp_path, monkeypatch):
     lagging_config(config, window=1, most_encoder_steps=3)
     config.train.update(num_epochs=2, log_every=1, select="last")
+    config.kl_weight.maximum = 1.0
     whole = resumed_alike(config, tmp_path, monkeypatch, stop=stop)
     aggressive, kl_weight = (
         [line[name] for line in lines_of(whole, "train")] for name in ("aggressive", "kl_weight")
     )
     assert aggressive[0] == 1
-    assert len(aggressive) == 10
+    assert len(aggressive) > 10  # until the decoder has taken the steps of two epochs
+    assert kl_weight[-1] == pytest.approx(0.9)  # which rises by .1 a step
     steps = np.diff(kl_weight)  # λ counts decoder steps: it stands still in an encoder's turn
     assert np.any(steps == 0)
     assert np.all(steps >= 0)

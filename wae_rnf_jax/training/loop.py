@@ -361,9 +361,11 @@ class _Trainer:
             self.state = replicate(jax.device_get(state))
         if restart:
             self.progress = Progress()
-            self.num_steps = procedure.num_steps(self.state, self.steps_asked_for)
-            log.expect(self.num_steps)
             log.say(f"step {step}: the next stage begins")
+        num_steps = procedure.num_steps(self.state, self.steps_asked_for)
+        if num_steps != self.num_steps:
+            self.num_steps = num_steps
+            log.expect(num_steps)
         self.progress = self.progress._replace(validated_step=step)
 
     def validation_metrics(self) -> dict[str, float]:

@@ -5,8 +5,9 @@ While training is aggressive, encoder-only steps are taken, and their mean loss 
 from window to window; when a window is no better than the one before, the decoder steps alone. Once
 the mutual information on the validation split no longer rises, training becomes ordinary for good.
 
-Every update takes the next batch of the plan, so that the position in the data stays one number; λ
-and the learning rate count the decoder's steps. An embedding that both share is the decoder's.
+Every update takes the next batch of the plan, so that the position in the data stays one number. λ,
+the learning rate and the epochs of the run count the decoder's steps. An embedding that both share
+is the decoder's.
 """
 
 from functools import partial
@@ -32,6 +33,8 @@ class LaggingState(NamedTuple):
     window_tokens: jax.Array
     last_window: jax.Array  # mean loss a token of the window before
     mutual_information: jax.Array  # at the last validation
+    validated: jax.Array  # the decoder's steps then
+    behind: jax.Array  # the encoder's alone then
 
 
 def lagging(*, window: Size = 15, most_encoder_steps: Size = 99) -> Procedure:
@@ -45,6 +48,7 @@ def lagging(*, window: Size = 15, most_encoder_steps: Size = 99) -> Procedure:
         step=partial(_step, window=window, most_encoder_steps=most_encoder_steps),
         init=lambda params: _first_state(),
         clock=lambda state: state.procedure.decoder_steps,
+        num_steps=partial(_num_steps, most_encoder_steps=most_encoder_steps),
         event=_event,
         by_part=True,
     )
@@ -55,6 +59,8 @@ def _first_state() -> LaggingState:
         turn=jnp.asarray(ENCODER, jnp.int32),
         decoder_steps=jnp.zeros((), jnp.int32),
         mutual_information=jnp.asarray(-jnp.inf),
+        validated=jnp.zeros((), jnp.int32),
+        behind=jnp.zeros((), jnp.int32),
         **_first_window(),
     )
 
@@ -120,6 +126,14 @@ def _after_step(
     )
 
 
+def _num_steps(state: TrainState, num_steps: int, *, most_encoder_steps: int) -> int:
+    """Until the decoder has taken its steps: an aggressive run ends with a validation."""
+    own = state.procedure
+    left = max(num_steps - int(own.validated), 0)
+    each = 1 if int(own.turn) == BOTH else 1 + most_encoder_steps
+    return int(own.validated) + int(own.behind) + left * each
+
+
 def _event(
     state: TrainState, key: jax.Array, metrics: dict[str, float], *, recipe: Recipe
 ) -> tuple[TrainState, bool]:
@@ -129,5 +143,10 @@ def _event(
     if int(own.turn) == BOTH:
         return state, False
     turn = own.turn if found > float(own.mutual_information) else jnp.asarray(BOTH, jnp.int32)
-    own = own._replace(turn=turn, mutual_information=jnp.asarray(found, jnp.float32))
+    own = own._replace(
+        turn=turn,
+        mutual_information=jnp.asarray(found, jnp.float32),
+        validated=own.decoder_steps,
+        behind=jnp.asarray(state.step, jnp.int32) - own.decoder_steps,
+    )
     return state.replace(procedure=own), False
