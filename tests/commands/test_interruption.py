@@ -18,7 +18,7 @@ from wae_rnf_jax import cli
 
 # A moment: the function that a signal falls into, and a command that calls it.
 MOMENTS = {
-    "reading the configuration": ("cli._loaded_config", "prepare"),
+    "reading the configuration": ("cli.loaded_config", "prepare"),
     "counting words": ("data.preparation.counted_words", "prepare"),
     "encoding a corpus": ("data.preparation._write_split", "prepare"),
     "making a workdir": ("training.loop.open_workdir", "train"),
@@ -108,7 +108,7 @@ def test_a_signal_in_a_destructor_is_not_lost(signum, commands, monkeypatch, cap
         Dropping(signum)
         time.sleep(5)
 
-    monkeypatch.setattr("wae_rnf_jax.cli._loaded_config", function)
+    monkeypatch.setattr("wae_rnf_jax.cli.loaded_config", function)
     code, word = CODES[signum]
     assert cli.main(commands["prepare"]) == code
     assert capsys.readouterr().err == f"wae-rnf: {word}\n"
