@@ -21,7 +21,7 @@ from wae_rnf_jax.data.tables import TABLES, Row, is_table, table_rows
 from wae_rnf_jax.data.text import LABELS, SPLITS, text_digest, text_files, text_records
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.storage.files import home_expanded, new_directory
-from wae_rnf_jax.storage.object_store import RemoteFolder, is_remote
+from wae_rnf_jax.storage.object_store import RemoteFolder, cached_file, is_remote
 
 __all__ = ["table_source", "text_source"]
 
@@ -57,8 +57,11 @@ def text_source(
     if label not in LABELS:
         raise InputError(f"label must be one of {', '.join(LABELS)}, not {label!r}")
     if is_remote(path):
-        names = [f"{split}.txt" for split in SPLITS]
-        path = os.fspath(_local(path, names, cache, is_file=path.endswith(".txt")))
+        if path.endswith(".txt"):
+            path = os.fspath(cached_file(path, cache))
+        else:
+            names = [f"{split}.txt" for split in SPLITS]
+            path = os.fspath(RemoteFolder(path).cached(names, cache))
     file = Path(home_expanded(path))
     if not file.is_file():
         _check_drawn(path, fractions, seed)
@@ -135,21 +138,14 @@ def _check_drawn(path: str, fractions: Sequence[float], seed: int, group: str = 
         )
 
 
-def _local(path: str, names: Sequence[str], cache: Path, *, is_file: bool) -> Path:
-    """A copy of a file or a folder of a store."""
-    if not is_file:
-        return RemoteFolder(path).cached(names, cache)
-    folder, _, name = path.rpartition("/")
-    return RemoteFolder(folder).cached([name], cache) / name
-
-
 def _tables(path: str, cache: Path) -> list[Path]:
     """The table that a path names, or those of the splits in a folder."""
     kinds = f"{', '.join(TABLES)}, also with .gz"
-    if is_remote(path):
-        one = is_table(path)
-        names = [] if one else [name for name in RemoteFolder(path).names() if _split_of(name)]
-        found = _local(path, names, cache, is_file=one)
+    if is_remote(path) and is_table(path):
+        found = cached_file(path, cache)
+    elif is_remote(path):
+        remote = RemoteFolder(path)
+        found = remote.cached([name for name in remote.names() if _split_of(name)], cache)
     else:
         found = Path(home_expanded(path))
     if found.is_file():

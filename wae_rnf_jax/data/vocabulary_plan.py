@@ -19,7 +19,7 @@ from wae_rnf_jax.data.tokenizers import (
 )
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.storage.object_store import RemoteFolder, is_remote
+from wae_rnf_jax.storage.object_store import cached_file, is_remote
 
 __all__ = ["VocabularyPlan", "is_tokenizer", "vocabulary_plan"]
 
@@ -149,10 +149,7 @@ def _check_limits(limits: Mapping[str, int], owner: str) -> None:
 
 
 def _local_file(path: str, cache: Path) -> Path:
-    if not is_remote(path):
-        return Path(path)
-    folder, _, name = path.rpartition("/")
-    return RemoteFolder(folder).cached([name], cache) / name
+    return cached_file(path, cache) if is_remote(path) else Path(path)
 
 
 def _digest(text: str) -> str:

@@ -20,7 +20,7 @@ import fsspec
 from wae_rnf_jax.errors import InputError, first_line
 from wae_rnf_jax.storage.files import new_directory
 
-__all__ = ["RemoteError", "RemoteFolder", "checked_url", "is_remote"]
+__all__ = ["RemoteError", "RemoteFolder", "cached_file", "checked_url", "is_remote"]
 
 # What fsspec needs to reach each kind of store; tests cover the first.
 PACKAGES = {"gs": "gcsfs", "s3": "s3fs", "az": "adlfs", "hf": "huggingface_hub"}
@@ -160,6 +160,23 @@ class RemoteFolder:
         except Exception as error:  # the clients' errors have no class in common
             reason = getattr(error, "strerror", None) or first_line(error)
             raise RemoteError(f"{self.url} cannot be {done}: {reason}") from error
+
+
+def cached_file(path: str, cache: Path) -> Path:
+    """A copy of a single file on this machine, as `RemoteFolder.cached` keeps it.
+
+    Args:
+      path: of the file, in a store.
+      cache: a folder for such copies.
+
+    Returns:
+      The copy.
+
+    Raises:
+      InputError: as `RemoteFolder.cached`.
+    """
+    folder, _, name = path.rpartition("/")
+    return RemoteFolder(folder).cached([name], cache) / name
 
 
 def _names(store: fsspec.AbstractFileSystem, folder: str, prefix: str) -> Iterator[str]:
