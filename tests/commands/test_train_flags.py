@@ -154,3 +154,22 @@ def test_loggers_are_as_before_when_the_command_ends(level, workdir, text_folder
     assert absl_logging.get_verbosity() == absl_logging.WARNING
     assert (logging.getLogger("jax").level, jax.config.jax_logging_level) == before
     assert logging.getLogger("absl").handlers == []
+
+
+def test_a_tracker_gets_the_configuration_and_the_lines_of_the_run(
+    text_folder, tmp_path, monkeypatch, refusal
+):
+    from mlflow import MlflowClient
+
+    workdir = tmp_path / "run"
+    arguments = train_arguments(text_folder, workdir, "lm")
+    assert "'mlflo' is no tracker" in refusal(*arguments, "--track=mlflo")
+    assert not workdir.exists()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tmp_path / 'mlruns'}")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    assert cli.main([*arguments, "--track=mlflow"]) == 0
+    run = MlflowClient().get_run(json.loads((workdir / "trackers.json").read_text())["mlflow"])
+    assert run.data.params["train.batch_size"] == str(read_config(workdir)["train"]["batch_size"])
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    (last,) = [line for line in lines if line["split"] == "valid"][-1:]
+    assert run.data.metrics["valid/ppl"] == pytest.approx(last["ppl"])

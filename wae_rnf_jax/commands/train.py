@@ -42,6 +42,12 @@ def _define_flags(values: flags.FlagValues) -> None:
         "seed_0, seed_1, … of the workdir",
         flag_values=values,
     )
+    flags.DEFINE_list(
+        "track",
+        [],
+        "experiment trackers to write metrics to beside TensorBoard: wandb, mlflow",
+        flag_values=values,
+    )
     flags.DEFINE_integer(
         "profile",
         0,
@@ -99,6 +105,7 @@ def _run(values: flags.FlagValues) -> int:
 def _train(values: flags.FlagValues) -> None:
     from wae_rnf_jax.jobs.processes import is_first, together
     from wae_rnf_jax.runs.remote import published_run, training_workdir
+    from wae_rnf_jax.runs.trackers import check_trackers
     from wae_rnf_jax.training.flags import StartFlags
     from wae_rnf_jax.training.loop import train
 
@@ -107,11 +114,13 @@ def _train(values: flags.FlagValues) -> None:
         if values["dry_run"].value:
             print_dry_run(config, origin)
             return
+        if is_first():
+            check_trackers(values["track"].value)
         name = options.required(values, "workdir", "name a folder")
         runs = _runs(name, config.train.seed, values["seeds"].value)
     given = {name: values[name].value for name in ("profile", "debug_nans")}
     quiet = values["log_level"].value == "error"
-    start = StartFlags(**given, quiet=quiet)
+    start = StartFlags(**given, quiet=quiet, trackers=tuple(values["track"].value))
     for name, seed in runs:
         config.train.seed = seed
         if len(runs) > 1 and is_first() and not quiet:

@@ -1,8 +1,8 @@
-"""Where a run's numbers go: `metrics.jsonl`, TensorBoard and the progress bar."""
+"""Where a run's numbers go: `metrics.jsonl`, TensorBoard, trackers and the progress bar."""
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -51,6 +51,7 @@ class MetricsLog:
     failure of a file, or of the terminal, reaches the caller.
 
     Where several processes train, one is to `write`; the others look at the same numbers alone.
+    `more_sinks` opens what is written to beside the workdir.
     """
 
     def __init__(
@@ -62,12 +63,13 @@ class MetricsLog:
         interval: int,
         quiet: bool = False,
         write: bool = True,
+        more_sinks: Callable[[], tuple[Sink, ...]] = tuple,
     ) -> None:
         self._interval, self._quiet = interval, quiet or not write
         self._pending: list[tuple[int, dict[str, jax.Array]]] = []
         self._since = time.monotonic()
         self.last_good_step = first_step
-        self._sinks = _sinks(workdir, first_step) if write else ()
+        self._sinks = (*_sinks(workdir, first_step), *more_sinks()) if write else ()
         self._bar = progress_bar(
             total=num_steps,
             initial=first_step,
@@ -104,7 +106,7 @@ class MetricsLog:
         self._bar.set_postfix({**shown, "tok/s": f"{mean['tokens_per_second']:.0f}"})
 
     def write(self, split: str, step: int, values: dict[str, float]) -> None:
-        """Appends one line to `metrics.jsonl` and the same to TensorBoard."""
+        """Appends one line to `metrics.jsonl`, TensorBoard and what is written to beside."""
         for sink in self._sinks:
             sink.put(Line(split, step, dict(values)))
 

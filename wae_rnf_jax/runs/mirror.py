@@ -35,7 +35,15 @@ DIRECTORY = "~/.cache/wae_rnf_jax/workdirs"
 TOKEN = "published.json"
 UNTOLD = ""  # in place of the token of a workdir that was fetched and has none
 # What a run writes beside its checkpoints. Other commands publish their own files themselves.
-OF_TRAINING = ("config.json", "init_from.json", "metrics.jsonl", "corpus", "tensorboard", "profile")
+OF_TRAINING = (
+    "config.json",
+    "init_from.json",
+    "metrics.jsonl",
+    "trackers.json",
+    "corpus",
+    "tensorboard",
+    "profile",
+)
 NOT_FETCHED = ("lease.json", TOKEN, "lock", "tensorboard", "profile")
 RESULTS = "results.json"  # of `evaluate`, perhaps on another host
 TRIES = 3  # to fetch a workdir from under a run that publishes

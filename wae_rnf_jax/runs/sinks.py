@@ -36,7 +36,12 @@ class Line(NamedTuple):
 
 
 class Sink:
-    """A thread that writes lines, one after the other, whatever becomes of them."""
+    """A thread that writes lines, one after the other, whatever becomes of them.
+
+    Args:
+      name: of the place, for what is said of it.
+      write: called with each line; its method `close`, where it has one, is called at the end.
+    """
 
     def __init__(self, name: str, write: Callable[[Line], None]) -> None:
         self._name, self._write = name, write
@@ -71,16 +76,22 @@ class Sink:
         self.wait()
         if self.put(None) and self._reached.is_set():
             self._thread.join(PATIENCE)
+            if self._thread.is_alive():
+                self._say(f"it does not end within {PATIENCE:g} s")
 
     def _run(self) -> None:
         while (line := self._waiting.get()) is not None:
             if isinstance(line, threading.Event):
                 line.set()
-                continue
-            try:
-                self._write(line)
-            except Exception as error:  # no error of any kind may end the thread
-                self._say(getattr(error, "strerror", None) or first_line(error))
+            else:
+                self._try(self._write, line)
+        self._try(getattr(self._write, "close", lambda: None))
+
+    def _try(self, call: Callable[..., None], *args: Line) -> None:
+        try:
+            call(*args)
+        except Exception as error:  # no error of any kind may end the thread
+            self._say(getattr(error, "strerror", None) or first_line(error))
 
     def _say(self, what: str) -> None:
         if not self._said:

@@ -6,6 +6,7 @@ workdir/checkpoints/latest/  the two newest states
 workdir/checkpoints/best/    the state with the best validation bound, and the best before it
 workdir/metrics.jsonl        one line a logging interval or validation
 workdir/tensorboard/         the same for TensorBoard
+workdir/trackers.json        what experiment trackers call the run, where some were asked for
 workdir/results.json         what `evaluate` found
 workdir/init_from.json       what was taken over from another run's model, where one was named
 workdir/profile/             traces of steps, where some were asked for

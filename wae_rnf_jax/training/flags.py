@@ -22,11 +22,13 @@ class StartFlags(NamedTuple):
       profile: steps to trace.
       debug_nans: stop at the first NaN and say where it comes up; slower, and takes more memory.
       quiet: show no progress.
+      trackers: names of experiment trackers to write to.
     """
 
     profile: int = 0
     debug_nans: bool = False
     quiet: bool = False
+    trackers: tuple[str, ...] = ()
 
 
 NO_FLAGS = StartFlags()

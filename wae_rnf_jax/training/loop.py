@@ -26,6 +26,7 @@ from wae_rnf_jax.models.autoencoder import text_autoencoder
 from wae_rnf_jax.runs.checkpoint import Checkpoints, NotSaved, Progress, newest_step
 from wae_rnf_jax.runs.lock import sole_use
 from wae_rnf_jax.runs.metrics import Compilations, MetricsLog
+from wae_rnf_jax.runs.trackers import tracker_sinks
 from wae_rnf_jax.runs.workdir import fingerprint, open_workdir, write_json
 from wae_rnf_jax.training.annealing import annealing
 from wae_rnf_jax.training.corpus import open_corpus
@@ -215,6 +216,9 @@ class _Trainer:
             interval=self.config.train.log_every,
             quiet=self.flags.quiet,
             write=self.own is not None,
+            more_sinks=partial(
+                tracker_sinks, self.flags.trackers, self.workdir, self.config.to_dict()
+            ),
         )
         if self.own and self.config.model.latent_dim:
             self.annealing.tell(log.say)
