@@ -8,11 +8,13 @@ import inspect
 import re
 import shutil
 import sys
+import textwrap
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 
 import wae_rnf_jax
 
@@ -77,10 +79,8 @@ def write_reference(app: Sphinx) -> None:
         title = inspect.getdoc(sys.modules[module]).split("\n\n")[0].replace("\n", " ").rstrip(".")
         text = f"# {page}\n\n```{{eval-rst}}\n.. automodule:: {module}\n   :no-members:\n\n"
         text += ".. currentmodule:: wae_rnf_jax\n\n"
-        for name, value in names.items():
-            kind, option = _directive(value)
-            text += f".. auto{kind}:: {name}\n   {option}\n\n"
-        (REFERENCE / f"{page}.md").write_text(text + "```\n", encoding="utf-8")
+        text += "\n\n".join(_directive(module, *item) for item in names.items())
+        (REFERENCE / f"{page}.md").write_text(text + "\n```\n", encoding="utf-8")
         listed = ", ".join(f"{{py:obj}}`~wae_rnf_jax.{name}`" for name in names)
         index += f"- [{title}]({page}.md): {listed}\n"
     hidden = "\n".join(p.stem for p in sorted(REFERENCE.glob("*.md")))
@@ -88,11 +88,14 @@ def write_reference(app: Sphinx) -> None:
     (REFERENCE / "index.md").write_text(index, encoding="utf-8")
 
 
-def _directive(value: Any) -> tuple[str, str]:
-    """What documents a value, and an option of it."""
+def _directive(module: str, name: str, value: Any) -> str:
+    """What documents a public name, in reStructuredText."""
     if inspect.isclass(value):
-        return "class", ":members:"
-    return ("function", "") if callable(value) else ("data", ":no-value:")
+        return f".. autoclass:: {name}\n   :members:"
+    if callable(value):
+        return f".. autofunction:: {name}"
+    written = ModuleAnalyzer.for_module(module).find_attr_docs()["", name]
+    return f".. data:: {name}\n\n" + textwrap.indent("\n".join(written), "   ")
 
 
 def _home(name: str, value: Any) -> str:

@@ -123,16 +123,6 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
 
 __version__ = "0.1.0"
 
-FLOWS: dict
-"""Every kind of flow step, a `Flow`, by its name, as `model.flow` of a configuration has it."""
-
-OBJECTIVES: dict
-"""Every objective by its name, as `objective.name` of a configuration has it.
-
-A function `(out, ctx, *, arguments) -> terms`: of a `ForwardPass` and an `ObjectiveContext`, the
-terms of the loss by their names, each a weight and a value, which `weighted_loss` adds up.
-"""
-
 __all__ = (
     "Codebook",
     "DiagonalGaussian",

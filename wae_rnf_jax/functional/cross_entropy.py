@@ -316,7 +316,14 @@ def _accumulated_matmul(x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.matmul(x, y, preferred_element_type=_accumulator(x, y))
 
 
-def _check_inputs(hidden, kernel, bias, targets, block_size, where) -> None:
+def _check_inputs(
+    hidden: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    targets: jax.Array,
+    block_size: int,
+    where: jax.Array | None,
+) -> None:
     if block_size < 1:
         raise ValueError(f"block_size must be at least 1, got {block_size}.")
     assert_floating(hidden=hidden, kernel=kernel, bias=bias)

@@ -7,6 +7,7 @@ metric of its features or in one that is given.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import chex
@@ -16,6 +17,8 @@ import numpy as np
 
 from wae_rnf_jax.functional._arrays import match_varying, narrowed, widened
 from wae_rnf_jax.functional.pullback import Decode, Metric, pullback_metric
+
+_Map = Callable[[jax.Array], jax.Array]
 
 # Points between two knots at which the optimised energy reads the decoder.
 _ENERGY_REFINEMENT = 4
@@ -212,7 +215,9 @@ class _Iterate(NamedTuple):
     gradient: jax.Array
 
 
-def _minimum(function, start: jax.Array, *, num_steps: int, tolerance: float):
+def _minimum(
+    function: _Map, start: jax.Array, *, num_steps: int, tolerance: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """L-BFGS until ‖gradient‖ ≤ tolerance·value: the minimiser, the iterations, and whether."""
     import optax
 
@@ -225,11 +230,11 @@ def _minimum(function, start: jax.Array, *, num_steps: int, tolerance: float):
         least = tolerance * jnp.abs(iterate.value)
         return jnp.isfinite(iterate.value) & (jnp.linalg.norm(iterate.gradient) <= least)
 
-    def goes_on(carry) -> jax.Array:
+    def goes_on(carry: tuple) -> jax.Array:
         iterate, _, iteration = carry
         return (iteration < num_steps) & jnp.isfinite(iterate.value) & ~is_flat(iterate)
 
-    def step(carry):
+    def step(carry: tuple) -> tuple:
         iterate, state, iteration = carry
         direction, state = optimizer.update(iterate.gradient, state, iterate.point)
         # Past a saddle the remembered curvature may point uphill: then go down the gradient.
@@ -243,16 +248,18 @@ def _minimum(function, start: jax.Array, *, num_steps: int, tolerance: float):
     return iterate.point, iteration, is_flat(iterate)
 
 
-def _descended(at, iterate: _Iterate, direction: jax.Array) -> _Iterate:
+def _descended(
+    at: Callable[[jax.Array], _Iterate], iterate: _Iterate, direction: jax.Array
+) -> _Iterate:
     """The first of the steps 1, ½, ¼, … that lowers the value enough (Armijo 1966)."""
     slope = jnp.vdot(direction, iterate.gradient)
 
-    def too_far(carry) -> jax.Array:
+    def too_far(carry: tuple) -> jax.Array:
         trial, size = carry
         bound = iterate.value + 1e-4 * size * slope
         return ~(trial.value <= bound) & (size > _LEAST_STEP)
 
-    def shorter(carry):
+    def shorter(carry: tuple) -> tuple:
         _, size = carry
         return at(iterate.point + 0.5 * size * direction), 0.5 * size
 
@@ -260,7 +267,9 @@ def _descended(at, iterate: _Iterate, direction: jax.Array) -> _Iterate:
     return jax.lax.while_loop(too_far, shorter, (at(iterate.point + direction), size))[0]
 
 
-def _unit_coordinates(decode: Decode, start, end, num_points: int, metric: Metric | None):
+def _unit_coordinates(
+    decode: Decode, start: jax.Array, end: jax.Array, num_points: int, metric: Metric | None
+) -> _Map:
     """The linear map to shifts of the inner knots [P − 2, Z] that costs the energy ½‖·‖².
 
     The energy of a shift U under one metric G everywhere is ½ tr(Uᵀ·S·U·G), S the stiffness of

@@ -53,6 +53,7 @@ FLOWS: dict[str, Flow] = {
     ),
     "radial": Flow(radial_forward_and_log_det, radial_inverse_and_log_det, radial_identity_params),
 }
+"""Every kind of flow step by its name, as `model.flow` of a configuration has it."""
 
 
 def chain_forward_and_log_det(

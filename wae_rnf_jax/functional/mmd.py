@@ -171,7 +171,9 @@ def _pairs_total(
     points, weights = rows
     num_columns = columns[0].shape[0]
 
-    def block_total(points_there: jax.Array, weights_there: jax.Array, places: jax.Array):
+    def block_total(
+        points_there: jax.Array, weights_there: jax.Array, places: jax.Array
+    ) -> jax.Array:
         pair_weights = weights[:, None] * weights_there[None, :]
         if first_row is not None:
             own_places = first_row + jnp.arange(points.shape[0])

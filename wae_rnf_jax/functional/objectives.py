@@ -335,6 +335,11 @@ OBJECTIVES: dict[str, Objective] = {
         wae_rnf_paper,
     )
 }
+"""Every objective by its name, as `objective.name` of a configuration has it.
+
+A function `(out, ctx, *, arguments) -> terms`: of a `ForwardPass` and an `ObjectiveContext`, the
+terms of the loss by their names, each a weight and a value, which `weighted_loss` adds up.
+"""
 WITHOUT_MMD = {"lm", "vae"}
 WITHOUT_KL_WEIGHT = {"lm"}  # those that do not read λ
 WITH_METRIC = {"wae_rnf"}  # and those that read the RBF metric, with its floor
