@@ -49,7 +49,12 @@ html_copy_source = False
 # What README's table of documents has, in its order.
 PAGES = {
     "Using it": ["docs/guide", "docs/trained_run", "docs/training", "docs/corpora"],
-    "Building on it": ["docs/notebook", "docs/extending", "docs/reference/index"],
+    "Building on it": [
+        "docs/notebook",
+        "docs/curved_space",
+        "docs/extending",
+        "docs/reference/index",
+    ],
     "Several devices": ["launch/README", "docs/hosts", "docs/scaling", "docs/performance"],
     "What came out": ["docs/results", "CHANGELOG"],
 }

@@ -49,7 +49,7 @@ ALLOWED_IMPORTS = {
 # Slow to import, or absent from some installations: imported inside the function that needs them.
 IMPORTED_WHERE_USED = {
     *("array_record", "grain", "matplotlib", "orbax", "pyarrow", "regex", "sacrebleu"),
-    *("safetensors", "sklearn", "tensorflow_datasets", "tokenizers"),
+    *("mlflow", "safetensors", "sklearn", "tensorflow_datasets", "tokenizers", "wandb"),
 }
 LIGHT_MATHEMATICS = {"chex", "jax", "numpy", PACKAGE}
 # The command line reads its flags and shows its help without these.
