@@ -1,4 +1,4 @@
-"""The test suite on each Python that README names: nox, or one: nox -s tests-3.12 -- tests/models."""
+"""The test suite on each Python that README names: nox, or a part on one, as README shows."""
 
 import nox
 
