@@ -1,4 +1,4 @@
-"""Accelerators: published figures, and how long a collective takes on their networks.
+"""Accelerators: published values, and how long a collective takes on their networks.
 
 Letters: D chips, X chips along an axis of a torus.
 
@@ -86,7 +86,7 @@ class Chip:
       host_chips: fed by one host.
       start: time of a collective before its first step.
       iteration: time of one iteration of a small loop, such as an LSTM's step.
-      sources: pages of the published figures.
+      sources: pages of the published values.
     """
 
     name: str

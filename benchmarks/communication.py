@@ -235,7 +235,7 @@ def table_row(found: dict[str, Any]) -> str:
 
 
 def kept(output: Path, new: dict[str, Any]) -> None:
-    """Writes a program's figures into the file, in the place of older ones of the same program."""
+    """Writes a program's values into the file, in the place of older ones of the same program."""
     rows = json.loads(output.read_text()) if output.exists() else []
     key = ("system", "compiler", "devices", "rows")
     rows = [row for row in rows if any(row[name] != new[name] for name in key)] + [new]

@@ -95,8 +95,8 @@ def main(argv: list[str] | None = None) -> int:
             per_sentence_likelihood, model, split, memory_limit_rows=limit, **common
         )
     loop, *programs = (candidate() for candidate in candidates.values())
-    for figures in programs:
-        np.testing.assert_allclose(figures["nll_iw"], loop, rtol=1e-4)
+    for metrics in programs:
+        np.testing.assert_allclose(metrics["nll_iw"], loop, rtol=1e-4)
     samples = measurement.interleaved(candidates, repetitions=arguments.repetitions, warm_ups=0)
     work = len(split) * arguments.num_samples
     rows = []

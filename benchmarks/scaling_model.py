@@ -102,7 +102,7 @@ def law(programs: Sequence[dict[str, Any]], system: str, compiler: str = "cpu") 
 
 
 def _line(few: dict[str, Any], many: dict[str, Any], what: str) -> tuple[float, float]:
-    """Constant and slope through two programs' figures."""
+    """Constant and slope through two programs' values."""
     slope = (many[what] - few[what]) / (many["rows"] - few["rows"])
     return few[what] - slope * few["rows"], slope
 

@@ -109,7 +109,7 @@ def encoder_errors(model, variables):
 
 @jax.jit
 def posterior_errors(mean, log_scale):
-    """Of figures of the new posterior, against its own draws and against each other."""
+    """Of metrics of the new posterior, against its own draws and against each other."""
     posterior = Laplace(mean, log_scale)
     keys = jax.random.split(jax.random.key(3), (20_000, len(mean)))
     draws = jax.vmap(posterior.sample)(keys)

@@ -296,7 +296,7 @@ def copied(workdir, tmp_path):
     return shutil.copytree(workdir, tmp_path / "copy")
 
 
-def test_figures_are_shown_where_they_cannot_be_written(copied, capsys):
+def test_metrics_are_shown_where_they_cannot_be_written(copied, capsys):
     (copied / "results.json").mkdir()
     few = ("--num_samples=3", "--num_reconstructions=0", "--num_generated=0")
     assert cli.main(["evaluate", f"--workdir={copied}", *few]) == 2

@@ -39,27 +39,27 @@ def test_one_table_holds_the_runs(evaluated, capsys):
     assert out == compared(capsys, f"--workdirs={workdirs[0]},{workdirs[1]}")
 
 
-def test_other_formats_hold_the_same_figures(evaluated, capsys):
+def test_other_formats_hold_the_same_metrics(evaluated, capsys):
     workdirs = [evaluated / "vae", evaluated / "lm"]
     content = json.loads(compared(capsys, *workdirs, "--format=json"))
-    figures = {run["name"]: run["figures"] for run in content["runs"]}
+    metrics = {run["name"]: run["metrics"] for run in content["runs"]}
     assert content["published"] == []
     header, *rows = (
         line.split("\t") for line in compared(capsys, *workdirs, "--format=tsv").splitlines()
     )
     for row in rows:
         cells = dict(zip(header, row, strict=True))
-        of_run = figures[cells.pop("model")]
+        of_run = metrics[cells.pop("model")]
         written = {name: float(cell) for name, cell in cells.items() if cell}
         assert written == {name: of_run[name] for name in written}
         assert set(cells) >= {"nll_iw", "nll_paper", "self_bleu"}
     markdown = compared(capsys, *workdirs, "--format=markdown")
-    assert f"| vae | {figures['vae']['nll_iw']:.2f} |" in markdown
+    assert f"| vae | {metrics['vae']['nll_iw']:.2f} |" in markdown
 
 
-def test_published_figures_stand_beside_runs_of_their_corpus(evaluated, capsys, monkeypatch):
+def test_published_metrics_stand_beside_runs_of_their_corpus(evaluated, capsys, monkeypatch):
     assert cli.main(["compare", str(evaluated / "vae"), "--published"]) == 0
-    assert "no published figures" in capsys.readouterr().err
+    assert "no published values" in capsys.readouterr().err
     monkeypatch.setattr(comparison, "known_corpus", lambda corpus: PENN_TREEBANK)
     out = compared(capsys, evaluated / "vae")
     lines = out.splitlines()
@@ -91,8 +91,8 @@ def test_runs_on_different_footing_are_told_apart(evaluated, tmp_path, capsys):
 def test_different_numbers_of_draws_are_told(evaluated, tmp_path, capsys):
     other = shutil.copytree(evaluated / "vae", tmp_path / "more")
     results = json.loads((other / "results.json").read_text())
-    draws = results["figures"]["num_samples"]
-    results["figures"]["num_samples"] = draws + 5
+    draws = results["metrics"]["num_samples"]
+    results["metrics"]["num_samples"] = draws + 5
     (other / "results.json").write_text(json.dumps(results))
     out = compared(capsys, evaluated / "vae", evaluated / "lm", other)
     (note,) = (line for line in out.splitlines() if "different numbers of draws" in line)
@@ -115,12 +115,12 @@ def seeds(text_folder, tmp_path_factory):
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_line(seeds, evaluated, capsys):
-    figures = [json.loads((workdir / "results.json").read_text())["figures"] for workdir in seeds]
+    metrics = [json.loads((workdir / "results.json").read_text())["metrics"] for workdir in seeds]
     out = compared(capsys, *seeds, evaluated / "vae")
     rows = out.splitlines()[1:3]
     assert rows[0].startswith("wae (3 seeds)  ")
     assert rows[1].startswith("vae  ")
-    nll = [of_run["nll_iw"] for of_run in figures]
+    nll = [of_run["nll_iw"] for of_run in metrics]
     assert len(set(nll)) == 3
     assert f" {statistics.mean(nll):.2f} ± {statistics.stdev(nll):.2f} " in rows[0]
     assert "standard deviation over runs that differ in the seed alone" in out
@@ -167,6 +167,6 @@ def test_what_cannot_be_compared_is_refused(evaluated, workdir, tmp_path, refusa
     (fresh / "results.json").unlink()
     assert f"run `wae-rnf evaluate --workdir={fresh}` first" in refusal("compare", fresh)
     assert "named twice" in refusal("compare", evaluated / "vae", evaluated / "vae")
-    for content in ("{", "{}", '{"figures": {}, "split": "test", "settings": {}}'):
+    for content in ("{", "{}", '{"metrics": {}, "split": "test", "settings": {}}'):
         (fresh / "results.json").write_text(content)
         assert "evaluate the run again" in refusal("compare", fresh)

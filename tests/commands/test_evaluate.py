@@ -22,50 +22,50 @@ def results_of(workdir, *arguments):
     return json.loads((workdir / "results.json").read_text())
 
 
-def test_evaluate_prints_the_figures_and_writes_them(copied, lm_workdir, capsys):
+def test_evaluate_prints_the_metrics_and_writes_them(copied, lm_workdir, capsys):
     results = results_of(copied, *FEW, f"--lm_workdir={lm_workdir}")
     out = capsys.readouterr().out
-    figures = results["figures"]
+    metrics = results["metrics"]
     assert results["split"] == "test"
-    assert figures["num_sentences"] == figures["num_reconstructions"] == 7
-    assert figures["nll_iw"] <= figures["neg_elbo"] + 1e-6
-    assert figures["num_generated"] == figures["num_self_bleu"] == 12
+    assert metrics["num_sentences"] == metrics["num_reconstructions"] == 7
+    assert metrics["nll_iw"] <= metrics["neg_elbo"] + 1e-6
+    assert metrics["num_generated"] == metrics["num_self_bleu"] == 12
     text = ("recon_bleu", "distinct_1", "distinct_2", "distinct_3", "self_bleu", "novel")
     for name in (*LIKELIHOOD, *text, "sample_lm_nll", "sample_lm_ppl"):
-        assert name in figures
+        assert name in metrics
         assert name in out
-    assert 0 <= figures["novel"] <= 1
+    assert 0 <= metrics["novel"] <= 1
     assert results["settings"]["lm_step"] == 10
     assert "no bound" in out
-    assert figures["mi"] < 0.2  # of so short a training
+    assert metrics["mi"] < 0.2  # of so short a training
     assert "The code has collapsed: it tells " in out
 
 
-def test_text_figures_leave_the_likelihood_as_it_is(copied):
-    with_text = results_of(copied, *FEW, "--num_reconstructions=2")["figures"]
+def test_text_metrics_leave_the_likelihood_as_it_is(copied):
+    with_text = results_of(copied, *FEW, "--num_reconstructions=2")["metrics"]
     without = results_of(copied, *FEW[:1], "--num_reconstructions=0", "--num_generated=0")
     assert with_text["num_reconstructions"] == 2
-    assert set(with_text) > set(without["figures"])
-    assert without["figures"] == {name: with_text[name] for name in without["figures"]}
-    assert not {"recon_bleu", "self_bleu", "novel"} & set(without["figures"])
+    assert set(with_text) > set(without["metrics"])
+    assert without["metrics"] == {name: with_text[name] for name in without["metrics"]}
+    assert not {"recon_bleu", "self_bleu", "novel"} & set(without["metrics"])
 
 
 def test_the_samples_are_those_of_the_command_sample(copied, capsys):
-    figures = results_of(copied, *FEW, "--num_reconstructions=0", "--seed=3")["figures"]
+    metrics = results_of(copied, *FEW, "--num_reconstructions=0", "--seed=3")["metrics"]
     capsys.readouterr()
     longest = int(load_trained_model(copied).corpus.test.lengths.max())
     sampling = [f"--workdir={copied}", "--num=12", "--seed=3", f"--max_length={longest + 1}"]
     assert cli.main(["sample", *sampling]) == 0
     words = capsys.readouterr().out.split()
-    assert figures["distinct_1"] == len(set(words)) / len(words)
+    assert metrics["distinct_1"] == len(set(words)) / len(words)
 
 
 def test_a_language_model_has_no_reconstructions(lm_workdir, tmp_path, capsys):
     workdir = shutil.copytree(lm_workdir, tmp_path / "lm")
-    figures = results_of(workdir, *FEW)["figures"]
-    assert "recon_bleu" not in figures
-    assert figures["num_generated"] == 12
-    assert figures["kl"] == figures["mi"] == 0
+    metrics = results_of(workdir, *FEW)["metrics"]
+    assert "recon_bleu" not in metrics
+    assert metrics["num_generated"] == 12
+    assert metrics["kl"] == metrics["mi"] == 0
     assert "code has collapsed" not in capsys.readouterr().out
 
 
@@ -74,9 +74,9 @@ def test_without_the_training_text_novelty_is_left_out(copied, tmp_path, capsys)
     config = json.loads(path.read_text())
     config["data"]["cache_dir"] = str(tmp_path / "empty")
     path.write_text(json.dumps(config))
-    figures = results_of(copied, *FEW, "--num_reconstructions=0")["figures"]
-    assert "novel" not in figures
-    assert "self_bleu" in figures
+    metrics = results_of(copied, *FEW, "--num_reconstructions=0")["metrics"]
+    assert "novel" not in metrics
+    assert "self_bleu" in metrics
     assert "novel is left out" in capsys.readouterr().err
 
 

@@ -45,8 +45,8 @@ def test_the_folder_holds_the_model_and_no_sentence(exported, source):
     assert "system `wae_nf`, at step 24" in card
     assert "posterior `gaussian` of 2 dimensions" in card
     assert "labels of the text: good, bad" in card
-    figures = json.loads((source / "results.json").read_text())["figures"]
-    assert f"`nll_iw` {figures['nll_iw']:.4g}" in card
+    metrics = json.loads((source / "results.json").read_text())["metrics"]
+    assert f"`nll_iw` {metrics['nll_iw']:.4g}" in card
 
 
 def test_it_is_read_back_as_it_was(exported, source):
@@ -90,7 +90,7 @@ def test_every_command_reads_it(exported, source, tmp_path, stdin, capsys):
     assert again == (exported / "model.safetensors").read_bytes()
 
 
-def test_its_figures_are_those_of_the_run(exported, source, tmp_path):
+def test_its_metrics_are_those_of_the_run(exported, source, tmp_path):
     folder = shutil.copytree(exported, tmp_path / "copy")
     assert cli.main(["evaluate", f"--workdir={folder}", *FEW]) == 0
     results = [json.loads((place / "results.json").read_text()) for place in (folder, source)]

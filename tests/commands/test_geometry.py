@@ -23,14 +23,14 @@ def test_geometry_draws_measures_and_shows_both_paths(workdir, tmp_path, capsys,
     assert rows[-1] == f"written to {stem}.json"
     assert (tmp_path / "plane.png").stat().st_size > 1000
     assert (tmp_path / "plane.svg").stat().st_size > 1000
-    figures = json.loads((tmp_path / "plane.json").read_text())
-    paths = figures["paths"]
+    results = json.loads((tmp_path / "plane.json").read_text())
+    paths = results["paths"]
     assert 0 < paths["geodesic"]["length"] <= paths["straight"]["length"] * 1.001
     assert len(paths["straight"]["sentences"]) == 3
-    assert figures["correlation"] is None  # a model without a flow changes no volume
+    assert results["correlation"] is None  # a model without a flow changes no volume
     assert rows[0] != rows[5]
-    assert len(figures["pairs"]["shown"]) == 1
-    assert figures["pairs"]["num_pairs"] == len(figures["pairs"]["pairs"]) == 2
+    assert len(results["pairs"]["shown"]) == 1
+    assert results["pairs"]["num_pairs"] == len(results["pairs"]["pairs"]) == 2
 
 
 def test_paths_fit_the_line():

@@ -24,4 +24,4 @@ def test_a_run_is_trained_resumed_and_used_in_a_folder_of_any_name(name, tmp_pat
     assert cli.main(["info", f"--workdir={workdir}"]) == 0
     said = capsys.readouterr().err
     assert all("max_length" in line for line in said.splitlines() if "wae-rnf:" in line)
-    assert json.loads((workdir / "results.json").read_text())["figures"]["nll_iw"] > 0
+    assert json.loads((workdir / "results.json").read_text())["metrics"]["nll_iw"] > 0

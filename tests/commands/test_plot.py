@@ -47,11 +47,11 @@ def test_test_results_are_shown_where_there_are_any(
     tested = shutil.copytree(workdir, tmp_path / "tested")
     few = ["--num_samples=2", "--num_generated=0", "--num_reconstructions=0"]
     assert cli.main(["evaluate", f"--workdir={tested}", *few]) == 0
-    figures = json.loads((tested / "results.json").read_text())["figures"]
+    metrics = json.loads((tested / "results.json").read_text())["metrics"]
     others = [str(lm_workdir), str(checkout_with_run / "runs" / "reviews")]
     assert cli.main(["plot", str(tested), *others, f"--output={tmp_path / 'plots'}"]) == 0
-    assert seen["vae"] == systems_picture.System(figures, tested=True)
-    assert figures["kl_se"] > 0
+    assert seen["vae"] == systems_picture.System(metrics, tested=True)
+    assert metrics["kl_se"] > 0
     assert (seen["lm"].tested, seen["lm"].has_code) == (False, False)
     assert len(seen["corpora"]) == 2
     assert "the runs are of different corpora, not to be compared" in capsys.readouterr().err

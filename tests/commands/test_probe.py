@@ -2,15 +2,15 @@ import json
 import shutil
 
 from wae_rnf_jax import cli
-from wae_rnf_jax.evaluation.probes import probe_figures
+from wae_rnf_jax.evaluation.probes import probe_metrics
 from wae_rnf_jax.trained import load_run
 
 FEW = ("--num_samples=2", "--num_generated=0", "--num_reconstructions=0")
 
 
-def test_figures_of_labels_are_shown(checkout_with_run, capsys):
+def test_metrics_of_labels_are_shown(checkout_with_run, capsys):
     workdir = checkout_with_run / "runs" / "reviews"
-    expected = probe_figures(load_run(workdir).trained)
+    expected = probe_metrics(load_run(workdir).trained)
     assert cli.main(["probe", f"--workdir={workdir}", "--format=json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {name: found[name] for name in expected} == expected
@@ -23,10 +23,10 @@ def test_figures_of_labels_are_shown(checkout_with_run, capsys):
 
 def test_evaluation_has_them_where_there_are_labels(checkout_with_run, tmp_path, capsys):
     workdir = shutil.copytree(checkout_with_run / "runs" / "reviews", tmp_path / "reviews")
-    expected = probe_figures(load_run(workdir).trained, num_train=20)
+    expected = probe_metrics(load_run(workdir).trained, num_train=20)
     assert cli.main(["evaluate", f"--workdir={workdir}", *FEW, "--num_probe=20"]) == 0
-    figures = json.loads((workdir / "results.json").read_text())["figures"]
-    assert {name: figures[name] for name in expected} == expected
+    metrics = json.loads((workdir / "results.json").read_text())["metrics"]
+    assert {name: metrics[name] for name in expected} == expected
     capsys.readouterr()
     assert cli.main(["compare", str(workdir)]) == 0
     assert "Probe acc." in capsys.readouterr().out
@@ -35,7 +35,7 @@ def test_evaluation_has_them_where_there_are_labels(checkout_with_run, tmp_path,
     (workdir / "config.json").write_text(json.dumps(config))
     assert cli.main(["evaluate", f"--workdir={workdir}", *FEW]) == 0
     assert "the probe of labels is left out: the train split" in capsys.readouterr().err
-    assert "probe_accuracy" not in json.loads((workdir / "results.json").read_text())["figures"]
+    assert "probe_accuracy" not in json.loads((workdir / "results.json").read_text())["metrics"]
 
 
 def test_text_without_labels_is_refused(workdir, refusal):

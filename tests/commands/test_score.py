@@ -93,9 +93,9 @@ def test_sorting_changes_the_order_alone(lm_workdir, stdin, capsys):
     assert list(tables["input"]) == TEXT.splitlines()
     assert tables["input"] == tables["nll"] == tables["nll_per_token"]
     for column, order in enumerate(("nll", "nll_per_token")):
-        figures = [row[column] for row in tables[order].values()]
-        assert figures == sorted(figures)
-        assert len(set(figures)) == 3
+        metrics = [row[column] for row in tables[order].values()]
+        assert metrics == sorted(metrics)
+        assert len(set(metrics)) == 3
     for nll, per_token, tokens in tables["input"].values():
         assert per_token == pytest.approx(nll / tokens, abs=1e-5)
 

@@ -31,11 +31,11 @@ def printed(capsys, *arguments):
 
 def test_it_is_evaluated_and_told_of(workdir, capsys):
     table = printed(capsys, "evaluate", f"--workdir={workdir}", "--num_samples=3")
-    figures = json.loads((workdir / "results.json").read_text())["figures"]
-    assert {"nll_iw", "kl", "mi", "au", "recon_bleu", "novel"} <= figures.keys()
-    assert all(np.isfinite(figures[name]) for name in ("nll_iw", "kl", "mi"))
+    metrics = json.loads((workdir / "results.json").read_text())["metrics"]
+    assert {"nll_iw", "kl", "mi", "au", "recon_bleu", "novel"} <= metrics.keys()
+    assert all(np.isfinite(metrics[name]) for name in ("nll_iw", "kl", "mi"))
     for name in ("kl_base", "nll_paper"):
-        assert (name in figures) == (name in table) == (not on_sphere(workdir))
+        assert (name in metrics) == (name in table) == (not on_sphere(workdir))
     assert "nll_iw" in printed(capsys, "info", f"--workdir={workdir}")
     assert workdir.name in printed(capsys, "compare", workdir)
 

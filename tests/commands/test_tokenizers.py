@@ -79,16 +79,16 @@ def test_bits_per_character_are_of_the_text(run, raw_folder, capsys):
     few = ("--num_samples=2", "--num_generated=3", "--num_reconstructions=2")
     out = output(capsys, "evaluate", f"--workdir={workdir}", *few)
     results = json.loads((workdir / "results.json").read_text())
-    figures = results["figures"]
+    metrics = results["metrics"]
     if name == "words":  # the capitals are lost
-        assert "bits_per_char" not in figures
-        assert figures["unk_share"] == 0
+        assert "bits_per_char" not in metrics
+        assert metrics["unk_share"] == 0
         assert results["settings"]["text"] == ""
         return
     text = (raw_folder / "test.txt").read_text()
-    bits = figures["nll_iw"] * 7 / math.log(2) / len(text)
-    assert figures["num_chars"] == len(text)
-    assert math.isclose(figures["bits_per_char"], bits, rel_tol=1e-6)
+    bits = metrics["nll_iw"] * 7 / math.log(2) / len(text)
+    assert metrics["num_chars"] == len(text)
+    assert math.isclose(metrics["bits_per_char"], bits, rel_tol=1e-6)
     assert "bits_per_char" in out
     assert len(results["settings"]["text"]) == 16
 
@@ -106,9 +106,9 @@ def test_a_resumed_run_finds_its_tokeniser_wherever_it_is(run, raw_folder, tmp_p
     assert said in capsys.readouterr().err
 
 
-def evaluated(name: str, tokenizer: str, text: str, **figures) -> EvaluatedRun:
+def evaluated(name: str, tokenizer: str, text: str, **metrics) -> EvaluatedRun:
     settings = {"text": text} if text is not None else {}
-    figures = {"num_samples": 9, **figures}
+    metrics = {"num_samples": 9, **metrics}
     return EvaluatedRun(
         name=name,
         workdir=name,
@@ -118,7 +118,7 @@ def evaluated(name: str, tokenizer: str, text: str, **figures) -> EvaluatedRun:
         tokenizer=tokenizer,
         split="test",
         settings=settings,
-        figures=figures,
+        metrics=metrics,
         seed=0,
         identity="",
     )
@@ -136,7 +136,7 @@ def test_compare_says_what_of_different_tokens_can_be_compared():
     notes = footing_notes([one[0], evaluated("c", "whitespace", "", unk_share=0.1)])
     assert "perplexities cannot be compared between them" in notes[0]
     assert "not known of c, whose tokens do not give all of the text" in notes[0]
-    assert notes[1].startswith("These are figures of different corpora")
+    assert notes[1].startswith("These are metrics of different corpora")
     notes = footing_notes([one[0], evaluated("d", "char", "1" * 16, **with_bits)])
     assert "bits per character could, but are not of the same characters here" in notes[0]
     # Of an earlier version, whose results say nothing of the text.

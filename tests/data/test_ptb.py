@@ -18,7 +18,7 @@ def ptb(data_dir, tmp_path_factory) -> Corpus:
     return load_corpus("text", path=str(data_dir / "ptb"), cache_dir=cache)
 
 
-def test_figures_of_the_corpus(ptb):
+def test_metrics_of_the_corpus(ptb):
     assert ptb.vocabulary.size == 10_002
     assert (len(ptb.train), len(ptb.valid), len(ptb.test)) == (42_068, 3_370, 3_761)
     assert ptb.test.num_words == 78_669

@@ -30,7 +30,7 @@ def reference(tiny, split):
         {"batch_size": 16, "memory_limit_rows": 3, "num_buckets": 1},
     ],
 )
-def test_no_layout_changes_a_figure(tiny, split, reference, layout):
+def test_no_layout_changes_a_metric(tiny, split, reference, layout):
     other = per_sentence_likelihood(tiny, split, num_samples=13, **layout)
     assert other.keys() == reference.keys()
     close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
@@ -40,7 +40,7 @@ def test_no_layout_changes_a_figure(tiny, split, reference, layout):
 
 def test_averages_are_over_each_sentence_once(tiny, split, reference):
     calls = []
-    figures = evaluate_split(
+    metrics = evaluate_split(
         tiny,
         split,
         num_samples=13,
@@ -49,21 +49,21 @@ def test_averages_are_over_each_sentence_once(tiny, split, reference):
         num_buckets=2,
         progress=lambda *args: calls.append(args),
     )
-    assert figures["num_sentences"] == 23
-    assert figures["num_tokens"] == len(split.tokens) + 23
-    assert figures["num_samples"] == figures["num_kl_samples"] == 13
+    assert metrics["num_sentences"] == 23
+    assert metrics["num_tokens"] == len(split.tokens) + 23
+    assert metrics["num_samples"] == metrics["num_kl_samples"] == 13
     assert calls[-1] == (23, 23)
     assert [done for done, _ in calls] == sorted({done for done, _ in calls})
     for name in PER_SENTENCE:
-        assert figures[name] == pytest.approx(reference[name].mean(), rel=1e-5)
+        assert metrics[name] == pytest.approx(reference[name].mean(), rel=1e-5)
     nll = reference["nll_iw"].astype(np.float64)
-    assert figures["nll_iw_se"] == pytest.approx(nll.std(ddof=1) / math.sqrt(23), rel=1e-5)
-    assert figures["ppl_iw"] == pytest.approx(math.exp(nll.sum() / figures["num_tokens"]), rel=1e-5)
-    assert figures["neg_elbo"] == pytest.approx(figures["rec"] + figures["kl"])
-    assert figures["marginal_kl"] == pytest.approx(figures["kl"] - figures["mi"])
-    assert figures["mi"] < figures["log_num_sentences"] == pytest.approx(math.log(23))
-    assert figures["au"] == np.sum(reference["posterior"].mean.var(axis=0) > 0.01) > 0
-    assert "true_nll" not in figures
+    assert metrics["nll_iw_se"] == pytest.approx(nll.std(ddof=1) / math.sqrt(23), rel=1e-5)
+    assert metrics["ppl_iw"] == pytest.approx(math.exp(nll.sum() / metrics["num_tokens"]), rel=1e-5)
+    assert metrics["neg_elbo"] == pytest.approx(metrics["rec"] + metrics["kl"])
+    assert metrics["marginal_kl"] == pytest.approx(metrics["kl"] - metrics["mi"])
+    assert metrics["mi"] < metrics["log_num_sentences"] == pytest.approx(math.log(23))
+    assert metrics["au"] == np.sum(reference["posterior"].mean.var(axis=0) > 0.01) > 0
+    assert "true_nll" not in metrics
 
 
 def test_seed_changes_the_draws_and_nothing_else(tiny, split, reference):
@@ -90,11 +90,11 @@ def test_importance_weighting_tightens_the_bound(tiny, split, reference):
 
 def test_language_model_is_exact_with_one_sample(tiny_language_model, split):
     model = tiny_language_model
-    figures = evaluate_split(model, split, num_samples=50, batch_size=8, num_buckets=1)
-    assert figures["num_samples"] == figures["num_kl_samples"] == 1
-    assert figures["kl"] == figures["kl_base"] == figures["mi"] == figures["au"] == 0
-    assert figures["marginal_kl"] == 0
-    assert figures["nll_iw"] == figures["neg_elbo"] == figures["rec"] == figures["nll_paper"]
+    metrics = evaluate_split(model, split, num_samples=50, batch_size=8, num_buckets=1)
+    assert metrics["num_samples"] == metrics["num_kl_samples"] == 1
+    assert metrics["kl"] == metrics["kl_base"] == metrics["mi"] == metrics["au"] == 0
+    assert metrics["marginal_kl"] == 0
+    assert metrics["nll_iw"] == metrics["neg_elbo"] == metrics["rec"] == metrics["nll_paper"]
     total = sum(_stepwise_nll(model, split.sentence(i)) for i in (0, 1))
     rows = per_sentence_likelihood(model, split, batch_size=8, num_buckets=1)
     assert rows["nll_iw"][:2].sum() == pytest.approx(total, rel=1e-5)
@@ -116,9 +116,9 @@ def _stepwise_nll(model, sentence):
 def test_true_entropy_is_shown_beside_the_model(tiny, split):
     log_probs = -np.linspace(2.0, 6.0, len(split))
     exact = TokenSplit(split.tokens, split.offsets, log_probs)
-    figures = evaluate_split(tiny, exact, num_samples=1, batch_size=23, num_buckets=1)
-    assert figures["true_nll"] == pytest.approx(4.0)
-    assert figures["true_nll_ratio"] == pytest.approx(figures["nll_iw"] / 4.0)
+    metrics = evaluate_split(tiny, exact, num_samples=1, batch_size=23, num_buckets=1)
+    assert metrics["true_nll"] == pytest.approx(4.0)
+    assert metrics["true_nll_ratio"] == pytest.approx(metrics["nll_iw"] / 4.0)
 
 
 @pytest.mark.parametrize("name", ["num_samples", "batch_size", "memory_limit_rows"])
@@ -201,7 +201,7 @@ class LinearGaussian:
         return 0.5 * jnp.square(residual).sum(-1) + constant
 
 
-def linear_gaussian_figures(model, *, num_samples):
+def linear_gaussian_metrics(model, *, num_samples):
     words = np.tile(np.arange(4, 8), 200)
     return words, evaluate_split(
         model,
@@ -216,19 +216,19 @@ def linear_gaussian_figures(model, *, num_samples):
 @pytest.mark.parametrize("scale", [1.0, 0.25])
 def test_evidence_of_a_linear_gaussian_model(scale):
     model = LinearGaussian(scale=scale, shift=0.3)
-    words, figures = linear_gaussian_figures(model, num_samples=256)
+    words, metrics = linear_gaussian_metrics(model, num_samples=256)
     evidence = model.log_evidence(words).mean()
-    assert figures["nll_iw"] == pytest.approx(-evidence, abs=0.01)
+    assert metrics["nll_iw"] == pytest.approx(-evidence, abs=0.01)
     # The bound's gap is the divergence of q to the posterior.
-    assert figures["neg_elbo"] + evidence == pytest.approx(model.kl_to_posterior(), abs=0.015)
+    assert metrics["neg_elbo"] + evidence == pytest.approx(model.kl_to_posterior(), abs=0.015)
     assert model.kl_to_posterior() > 0.3
     # One draw a sentence: the standard error is that of 800 draws, about .03.
-    assert figures["mi"] == pytest.approx(model.mutual_information(), abs=0.1)
+    assert metrics["mi"] == pytest.approx(model.mutual_information(), abs=0.1)
 
 
 def test_few_draws_leave_a_gap_to_the_evidence():
     model = LinearGaussian(scale=0.25, shift=0.3)
-    words, few = linear_gaussian_figures(model, num_samples=2)
+    words, few = linear_gaussian_metrics(model, num_samples=2)
     assert -model.log_evidence(words).mean() + 0.05 < few["nll_iw"] < few["neg_elbo"]
 
 

@@ -1,4 +1,4 @@
-"""Every figure of a model with von Mises–Fisher posteriors, against numerical integration.
+"""Every metric of a model with von Mises–Fisher posteriors, against numerical integration.
 
 The toy decoder predicts one word from the code alone, so that p(x) is an integral over the circle
 or the sphere, which quadrature gives.
@@ -70,7 +70,7 @@ def quadrature(dim):
     return points.reshape(-1, 3), shares.ravel()
 
 
-def exact_figures(model):
+def exact_metrics(model):
     """Means over the four words, equally frequent, in nats."""
     points, shares = quadrature(model.latent_dim)
     log_likelihood = log_softmax(points @ model.weights.T, axis=-1)  # [P, 4]
@@ -93,28 +93,28 @@ def split():
 
 
 @pytest.mark.parametrize("dim", [2, 3])
-def test_figures_are_the_integrals(dim, split):
+def test_metrics_are_the_integrals(dim, split):
     model = OneWord(dim)
-    exact = exact_figures(model)
+    exact = exact_metrics(model)
     options = {"batch_size": 400, "memory_limit_rows": 40_000, "num_buckets": 1}
-    figures = evaluate_split(model, split, num_samples=100, **options)
+    metrics = evaluate_split(model, split, num_samples=100, **options)
     # Monte Carlo over 1,200 × 100 draws; mi over 1,200.
-    assert figures["nll_iw"] == pytest.approx(-exact["log_evidence"], abs=5e-3)
-    assert figures["kl"] == pytest.approx(exact["kl"], abs=5e-3)
-    assert figures["rec"] == pytest.approx(exact["rec"], abs=5e-3)
-    assert figures["mi"] == pytest.approx(exact["mi"], abs=0.05)
-    assert figures["neg_elbo"] == pytest.approx(exact["kl"] + exact["rec"], abs=1e-2)
+    assert metrics["nll_iw"] == pytest.approx(-exact["log_evidence"], abs=5e-3)
+    assert metrics["kl"] == pytest.approx(exact["kl"], abs=5e-3)
+    assert metrics["rec"] == pytest.approx(exact["rec"], abs=5e-3)
+    assert metrics["mi"] == pytest.approx(exact["mi"], abs=0.05)
+    assert metrics["neg_elbo"] == pytest.approx(exact["kl"] + exact["rec"], abs=1e-2)
     bound = exact["kl"] + exact["rec"]
     assert bound > -exact["log_evidence"] + 0.015  # the posteriors are not the exact ones
     one = evaluate_split(model, split, num_samples=1, **options)
     assert one["nll_iw"] == pytest.approx(bound, abs=0.06)
-    assert figures["nll_iw"] < bound - 0.01
+    assert metrics["nll_iw"] < bound - 0.01
 
 
 def test_what_is_of_gaussians_alone_is_left_out(split):
-    figures = evaluate_split(OneWord(3), split, num_samples=1, batch_size=400, num_buckets=1)
-    assert not {"kl_base", "nll_paper"} & figures.keys()
-    assert figures["au"] == 3
+    metrics = evaluate_split(OneWord(3), split, num_samples=1, batch_size=400, num_buckets=1)
+    assert not {"kl_base", "nll_paper"} & metrics.keys()
+    assert metrics["au"] == 3
 
 
 def test_active_units_are_counted_against_the_spheres_own_variance(split):
@@ -128,5 +128,5 @@ def test_active_units_are_counted_against_the_spheres_own_variance(split):
     model = Narrow(32)
     expected = (model.directions.var(0) > 0.01 / 32).sum()
     assert expected > (model.directions.var(0) > 0.01).sum()
-    figures = evaluate_split(model, split, num_samples=1, batch_size=400, num_buckets=1)
-    assert figures["au"] == expected
+    metrics = evaluate_split(model, split, num_samples=1, batch_size=400, num_buckets=1)
+    assert metrics["au"] == expected

@@ -47,33 +47,33 @@ def codes_that(monkeypatch):
 
 def test_codes_that_hold_the_label_tell_it(labelled, codes_that):
     codes_that(30.0)
-    figures = probes.probe_figures(labelled)
-    assert figures["probe_accuracy"] == figures["probe_f1"] == 1.0
-    assert figures["bow_accuracy"] == figures["bow_f1"] == 1.0
+    metrics = probes.probe_metrics(labelled)
+    assert metrics["probe_accuracy"] == metrics["probe_f1"] == 1.0
+    assert metrics["bow_accuracy"] == metrics["bow_f1"] == 1.0
     expected = np.asarray(labelled.corpus.test.labels)
-    assert figures["majority_accuracy"] == np.mean(expected == 1)
+    assert metrics["majority_accuracy"] == np.mean(expected == 1)
     share = np.mean(expected == 1)
-    assert figures["majority_f1"] == pytest.approx(share / (1 + share))
-    assert (figures["num_probe_train"], figures["num_probe"]) == (400, 90)
-    assert figures["num_labels"] == 2
+    assert metrics["majority_f1"] == pytest.approx(share / (1 + share))
+    assert (metrics["num_probe_train"], metrics["num_probe"]) == (400, 90)
+    assert metrics["num_labels"] == 2
 
 
 def test_codes_of_noise_tell_nothing(labelled, codes_that):
     codes_that(0.0)
-    figures = probes.probe_figures(labelled)
-    assert abs(figures["probe_accuracy"] - figures["majority_accuracy"]) < 0.12
-    assert figures["cluster_nmi"] < 0.1
+    metrics = probes.probe_metrics(labelled)
+    assert abs(metrics["probe_accuracy"] - metrics["majority_accuracy"]) < 0.12
+    assert metrics["cluster_nmi"] < 0.1
 
 
 def test_clusters_agree_with_labels_that_lie_apart(labelled, codes_that):
     codes_that(1e4)
-    assert probes.probe_figures(labelled)["cluster_nmi"] == pytest.approx(1.0)
+    assert probes.probe_metrics(labelled)["cluster_nmi"] == pytest.approx(1.0)
 
 
 def test_the_codes_are_those_of_the_sentences(labelled):
-    figures = probes.probe_figures(labelled, num_train=100, seed=2)
-    assert figures["num_probe_train"] == 100
-    assert figures == probes.probe_figures(labelled, num_train=100, seed=2)
+    metrics = probes.probe_metrics(labelled, num_train=100, seed=2)
+    assert metrics["num_probe_train"] == 100
+    assert metrics == probes.probe_metrics(labelled, num_train=100, seed=2)
     rows = np.array([3, 5])
     found = probes._codes(labelled, labelled.corpus.test, rows)
     assert found.shape == (2, 3)
@@ -85,11 +85,11 @@ def test_the_codes_are_those_of_the_sentences(labelled):
 
 def test_what_cannot_be_probed_is_refused(trained, labelled, monkeypatch):
     with pytest.raises(InputError, match="no labels"):
-        probes.probe_figures(trained)
+        probes.probe_metrics(trained)
     train = replace(labelled.corpus.train, labels=np.zeros(400, np.int32))
     same = labelled._replace(corpus=replace(labelled.corpus, train=train))
     with pytest.raises(InputError, match="all have the same label"):
-        probes.probe_figures(same)
+        probes.probe_metrics(same)
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     with pytest.raises(InputError, match=r"needs scikit-learn.*pip install 'wae-rnf-jax\[probe\]'"):
-        probes.probe_figures(labelled)
+        probes.probe_metrics(labelled)

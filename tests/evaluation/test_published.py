@@ -38,20 +38,20 @@ def test_yelp13_is_known_whatever_its_vocabulary():
 
 
 def test_the_papers_formula_is_never_called_a_likelihood():
-    figures = {(r.corpus, r.name): r.figures for r in published.PUBLISHED}
-    of_paper = {key: f for key, f in figures.items() if key[1] in ("WAE", "WAE-NF", "WAE-RNF")}
+    metrics = {(r.corpus, r.name): r.metrics for r in published.PUBLISHED}
+    of_paper = {key: f for key, f in metrics.items() if key[1] in ("WAE", "WAE-NF", "WAE-RNF")}
     assert len(of_paper) == 6
     assert all(set(f) == {"nll_paper"} for f in of_paper.values())
-    both = figures["PTB", "WAE-RNF, its code"]
+    both = metrics["PTB", "WAE-RNF, its code"]
     assert both["nll_paper"] < 90 < 105 < both["nll_iw"]
-    others = [f for key, f in figures.items() if key not in of_paper and f is not both]
+    others = [f for key, f in metrics.items() if key not in of_paper and f is not both]
     assert len(others) == 4
     assert all("nll_paper" not in f for f in others)
 
 
-def test_every_figure_has_a_column_and_every_result_a_note():
+def test_every_metric_has_a_column_and_every_result_a_note():
     names = {column.name for column in report.COLUMNS}
     for result in published.PUBLISHED:
-        assert set(result.figures) <= names
-        assert ("no bound" in result.note) == (set(result.figures) == {"nll_paper"})
-        assert ("exact" in result.note or "bound" in result.note) or "nll_iw" in result.figures
+        assert set(result.metrics) <= names
+        assert ("no bound" in result.note) == (set(result.metrics) == {"nll_paper"})
+        assert ("exact" in result.note or "bound" in result.note) or "nll_iw" in result.metrics

@@ -6,7 +6,7 @@ import pytest
 
 from wae_rnf_jax.evaluation import report
 
-FIGURES = {
+METRICS = {
     "nll_iw": 105.944,
     "nll_iw_se": 0.98,
     "ppl_iw": 125.6,
@@ -24,22 +24,22 @@ FIGURES = {
     "num_sentences": 3761,
     "num_tokens": 82430,
 }
-EXACT = {**FIGURES, "nll_iw": 9.5, "true_nll": 9.25, "true_nll_ratio": 1.027}
-WITHOUT_PAPER = {name: value for name, value in FIGURES.items() if name != "nll_paper"}
+EXACT = {**METRICS, "nll_iw": 9.5, "true_nll": 9.25, "true_nll_ratio": 1.027}
+WITHOUT_PAPER = {name: value for name, value in METRICS.items() if name != "nll_paper"}
 
 
-def test_table_of_one_model_names_every_figure():
-    lines = report.figure_table(FIGURES).splitlines()
+def test_table_of_one_model_names_every_metric():
+    lines = report.metric_table(METRICS).splitlines()
     values = {line.split()[0]: line.split()[1] for line in lines[: lines.index("")]}
     assert values["nll_iw"] == "105.94"
     assert values["kl"] == "0.560"
     assert values["au"] == "3"
-    assert set(values) == set(FIGURES) - {"log_num_sentences", "num_kl_samples"}
+    assert set(values) == set(METRICS) - {"log_num_sentences", "num_kl_samples"}
     assert any("cannot exceed log N = 8.23" in line for line in lines)
 
 
 def test_comparison_is_aligned_and_leaves_out_what_a_model_lacks():
-    table = report.comparison_table({"wae_rnf": FIGURES, "grammar": EXACT})
+    table = report.comparison_table({"wae_rnf": METRICS, "grammar": EXACT})
     header, first, second = table.splitlines()[:3]
     assert header.split()[0] == "model"
     assert len(header) == len(second) >= len(first)
@@ -53,7 +53,7 @@ def test_comparison_is_aligned_and_leaves_out_what_a_model_lacks():
 
 
 def test_markdown_rows_have_as_many_cells_as_the_header():
-    lines = report.markdown_table({"a": FIGURES, "b": EXACT}).splitlines()
+    lines = report.markdown_table({"a": METRICS, "b": EXACT}).splitlines()
     rows = lines[: lines.index("")]
     assert len(rows) == 4
     assert len({row.count("|") for row in rows}) == 1
@@ -64,13 +64,13 @@ def test_markdown_rows_have_as_many_cells_as_the_header():
 @pytest.mark.parametrize(
     "table",
     [
-        report.figure_table,
-        lambda figures: report.comparison_table({"a": figures}),
-        lambda figures: report.markdown_table({"a": figures}),
+        report.metric_table,
+        lambda metrics: report.comparison_table({"a": metrics}),
+        lambda metrics: report.markdown_table({"a": metrics}),
     ],
 )
 def test_nll_paper_never_stands_without_its_warning(table):
-    assert report.NLL_PAPER_NOTE in table(FIGURES)
+    assert report.NLL_PAPER_NOTE in table(METRICS)
     assert report.NLL_PAPER_NOTE not in table(WITHOUT_PAPER)
     assert "no bound" in report.NLL_PAPER_NOTE
     assert "½·Z nats" in report.NLL_PAPER_NOTE
@@ -86,8 +86,8 @@ TEXT = {
 }
 
 
-def test_text_figures_stand_in_a_table_of_their_own():
-    results = {"wae_rnf": {**FIGURES, **TEXT}, "grammar": EXACT}
+def test_text_metrics_stand_in_a_table_of_their_own():
+    results = {"wae_rnf": {**METRICS, **TEXT}, "grammar": EXACT}
     lines = report.comparison_table(results).splitlines()
     first, second = lines[: lines.index("")], lines[lines.index("") + 1 :]
     assert [line.split()[0] for line in first] == ["model", "wae_rnf", "grammar"]
@@ -96,11 +96,11 @@ def test_text_figures_stand_in_a_table_of_their_own():
     assert any("depend on how many samples" in line for line in second)
     markdown = report.markdown_table(results).splitlines()
     assert any(line.startswith("| wae_rnf | 12.35 | 3761 |") for line in markdown)
-    assert "41.50" in report.figure_table(results["wae_rnf"])
+    assert "41.50" in report.metric_table(results["wae_rnf"])
 
 
 def test_tab_separated_values_keep_full_precision():
-    results = {"a": {**FIGURES, **TEXT}, "b": WITHOUT_PAPER}
+    results = {"a": {**METRICS, **TEXT}, "b": WITHOUT_PAPER}
     header, *rows = (line.split("\t") for line in report.tsv_table(results).splitlines())
     a, b = (dict(zip(header, row, strict=True)) for row in rows)
     assert a["model"] == "a"
@@ -111,28 +111,31 @@ def test_tab_separated_values_keep_full_precision():
 
 @pytest.mark.parametrize("table", [report.comparison_table, report.markdown_table])
 def test_tables_of_models_say_what_the_likelihood_is(table):
-    assert report.NLL_IW_NOTE in table({"a": FIGURES})
+    assert report.NLL_IW_NOTE in table({"a": METRICS})
     assert report.NLL_IW_NOTE not in table({"a": {"nll_paper": 91}})
 
 
 def test_results_are_read_back_as_written(tmp_path):
     path = tmp_path / "results.json"
-    figures = {**FIGURES, "nll_iw_se": math.nan, "ppl_iw": math.inf}
-    report.write_results(path, split="test", settings={"num_samples": 100}, figures=figures)
+    metrics = {**METRICS, "nll_iw_se": math.nan, "ppl_iw": math.inf}
+    report.write_results(path, split="test", settings={"num_samples": 100}, metrics=metrics)
     content = report.read_results(path)
     assert content["split"] == "test"
     assert content["settings"] == {"num_samples": 100}
-    assert content["figures"]["nll_iw"] == 105.944
-    assert content["figures"]["au"] == 3
-    assert math.isnan(content["figures"]["nll_iw_se"])
+    assert content["metrics"]["nll_iw"] == 105.944
+    assert content["metrics"]["au"] == 3
+    assert math.isnan(content["metrics"]["nll_iw_se"])
     assert content["note"] == report.NLL_PAPER_NOTE
-    assert json.loads(path.read_text())["figures"]["ppl_iw"] is None
+    assert json.loads(path.read_text())["metrics"]["ppl_iw"] is None
     assert os.listdir(tmp_path) == ["results.json"]
+    path.write_text(path.read_text().replace('"metrics"', '"figures"'))  # as version 0.1 wrote it
+    again = report.read_results(path)
+    assert json.dumps(again, sort_keys=True) == json.dumps(content, sort_keys=True)
 
 
 def test_a_failed_write_leaves_the_old_results(tmp_path, monkeypatch):
     path = tmp_path / "results.json"
-    report.write_results(path, split="valid", settings={}, figures=FIGURES)
+    report.write_results(path, split="valid", settings={}, metrics=METRICS)
     before = path.read_bytes()
 
     def broken(descriptor):
@@ -140,7 +143,7 @@ def test_a_failed_write_leaves_the_old_results(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", broken)
     with pytest.raises(OSError, match="disk full"):
-        report.write_results(path, split="test", settings={}, figures=FIGURES)
+        report.write_results(path, split="test", settings={}, metrics=METRICS)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["results.json"]
 
@@ -148,13 +151,13 @@ def test_a_failed_write_leaves_the_old_results(tmp_path, monkeypatch):
 def test_results_replace_earlier_ones(tmp_path):
     path = tmp_path / "results.json"
     for split in ("valid", "test"):
-        report.write_results(path, split=split, settings={}, figures=FIGURES)
+        report.write_results(path, split=split, settings={}, metrics=METRICS)
     assert report.read_results(path)["split"] == "test"
 
 
 def test_a_code_that_has_collapsed_is_said_in_words():
-    assert report.collapse_in_words(FIGURES) == ""
+    assert report.collapse_in_words(METRICS) == ""
     for mi, au, shown in ((0.02, 0, "0.02 nats"), (-0.01, 1, "0.00 nats"), (0.1, 10, "10 active")):
-        said = report.collapse_in_words({**FIGURES, "mi": mi, "au": au})
+        said = report.collapse_in_words({**METRICS, "mi": mi, "au": au})
         assert said.startswith("The code has collapsed: it tells ")
         assert shown in said

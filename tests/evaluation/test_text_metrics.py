@@ -1,4 +1,4 @@
-"""Figures of decoded text, against counts made by hand and against plain NumPy."""
+"""Metrics of decoded text, against counts made by hand and against plain NumPy."""
 
 import collections
 import math
@@ -107,22 +107,22 @@ def test_novel_texts_are_no_training_sentences(vocabulary):
 def test_reconstructions_are_compared_with_their_sentences(trained, vocabulary, split):
     sentences = [vocabulary.decode(split.sentence(row).tolist()) for row in range(9)]
     found = reconstruct_sentences(trained, sentences, decoding=Decoding(max_length=7))
-    figures = text_metrics.reconstruction_figures(trained, split, num_sentences=9, max_length=7)
-    assert figures == {
+    metrics = text_metrics.reconstruction_metrics(trained, split, num_sentences=9, max_length=7)
+    assert metrics == {
         "recon_bleu": text_metrics.corpus_bleu(found.sentences, sentences),
         "num_reconstructions": 9,
     }
-    assert 0 < figures["recon_bleu"] < 100
+    assert 0 < metrics["recon_bleu"] < 100
 
 
 def test_self_bleu_is_of_a_bounded_number_of_samples(monkeypatch):
     monkeypatch.setattr(text_metrics, "SELF_BLEU_SENTENCES", 5)
     samples = texts(8, seed=3)
-    figures = text_metrics.diversity_figures(samples)
-    assert figures["num_generated"] == 8
-    assert figures["num_self_bleu"] == 5
-    assert figures["self_bleu"] == text_metrics.self_bleu(samples[:5])
-    assert figures["distinct_2"] == text_metrics.distinct_share(samples, order=2)
+    metrics = text_metrics.diversity_metrics(samples)
+    assert metrics["num_generated"] == 8
+    assert metrics["num_self_bleu"] == 5
+    assert metrics["self_bleu"] == text_metrics.self_bleu(samples[:5])
+    assert metrics["distinct_2"] == text_metrics.distinct_share(samples, order=2)
 
 
 def test_judged_samples_score_as_a_split_of_them(trained_language_model, vocabulary):
@@ -133,15 +133,15 @@ def test_judged_samples_score_as_a_split_of_them(trained_language_model, vocabul
     expected = evaluate_split(
         trained_language_model.model, TokenSplit.from_sentences(rows, vocab_size=vocabulary.size)
     )
-    figures = text_metrics.judged_figures(trained_language_model, samples)
-    assert figures["sample_lm_nll"] == pytest.approx(expected["nll_iw"], rel=1e-5)
-    assert figures["sample_lm_ppl"] == pytest.approx(expected["ppl_iw"], rel=1e-5)
+    metrics = text_metrics.judged_metrics(trained_language_model, samples)
+    assert metrics["sample_lm_nll"] == pytest.approx(expected["nll_iw"], rel=1e-5)
+    assert metrics["sample_lm_ppl"] == pytest.approx(expected["ppl_iw"], rel=1e-5)
 
 
 def test_only_empty_samples_are_judged_too(trained_language_model):
-    figures = text_metrics.judged_figures(trained_language_model, ["", ""])
-    assert figures["sample_lm_nll"] > 0
-    assert figures["sample_lm_ppl"] == pytest.approx(math.exp(figures["sample_lm_nll"]))
+    metrics = text_metrics.judged_metrics(trained_language_model, ["", ""])
+    assert metrics["sample_lm_nll"] > 0
+    assert metrics["sample_lm_ppl"] == pytest.approx(math.exp(metrics["sample_lm_nll"]))
 
 
 def test_more_samples_begin_with_the_same_ones(trained):

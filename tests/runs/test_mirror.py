@@ -225,9 +225,9 @@ def test_results_go_to_the_remote_workdir_and_come_from_it(bucket, remote, elsew
     train_to(here, 10)
     here.publish()
     there = elsewhere(local_workdir, URL)
-    (there / "results.json").write_text("figures")
+    (there / "results.json").write_text("metrics")
     assert publish_file(URL, there / "results.json") == f"{URL}/results.json"
-    assert (local_workdir(URL) / "results.json").read_text() == "figures"
+    assert (local_workdir(URL) / "results.json").read_text() == "metrics"
     assert steps(local_workdir(URL)) == [10]
 
 

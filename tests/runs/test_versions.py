@@ -56,13 +56,13 @@ def run(request, tmp_path):
 
 
 def evaluated(workdir):
-    """Its figures, those left out that this version has and that one had not."""
+    """Its metrics, those left out that this version has and that one had not."""
     flags = ("--num_samples=5", "--num_generated=0", "--num_reconstructions=0")
     assert cli.main(["evaluate", f"--workdir={workdir}", *flags]) == 0
-    figures = json.loads((workdir / "results.json").read_text())["figures"]
+    metrics = json.loads((workdir / "results.json").read_text())["metrics"]
     # Words of its test split are unknown, so that there are no bits per character.
-    assert 0 < figures.pop("unk_share") < 0.1
-    return figures
+    assert 0 < metrics.pop("unk_share") < 0.1
+    return metrics
 
 
 def train_arguments(workdir, cache, **changes):
@@ -77,11 +77,11 @@ def expected_of(workdir):
     return json.loads((RUNS / workdir.name / "expected.json").read_text())
 
 
-def test_its_figures_are_what_that_version_found(run):
-    figures = evaluated(run)
-    expected = expected_of(run)["figures"]
-    assert figures.keys() >= expected.keys()  # later versions measure more
-    found = {name: figures[name] for name in expected}
+def test_its_metrics_are_what_that_version_found(run):
+    metrics = evaluated(run)
+    expected = expected_of(run)["metrics"]
+    assert metrics.keys() >= expected.keys()  # later versions measure more
+    found = {name: metrics[name] for name in expected}
     assert found == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
@@ -102,8 +102,8 @@ def test_it_is_resumed_to_the_same_end(run, tmp_path):
         for name in line.keys() - {"step", "split"}:
             actual = found[line["step"], line["split"]][name]
             assert actual == pytest.approx(line[name], **close), (line["step"], name)
-    at_end, figures = expected["figures_at_end"], evaluated(run)
-    found = {name: figures[name] for name in at_end}
+    at_end, metrics = expected["metrics_at_end"], evaluated(run)
+    found = {name: metrics[name] for name in at_end}
     assert found == pytest.approx(at_end, rel=1e-2, abs=1e-2)
 
 

@@ -205,11 +205,11 @@ def test_more_steps_do_not_raise_the_bound_of_a_trained_model(trained):
     for steps in (0, 4, 16):
         refinement = trained.model.refinement._replace(evaluation_steps=steps)
         model = type(trained.model)(trained.model.module, trained.model.variables, refinement)
-        figures = evaluate_split(model, trained.corpus.valid, num_samples=samples)
-        assert figures["refinement_steps"] == steps
-        bounds.append(figures["neg_elbo"])
-        assert figures["nll_iw"] <= figures["neg_elbo"]
-    own = figures["neg_elbo_encoder"]
+        metrics = evaluate_split(model, trained.corpus.valid, num_samples=samples)
+        assert metrics["refinement_steps"] == steps
+        bounds.append(metrics["neg_elbo"])
+        assert metrics["nll_iw"] <= metrics["neg_elbo"]
+    own = metrics["neg_elbo_encoder"]
     assert own == pytest.approx(bounds[0], abs=1e-4)  # the same draws, of the encoder's posteriors
     assert bounds[1] < bounds[0] + 0.01
     assert bounds[2] < bounds[1] + 0.01

@@ -14,7 +14,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_boolean(
         "published",
         True,
-        "published figures beside the runs', where there are any of the runs' test split",
+        "published values beside the runs', where there are any of the runs' test split",
         flag_values=values,
     )
     flags.DEFINE_boolean(
@@ -48,7 +48,7 @@ def _run(values: flags.FlagValues) -> None:
         on_test = {run.corpus for run in runs if run.split == "test"}
         published = [result for name in sorted(on_test) for result in published_results(name)]
         if not published and values["published"].present:
-            print("no published figures of these runs' test split are known", file=sys.stderr)
+            print("no published values of these runs' test split are known", file=sys.stderr)
     rows = pooled_rows(runs) if values["pool"].value else single_rows(runs)
     if values["format"].value == "json":
         pooled = [row for row in rows if len(row.runs) > 1]
@@ -62,13 +62,13 @@ def _run(values: flags.FlagValues) -> None:
         print(report.json_text(content))
         return
     deviations = {row.name: row.deviation for row in rows if row.deviation}
-    figures = {row.name: row.mean for row in rows}
-    figures.update({result.label: result.figures for result in published})
+    metrics = {row.name: row.mean for row in rows}
+    metrics.update({result.label: result.metrics for result in published})
     if values["format"].value == "tsv":
-        print(report.tsv_table(figures, deviations))
+        print(report.tsv_table(metrics, deviations))
         return
     table = {"text": report.comparison_table, "markdown": report.markdown_table}
-    print(table[values["format"].value](figures, deviations))
+    print(table[values["format"].value](metrics, deviations))
     if deviations:
         print("± is the standard deviation over runs that differ in the seed alone.")
     for note in footing_notes(runs):
@@ -78,7 +78,7 @@ def _run(values: flags.FlagValues) -> None:
 
 
 COMMAND = Command(
-    summary="Show the results of several evaluated runs in one table, published figures beside.",
+    summary="Show the results of several evaluated runs in one table, published values beside.",
     examples=(
         "wae-rnf compare runs/grammar/lm runs/grammar/wae_rnf",
         "wae-rnf compare --workdirs=runs/grammar/lm,runs/grammar/wae_rnf --format=markdown",

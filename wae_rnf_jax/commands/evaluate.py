@@ -1,4 +1,4 @@
-"""`wae-rnf evaluate`: every figure of a model on a split."""
+"""`wae-rnf evaluate`: every metric of a model on a split."""
 
 import sys
 
@@ -36,9 +36,9 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 
 def _run(values: flags.FlagValues) -> None:
-    from wae_rnf_jax.evaluation.characters import character_figures
+    from wae_rnf_jax.evaluation.characters import character_metrics
     from wae_rnf_jax.evaluation.likelihood import evaluate_split
-    from wae_rnf_jax.evaluation.report import collapse_in_words, figure_table, write_results
+    from wae_rnf_jax.evaluation.report import collapse_in_words, metric_table, write_results
     from wae_rnf_jax.evaluation.splits import token_split
 
     workdir = options.workdir_path(values)
@@ -49,30 +49,30 @@ def _run(values: flags.FlagValues) -> None:
     settings = options.likelihood_settings(values)
     split = token_split(run, split_name)
     with progress_bar(total=len(split), unit="sentence") as bar:
-        figures = evaluate_split(
+        metrics = evaluate_split(
             run.model,
             split,
             num_buckets=run.config["data"]["num_buckets"],
             progress=lambda done, total: bar.update(done - bar.n),
             **settings,
         )
-    by_character = character_figures(run.corpus, split_name, nll=figures["nll_iw"])
-    figures.update(by_character.figures)
+    by_character = character_metrics(run.corpus, split_name, nll=metrics["nll_iw"])
+    metrics.update(by_character.metrics)
     settings["text"] = by_character.text
-    figures.update(_text_figures(values, run, split, judge))
-    figures.update(_probe_figures(values, run))
+    metrics.update(_text_metrics(values, run, split, judge))
+    metrics.update(_probe_metrics(values, run))
     system = run.config["system"]
     settings.update(system=system, step=run.step)
-    if "sample_lm_nll" in figures:
+    if "sample_lm_nll" in metrics:
         settings.update(lm_workdir=values["lm_workdir"].value, lm_step=judge.step)
     print(f"{system}, step {run.step}, split {split_name}\n")
-    print(figure_table(figures))
-    if run.model.latent_dim and (words := collapse_in_words(figures)):
+    print(metric_table(metrics))
+    if run.model.latent_dim and (words := collapse_in_words(metrics)):
         print(f"\n{words}")
     sys.stdout.flush()  # whatever becomes of the file
     path = workdir / "results.json"
     with options.writing(path, "workdir"):
-        write_results(path, split=split_name, settings=settings, figures=figures)
+        write_results(path, split=split_name, settings=settings, metrics=metrics)
     print(f"\nwritten to {options.published(values, path)}")
 
 
@@ -98,8 +98,8 @@ def _language_model(values: flags.FlagValues, run):
     return judge
 
 
-def _text_figures(values: flags.FlagValues, run, split, judge) -> dict[str, float | int]:
-    """Figures of reconstructions and of samples from the prior, as far as the flags ask for them.
+def _text_metrics(values: flags.FlagValues, run, split, judge) -> dict[str, float | int]:
+    """Metrics of reconstructions and of samples from the prior, as far as the flags ask for them.
 
     Sentences may grow as long as the split's longest; the samples are those that `wae-rnf sample`
     writes with the same seed.
@@ -109,37 +109,37 @@ def _text_figures(values: flags.FlagValues, run, split, judge) -> dict[str, floa
     from wae_rnf_jax.evaluation.latent_space import prior_sentences
 
     max_length = int(split.lengths.max()) + 1
-    figures: dict[str, float | int] = {}
+    metrics: dict[str, float | int] = {}
     wanted = values["num_reconstructions"].value
     if run.model.latent_dim and wanted != 0:
-        figures.update(
-            text_metrics.reconstruction_figures(
+        metrics.update(
+            text_metrics.reconstruction_metrics(
                 run, split, num_sentences=wanted, max_length=max_length
             )
         )
     if values["num_generated"].value == 0:
-        return figures
+        return metrics
     decoding = Decoding(strategy="sample", max_length=max_length, seed=values["seed"].value)
     samples = prior_sentences(run, values["num_generated"].value, decoding=decoding)
-    figures.update(text_metrics.diversity_figures(samples))
+    metrics.update(text_metrics.diversity_metrics(samples))
     training = _training_split(run)
     if training is not None:
-        figures["novel"] = text_metrics.novel_share(samples, run.corpus.vocabulary, training)
+        metrics["novel"] = text_metrics.novel_share(samples, run.corpus.vocabulary, training)
     if judge is not None:
-        figures.update(text_metrics.judged_figures(judge, samples))
-    return figures
+        metrics.update(text_metrics.judged_metrics(judge, samples))
+    return metrics
 
 
-def _probe_figures(values: flags.FlagValues, run) -> dict[str, float | int]:
+def _probe_metrics(values: flags.FlagValues, run) -> dict[str, float | int]:
     """How well labels can be told from codes, where there are labels, codes and what it needs."""
-    from wae_rnf_jax.evaluation.probes import probe_figures
+    from wae_rnf_jax.evaluation.probes import probe_metrics
 
     wanted = values["num_probe"].value
     if not (wanted and run.corpus.labels and run.model.latent_dim):
         return {}
     settings = {name: values[name].value for name in ("split", "seed")}
     try:
-        return probe_figures(run, num_train=wanted, **settings)
+        return probe_metrics(run, num_train=wanted, **settings)
     except InputError as error:
         print(f"the probe of labels is left out: {error}", file=sys.stderr)
         return {}

@@ -71,18 +71,18 @@ def _run(values: flags.FlagValues) -> None:
         **{name: values[name].value for name in ("features", "seed", *_COUNTS)},
     )
     options.report_unknown(report.unknown)
-    pairs = report.figures.get("pairs", {})
+    pairs = report.results.get("pairs", {})
     width = shutil.get_terminal_size((160, 24)).columns
-    for paths in [report.figures["paths"], *pairs.get("shown", [])]:
-        print(side_by_side(paths, report.figures["features"], width=width), end="\n\n")
+    for paths in [report.results["paths"], *pairs.get("shown", [])]:
+        print(side_by_side(paths, report.results["features"], width=width), end="\n\n")
     if pairs:
         print(pairs_in_words(pairs))
-    figures = stem.with_name(stem.name + ".json")
+    results = stem.with_name(stem.name + ".json")
     with options.writing(stem, flag):
         files = save_plane(report.picture, stem)
-        with new_file(figures) as file:
-            file.write(f"{json_text(report.figures)}\n".encode())
-    for path in (*files, figures):
+        with new_file(results) as file:
+            file.write(f"{json_text(report.results)}\n".encode())
+    for path in (*files, results):
         print(f"written to {options.published(values, path) if flag == 'workdir' else path}")
 
 

@@ -5,7 +5,7 @@ from absl import flags
 from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
 
-_NOT_FIGURES = ("step", "split")
+_NOT_METRICS = ("step", "split")
 
 
 def _run(values: flags.FlagValues) -> None:
@@ -19,7 +19,7 @@ def _run(values: flags.FlagValues) -> None:
         "checkpoints": _checkpoint_lines(summary),
         "parameters": [f"{count:>12,}  {name}" for name, count in _with_total(summary.parameters)],
         "metrics": [
-            f"{split}, step {line['step']}: {_figures(line)}"
+            f"{split}, step {line['step']}: {_metrics(line)}"
             for split, line in summary.metrics.items()
         ]
         or ["none yet"],
@@ -66,12 +66,12 @@ def _checkpoint_lines(summary) -> list[str]:
 def _result_lines(summary, workdir: str) -> list[str]:
     if summary.results is None:
         return [f"none yet: wae-rnf evaluate --workdir={workdir}"]
-    settings, figures = summary.results["settings"], summary.results["figures"]
+    settings, metrics = summary.results["settings"], summary.results["metrics"]
     names = ("nll_iw", "ppl_iw", "kl", "mi", "au", "nll_paper")
-    shown = {name: figures[name] for name in names if name in figures}
+    shown = {name: metrics[name] for name in names if name in metrics}
     step = settings["step"]
-    lines = [f"{summary.results['split']} split, step {step}, S = {figures['num_samples']}:"]
-    lines.append(_figures(shown) + " (nll_paper is no bound)" * ("nll_paper" in shown))
+    lines = [f"{summary.results['split']} split, step {step}, S = {metrics['num_samples']}:"]
+    lines.append(_metrics(shown) + " (nll_paper is no bound)" * ("nll_paper" in shown))
     now = summary.selected_step
     if step != now:
         lines.append(f"of another checkpoint than evaluation takes now, step {now}")
@@ -82,12 +82,12 @@ def _with_total(parameters: dict[str, int]) -> list[tuple[str, int]]:
     return [*parameters.items(), ("in all", sum(parameters.values()))]
 
 
-def _figures(line: dict) -> str:
-    return ", ".join(f"{k} {v:.4g}" for k, v in line.items() if k not in _NOT_FIGURES)
+def _metrics(line: dict) -> str:
+    return ", ".join(f"{k} {v:.4g}" for k, v in line.items() if k not in _NOT_METRICS)
 
 
 COMMAND = Command(
-    summary="Say what a workdir holds: corpus, progress, checkpoints, parameters, figures.",
+    summary="Say what a workdir holds: corpus, progress, checkpoints, parameters, metrics.",
     examples=("wae-rnf info --workdir=runs/grammar/wae_rnf",),
     run=_run,
     define_flags=options.define_workdir,

@@ -60,7 +60,7 @@ def _system(workdir: Path, lines: list[dict]):
     has_code = read_config(workdir)["model"]["latent_dim"] > 0
     results = saved_results(workdir)
     if results is not None and results["split"] == "test":
-        return System(results["figures"], tested=True, has_code=has_code)
+        return System(results["metrics"], tested=True, has_code=has_code)
     last = [line for line in lines if line["split"] == "valid"][-1:]
     return System(last[0] if last else {}, has_code=has_code)
 

@@ -19,22 +19,22 @@ def _define_flags(values: flags.FlagValues) -> None:
         lower_bound=0,
         flag_values=values,
     )
-    flags.DEFINE_enum("format", "text", ["text", "json"], "of the figures", flag_values=values)
+    flags.DEFINE_enum("format", "text", ["text", "json"], "of the metrics", flag_values=values)
     options.define_seed(values, "of the draw and of the clustering")
 
 
 def _run(values: flags.FlagValues) -> None:
-    from wae_rnf_jax.evaluation.probes import probe_figures
-    from wae_rnf_jax.evaluation.report import figure_table, json_text
+    from wae_rnf_jax.evaluation.probes import probe_metrics
+    from wae_rnf_jax.evaluation.report import json_text, metric_table
 
     run = options.trained_run(values)
     settings = {name: values[name].value for name in ("split", "num_train", "seed")}
-    figures = probe_figures(run.trained, progress=_say, **settings)
+    metrics = probe_metrics(run.trained, progress=_say, **settings)
     if values["format"].value == "json":
-        print(json_text({"system": run.config["system"], "step": run.step, **settings, **figures}))
+        print(json_text({"system": run.config["system"], "step": run.step, **settings, **metrics}))
         return
     print(f"{run.config['system']}, step {run.step}, split {settings['split']}\n")
-    print(figure_table(figures))
+    print(metric_table(metrics))
 
 
 def _say(stage: str) -> None:

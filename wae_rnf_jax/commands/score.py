@@ -19,7 +19,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         "sort",
         "input",
         ["input", "nll", "nll_per_token"],
-        "order: the input's, or by a figure, the most likely sentence first",
+        "order: the input's, or by a value, the most likely sentence first",
         flag_values=values,
     )
 
@@ -53,17 +53,17 @@ def _run(values: flags.FlagValues) -> None:
 
 
 def _rows(scores, given) -> list[dict]:
-    figures = (scores.nll, scores.nll_per_token, scores.num_tokens)
+    metrics = (scores.nll, scores.nll_per_token, scores.num_tokens)
     labels = given.labels or [None] * len(given.sentences)
     names = ("nll", "nll_per_token", "num_tokens", "label", "sentence")
-    columns = [*(figure.tolist() for figure in figures), labels, given.sentences]
+    columns = [*(figure.tolist() for figure in metrics), labels, given.sentences]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _as_text(row) -> str:
     label = "" if row["label"] is None else f"{row['label']}  "
-    figures = f"{row['nll']:8.2f}  {row['nll_per_token']:9.3f}  {row['num_tokens']:6d}"
-    return f"{figures}  {label}{row['sentence']}"
+    metrics = f"{row['nll']:8.2f}  {row['nll_per_token']:9.3f}  {row['num_tokens']:6d}"
+    return f"{metrics}  {label}{row['sentence']}"
 
 
 COMMAND = Command(

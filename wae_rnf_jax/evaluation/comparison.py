@@ -25,7 +25,7 @@ class EvaluatedRun(NamedTuple):
       tokenizer: what its tokeniser is called.
       split: the split's name.
       settings: what the evaluation was told, and the step it is of.
-      figures: as `evaluate_split` returns them.
+      metrics: as `evaluate_split` returns them.
       seed: of the training.
       identity: a digest of all other settings that numbers depend on.
     """
@@ -38,7 +38,7 @@ class EvaluatedRun(NamedTuple):
     tokenizer: str
     split: str
     settings: dict[str, Any]
-    figures: dict[str, float | int]
+    metrics: dict[str, float | int]
     seed: int
     identity: str
 
@@ -77,7 +77,7 @@ def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
                 tokenizer=tokenizer_name(corpus.vocabulary.tokenizer),
                 seed=config["train"]["seed"],
                 identity=fingerprint({**config, "train": {**config["train"], "seed": None}}),
-                **{name: results[name] for name in ("split", "settings", "figures")},
+                **{name: results[name] for name in ("split", "settings", "metrics")},
             )
         )
     return runs
@@ -122,13 +122,13 @@ def saved_results(workdir: Path) -> dict[str, Any] | None:
     path = workdir / "results.json"
     try:
         results = read_results(path)
-        complete = {"split", "settings"} <= results.keys() and "nll_iw" in results["figures"]
+        complete = {"split", "settings"} <= results.keys() and "nll_iw" in results["metrics"]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} cannot be read ({error}): evaluate the run again") from error
     if not complete:
-        raise InputError(f"{path} lacks split, settings or figures: evaluate the run again")
+        raise InputError(f"{path} lacks split, settings or metrics: evaluate the run again")
     return results
 
 
@@ -156,16 +156,16 @@ def footing_notes(runs: Iterable[EvaluatedRun]) -> list[str]:
       A sentence for each reason; none where all are of one split of one corpus, by as many draws.
     """
     runs = list(runs)
-    coded = [run for run in runs if run.figures.get("kl")]  # without a code all draws are the same
-    coded.sort(key=lambda run: run.figures["num_samples"])
-    apart = "These are figures of different {what}, not to be compared ({groups})."
+    coded = [run for run in runs if run.metrics.get("kl")]  # without a code all draws are the same
+    coded.sort(key=lambda run: run.metrics["num_samples"])
+    apart = "These are metrics of different {what}, not to be compared ({groups})."
     draws = "NLL (IW) is of different numbers of {what}, and falls with them ({groups})."
     notes = _tokenisation_notes(runs)
     corpora = [] if _is_one_text(runs) else runs
     for note, what, group, among in (
         (apart, "corpora", lambda run: (run.fingerprint, run.corpus), corpora),
         (apart, "splits", lambda run: (run.split, run.split), runs),
-        (draws, "draws", lambda run: (run.figures["num_samples"],) * 2, coded),
+        (draws, "draws", lambda run: (run.metrics["num_samples"],) * 2, coded),
     ):
         groups: dict[tuple[Any, Any], list[str]] = {}
         for run in among:
@@ -192,7 +192,7 @@ def _tokenisation_notes(runs: Sequence[EvaluatedRun]) -> list[str]:
             f"One text by different tokenisers ({kinds}): compare bits per character, or NLL; "
             "perplexities are per token, and each has its own."
         ]
-    without = [run.name for run in runs if "bits_per_char" not in run.figures]
+    without = [run.name for run in runs if "bits_per_char" not in run.metrics]
     reason = "are not of the same characters here"
     if without:
         reason = f"are not known of {', '.join(without)}, whose tokens do not give all of the text"

@@ -67,7 +67,7 @@ def model_card(trained: TrainedModel, name: str, results: dict[str, Any] | None)
         f"- vocabulary: {trained.vocabulary.size:,} types by the tokeniser "
         f"`{tokenizer_name(trained.vocabulary.tokenizer)}`, in `corpus/`",
         *([f"- labels of the text: {', '.join(labels)}"] if labels else []),
-        _figures(results),
+        _metrics(results),
         "",
         "```python",
         "import wae_rnf_jax  # pip install 'wae-rnf-jax[export]'",
@@ -94,9 +94,9 @@ def _parts(trained: TrainedModel) -> str:
     return f"encoder `{encoder}`, posterior `{posterior}` of {latent_dim} dimensions, {decoder}"
 
 
-def _figures(results: dict[str, Any] | None) -> str:
+def _metrics(results: dict[str, Any] | None) -> str:
     if results is None:
         return "- not evaluated"
-    figures = results["figures"]
-    shown = ", ".join(f"`{name}` {figures[name]:.4g}" for name in _SHOWN if name in figures)
-    return f"- {results['split']} split, S = {figures['num_samples']} draws: {shown}"
+    metrics = results["metrics"]
+    shown = ", ".join(f"`{name}` {metrics[name]:.4g}" for name in _SHOWN if name in metrics)
+    return f"- {results['split']} split, S = {metrics['num_samples']} draws: {shown}"

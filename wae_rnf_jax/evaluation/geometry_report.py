@@ -1,4 +1,4 @@
-"""The report of `wae-rnf geometry`: paths, picture and figures of one trained model."""
+"""The report of `wae-rnf geometry`: paths, picture and results of one trained model."""
 
 import functools
 import textwrap
@@ -43,13 +43,13 @@ class Report(NamedTuple):
 
     Attributes:
       picture: of the latent plane.
-      figures: both paths' lengths and sentences, the correlation and, where asked for, the
+      results: both paths' lengths and sentences, the correlation and, where asked for, the
         statistics over pairs.
       unknown: for each given sentence, the words read as `<unk>`.
     """
 
     picture: PlanePicture
-    figures: dict[str, Any]
+    results: dict[str, Any]
     unknown: tuple[tuple[str, ...], ...]
 
 
@@ -106,8 +106,8 @@ def geometry_report(
     ends = sentence_arrays(corpus.vocabulary, given[:2])
     find = functools.partial(compared_paths, model, features=features, num_points=num_knots)
     paths = jax.device_get(find(*encoded.zk[:2], *ends))
-    describe = functools.partial(_path_figures, trained, num_points)
-    figures = {
+    describe = functools.partial(_path_results, trained, num_points)
+    results = {
         "system": system,
         "features": features,
         "paths": describe(paths),
@@ -118,7 +118,7 @@ def geometry_report(
     labels = None if valid.labels is None else [corpus.labels[n] for n in valid.labels[rows]]
     if num_pairs:
         count = {"num_pairs": num_pairs, "num_shown": num_shown}
-        figures["pairs"] = _pairs(trained, find, describe, tell, seed, **count)
+        results["pairs"] = _pairs(trained, find, describe, tell, seed, **count)
     where = "plane through three sentences" if through else "plane of the principal axes"
     picture = picture._replace(
         labels=labels,
@@ -126,14 +126,14 @@ def geometry_report(
         sentences=given,
         title=f"{system}: {where}",
     )
-    return Report(picture, figures, encoded.unknown)
+    return Report(picture, results, encoded.unknown)
 
 
 def side_by_side(paths: Mapping[str, Any], features: str, *, width: int) -> str:
     """Both decoded paths in two columns headed by their lengths.
 
     Args:
-      paths: as in the report's figures.
+      paths: as in the report's results.
       features: of the metric, whose unit the lengths have.
       width: of a line, at most; longer sentences go on, indented, on the next.
 
@@ -157,7 +157,7 @@ def side_by_side(paths: Mapping[str, Any], features: str, *, width: int) -> str:
 
 
 def pairs_in_words(pairs: Mapping[str, Any]) -> str:
-    """The statistics over pairs, as in the report's figures, in one sentence."""
+    """The statistics over pairs, as in the report's results, in one sentence."""
     lower, upper = pairs["ratio"]["quartiles"]
     return (
         f"geodesic over straight length, {pairs['num_pairs']} pairs: median "
@@ -174,7 +174,7 @@ def _chosen_rows(split, count: int, seed: int) -> list[int]:
     return np.sort(chosen).tolist()
 
 
-def _path_figures(trained: TrainedModel, num_points: int, paths: Paths) -> dict[str, Any]:
+def _path_results(trained: TrainedModel, num_points: int, paths: Paths) -> dict[str, Any]:
     curve = jnp.asarray(paths.geodesic.curve)
     straight, geodesic = (
         decoded_sentences(trained, line, batch_size=num_points)

@@ -1,4 +1,4 @@
-"""The likelihood of a whole split: every figure that is reported of a model.
+"""The likelihood of a whole split: every metric that is reported of a model.
 
 Letters: B batch, L words, Z latent, S samples (draws of z0 per sentence), N sentences of the split.
 
@@ -24,7 +24,7 @@ from wae_rnf_jax.functional import distributions, estimators, sequences
 from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.models.bound import BoundModel
 
-Figures = dict[str, float | int]
+Metrics = dict[str, float | int]
 
 
 def evaluate_split(
@@ -37,8 +37,8 @@ def evaluate_split(
     num_buckets: int = 12,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> Figures:
-    """All figures of a model on a split, each sentence counted exactly once.
+) -> Metrics:
+    """All metrics of a model on a split, each sentence counted exactly once.
 
     Args:
       model: with its variables.
@@ -72,18 +72,18 @@ def evaluate_split(
         "seed": seed,
     }
     sentences = per_sentence_likelihood(model, split, **options, progress=progress)
-    figures = sentence_averages(sentences, np.asarray(split.lengths))
-    figures.update(_posterior_figures(sentences))
-    figures["marginal_kl"] = figures["kl"] - figures["mi"]
-    figures["num_samples"] = figures["num_kl_samples"] = _draws(model, num_samples)
+    metrics = sentence_averages(sentences, np.asarray(split.lengths))
+    metrics.update(_posterior_metrics(sentences))
+    metrics["marginal_kl"] = metrics["kl"] - metrics["mi"]
+    metrics["num_samples"] = metrics["num_kl_samples"] = _draws(model, num_samples)
     if model.refinement is not None:
-        figures["refinement_steps"] = model.refinement.evaluation_steps
+        metrics["refinement_steps"] = model.refinement.evaluation_steps
         own = per_sentence_likelihood(model.unrefined(), split, **options)
-        figures["neg_elbo_encoder"] = float(np.mean(own["rec"] + own["kl"], dtype=np.float64))
+        metrics["neg_elbo_encoder"] = float(np.mean(own["rec"] + own["kl"], dtype=np.float64))
     if split.log_probs is not None:
-        figures["true_nll"] = float(-np.mean(split.log_probs, dtype=np.float64))
-        figures["true_nll_ratio"] = figures["nll_iw"] / figures["true_nll"]
-    return figures
+        metrics["true_nll"] = float(-np.mean(split.log_probs, dtype=np.float64))
+        metrics["true_nll_ratio"] = metrics["nll_iw"] / metrics["true_nll"]
+    return metrics
 
 
 def per_sentence_likelihood(
@@ -132,7 +132,7 @@ def per_sentence_likelihood(
     rows: dict[str, Any] | None = None
     done = 0
     for batch in split_batches(split, batch_size=batch_size, num_buckets=num_buckets):
-        figures = _batch_likelihood(
+        metrics = _batch_likelihood(
             model,
             batch["tokens"],
             batch["lengths"],
@@ -143,7 +143,7 @@ def per_sentence_likelihood(
         )
         where = np.asarray(batch["where"])
         index = np.asarray(batch["index"])[where]
-        kept = jax.tree.map(lambda x, where=where: np.asarray(x)[where], figures)
+        kept = jax.tree.map(lambda x, where=where: np.asarray(x)[where], metrics)
         if rows is None:  # NaN until filled: a sentence that no batch holds cannot pass unseen
             rows = jax.tree.map(
                 lambda x: np.full((num_sentences, *x.shape[1:]), np.nan, x.dtype), kept
@@ -155,8 +155,8 @@ def per_sentence_likelihood(
     return rows
 
 
-def sentence_averages(sentences: Mapping[str, Any], lengths: np.ndarray) -> Figures:
-    """Averages of per-sentence figures over a split, in float64.
+def sentence_averages(sentences: Mapping[str, Any], lengths: np.ndarray) -> Metrics:
+    """Averages of per-sentence metrics over a split, in float64.
 
     Args:
       sentences: arrays [N], as `per_sentence_likelihood` returns them.
@@ -192,15 +192,15 @@ def _standard_error(values: np.ndarray) -> float:
     return float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
-def _posterior_figures(sentences: Mapping[str, Any]) -> Figures:
+def _posterior_metrics(sentences: Mapping[str, Any]) -> Metrics:
     """Mutual information and active units of the posteriors of a whole split."""
     posterior, z0 = sentences["posterior"], sentences["z0"]
-    figures: Figures = {"mi": 0.0, "au": 0, "log_num_sentences": math.log(len(z0))}
+    metrics: Metrics = {"mi": 0.0, "au": 0, "log_num_sentences": math.log(len(z0))}
     if z0.shape[-1] > 0:
-        figures["mi"] = float(_mutual_information(z0, posterior))
+        metrics["mi"] = float(_mutual_information(z0, posterior))
         threshold = estimators.active_threshold(posterior.prior)
-        figures["au"] = int(estimators.active_units(jnp.asarray(posterior.center), threshold))
-    return figures
+        metrics["au"] = int(estimators.active_units(jnp.asarray(posterior.center), threshold))
+    return metrics
 
 
 def _draws(model: BoundModel, num_samples: int) -> int:
@@ -228,7 +228,7 @@ def _batch_likelihood(
     num_samples: int,
     block_size: int,
 ) -> dict[str, Any]:
-    """Per-sentence figures of one batch; compiled once per length group."""
+    """Per-sentence metrics of one batch; compiled once per length group."""
     posterior = model.infer(tokens, lengths)
     keys = sequences.example_keys(key, index)
 
@@ -256,13 +256,13 @@ def _batch_likelihood(
         "nll_iw": estimators.importance_weighted_nll(-(rec + kl), axis=0),
         "rec": jnp.mean(rec, axis=0),
         "kl": jnp.mean(kl, axis=0),
-        **_gaussian_figures(posterior, *at_center),
+        **_gaussian_metrics(posterior, *at_center),
         "posterior": posterior,
         "z0": z0[0],
     }
 
 
-def _gaussian_figures(
+def _gaussian_metrics(
     posterior: distributions.Posterior, rec: jax.Array, zk: jax.Array, log_det: jax.Array
 ) -> dict[str, jax.Array]:
     """What has a meaning for Gaussian posteriors alone, of values at their means: [B] each."""

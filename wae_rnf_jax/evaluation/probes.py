@@ -21,20 +21,20 @@ from wae_rnf_jax.evaluation.splits import token_split
 from wae_rnf_jax.extras import extra_module
 from wae_rnf_jax.runs.trained_model import TrainedModel
 
-Figures = dict[str, float | int]
+Metrics = dict[str, float | int]
 _BATCH = 256  # sentences encoded at once
 _ITERATIONS = 1_000
 _EXTRA = {"package": "scikit-learn", "extra": "probe"}
 
 
-def probe_figures(
+def probe_metrics(
     trained: TrainedModel,
     *,
     split: str = "test",
     num_train: int = 0,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
-) -> Figures:
+) -> Metrics:
     """How well labels can be told from codes.
 
     Args:
@@ -116,7 +116,7 @@ def _fitted(features: Any, targets: np.ndarray, *, scaled: bool) -> Any:
     return _sklearn("pipeline").make_pipeline(*steps, regression).fit(features, targets)
 
 
-def _agreement(name: str, expected: np.ndarray, found: np.ndarray) -> Figures:
+def _agreement(name: str, expected: np.ndarray, found: np.ndarray) -> Metrics:
     metrics = _sklearn("metrics")
     f1 = metrics.f1_score(expected, found, average="macro", zero_division=0.0)
     return {

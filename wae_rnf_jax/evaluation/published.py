@@ -1,6 +1,6 @@
-"""Published figures, each under the name of what it measures.
+"""Published values, each under the name of what it measures.
 
-A corpus is known by its sizes, so that no figure is shown beside another corpus' or vocabulary's.
+A corpus is known by its sizes, so that no value is shown beside another corpus' or vocabulary's.
 """
 
 from typing import NamedTuple
@@ -21,14 +21,14 @@ class PublishedResult(NamedTuple):
     Attributes:
       name: the model.
       corpus: the corpus.
-      figures: named as `evaluate_split` names them: the paper's formula as `nll_paper`, an
+      metrics: named as `evaluate_split` names them: the paper's formula as `nll_paper`, an
         importance-weighted or exact likelihood as `nll_iw`, an evidence bound as `neg_elbo`.
-      note: what the figures are.
+      note: what the metrics are.
     """
 
     name: str
     corpus: str
-    figures: dict[str, float | int]
+    metrics: dict[str, float | int]
     note: str
 
     @property
@@ -88,13 +88,13 @@ def published_results(corpus: str) -> list[PublishedResult]:
       corpus: its name, as `known_corpus` gives it.
 
     Returns:
-      The results; none for a corpus of which no figures are published.
+      The results; none for a corpus of which no metrics are published.
     """
     return [result for result in PUBLISHED if result.corpus == corpus]
 
 
 def known_corpus(corpus: Corpus) -> str | None:
-    """The name of a corpus that has published figures.
+    """The name of a corpus that has published values.
 
     Args:
       corpus: vocabulary, validation and test split.

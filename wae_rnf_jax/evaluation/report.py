@@ -1,4 +1,4 @@
-"""Figures as tables of text, as Markdown, and as a file.
+"""Metrics as tables of text, as Markdown, and as a file.
 
 Every table that shows `nll_paper` carries the note that it is no bound; every table says how many
 draws and sentences its estimates rest on.
@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 
 from wae_rnf_jax.storage.files import new_file
 
-Figures = Mapping[str, float | int]
+Metrics = Mapping[str, float | int]
 _SHOWN_LABELS = 10
 
 
 class Column(NamedTuple):
-    """A figure as tables show it.
+    """A metric as tables show it.
 
     Attributes:
-      name: its key among the figures.
+      name: its key among the metrics.
       title: its heading in a table of several models.
       format: how its value is written.
       meaning: what it is, for the table of one model.
@@ -93,30 +93,30 @@ NLL_PAPER_NOTE = (
 )
 
 
-def figure_table(figures: Figures) -> str:
-    """The figures of one model, one a line, with what each of them is.
+def metric_table(metrics: Metrics) -> str:
+    """The metrics of one model, one a line, with what each of them is.
 
     Args:
-      figures: as `evaluate_split` returns them.
+      metrics: as `evaluate_split` returns them.
 
     Returns:
       Text without a final newline.
     """
     rows = [
-        (column.name, _written(figures, column), column.meaning)
+        (column.name, _written(metrics, column), column.meaning)
         for column in COLUMNS
-        if column.name in figures
+        if column.name in metrics
     ]
-    return "\n".join([*aligned(rows, right=(1,)), "", *_notes([figures])]).rstrip()
+    return "\n".join([*aligned(rows, right=(1,)), "", *_notes([metrics])]).rstrip()
 
 
-def collapse_in_words(figures: Figures) -> str:
+def collapse_in_words(metrics: Metrics) -> str:
     """What it means if the code of an autoencoder says next to nothing; else "".
 
     Args:
-      figures: as `evaluate_split` returns them, of a model with a latent code.
+      metrics: as `evaluate_split` returns them, of a model with a latent code.
     """
-    nats, units = figures["mi"], figures["au"]
+    nats, units = metrics["mi"], metrics["au"]
     if nats >= COLLAPSED_BELOW and units != 0:
         return ""
     return (
@@ -127,15 +127,15 @@ def collapse_in_words(figures: Figures) -> str:
 
 
 def comparison_table(
-    results: Mapping[str, Figures], deviations: Mapping[str, Figures] | None = None
+    results: Mapping[str, Metrics], deviations: Mapping[str, Metrics] | None = None
 ) -> str:
-    """The figures of several models, one model a line, in aligned columns.
+    """The metrics of several models, one model a line, in aligned columns.
 
     Likelihood, text and labels are tables of their own, the last two for the models that have such
-    figures.
+    metrics.
 
     Args:
-      results: figures by the model's name; a figure that a model lacks is left out of its line.
+      results: metrics by the model's name; one that a model lacks is left out of its line.
       deviations: standard deviations of those that are means, by the model's name.
 
     Returns:
@@ -148,12 +148,12 @@ def comparison_table(
 
 
 def markdown_table(
-    results: Mapping[str, Figures], deviations: Mapping[str, Figures] | None = None
+    results: Mapping[str, Metrics], deviations: Mapping[str, Metrics] | None = None
 ) -> str:
-    """The figures of several models as a Markdown table with its notes below.
+    """The metrics of several models as a Markdown table with its notes below.
 
     Args:
-      results: figures by the model's name.
+      results: metrics by the model's name.
       deviations: see `comparison_table`.
 
     Returns:
@@ -167,16 +167,16 @@ def markdown_table(
 
 
 def tsv_table(
-    results: Mapping[str, Figures], deviations: Mapping[str, Figures] | None = None
+    results: Mapping[str, Metrics], deviations: Mapping[str, Metrics] | None = None
 ) -> str:
-    """The figures of several models as tab-separated values, in full precision.
+    """The metrics of several models as tab-separated values, in full precision.
 
     Args:
-      results: figures by the model's name; a figure that a model lacks is an empty cell.
-      deviations: see `comparison_table`; of a figure `x` they are in a column `x_sd`.
+      results: metrics by the model's name; one that a model lacks is an empty cell.
+      deviations: see `comparison_table`; of a metric `x` they are in a column `x_sd`.
 
     Returns:
-      A line of the figures' names and one a model, without a final newline.
+      A line of the metrics' names and one a model, without a final newline.
     """
     deviations = deviations or {}
     names = [column.name for column in _columns(COLUMNS, results)]
@@ -184,17 +184,17 @@ def tsv_table(
     rows = [
         [
             model,
-            *(str(figures.get(name, "")) for name in names),
+            *(str(metrics.get(name, "")) for name in names),
             *(str(deviations.get(model, {}).get(name, "")) for name in spread),
         ]
-        for model, figures in results.items()
+        for model, metrics in results.items()
     ]
     header = ["model", *names, *(f"{name}_sd" for name in spread)]
     return "\n".join("\t".join(row) for row in [header, *rows])
 
 
 def write_results(
-    path: str | os.PathLike[str], *, split: str, settings: Mapping[str, Any], figures: Figures
+    path: str | os.PathLike[str], *, split: str, settings: Mapping[str, Any], metrics: Metrics
 ) -> None:
     """Writes the results of an evaluation; the file is either the old or the new one, whole.
 
@@ -202,10 +202,10 @@ def write_results(
       path: the file, `results.json` in a run's directory.
       split: name of the split.
       settings: what the evaluation was told: draws, seed, step of the model and the like.
-      figures: as `evaluate_split` returns them; one that is not finite is written as null.
+      metrics: as `evaluate_split` returns them; one that is not finite is written as null.
     """
-    content = {"split": split, "settings": dict(settings), "figures": dict(figures)}
-    if "nll_paper" in figures:
+    content = {"split": split, "settings": dict(settings), "metrics": dict(metrics)}
+    if "nll_paper" in metrics:
         content["note"] = NLL_PAPER_NOTE
     with new_file(Path(path)) as file:
         file.write(f"{json_text(content)}\n".encode())
@@ -220,9 +220,9 @@ def json_text(content: Any) -> str:
     Returns:
       Indented text without a final newline.
 
-    >>> print(json_text({"figures": [1.5, math.nan]}))
+    >>> print(json_text({"metrics": [1.5, math.nan]}))
     {
-      "figures": [
+      "metrics": [
         1.5,
         null
       ]
@@ -242,48 +242,49 @@ def _finite(content: Any) -> Any:
 
 
 def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads what `write_results` wrote.
+    """Reads what `write_results` wrote, in this version or in 0.1.
 
     Args:
       path: the file.
 
     Returns:
-      `split`, `settings` and `figures`, a null figure as NaN.
+      `split`, `settings` and `metrics`, a null metric as NaN.
     """
     content = json.loads(Path(path).read_text(encoding="utf-8"))
-    content["figures"] = {
-        name: math.nan if value is None else value for name, value in content["figures"].items()
+    metrics = content.pop("figures", None) or content["metrics"]  # the name in version 0.1
+    content["metrics"] = {
+        name: math.nan if value is None else value for name, value in metrics.items()
     }
     return content
 
 
-def _written(figures: Figures, column: Column, deviations: Figures | None = None) -> str:
-    if column.name not in figures:
+def _written(metrics: Metrics, column: Column, deviations: Metrics | None = None) -> str:
+    if column.name not in metrics:
         return ""
     if not deviations or column.name not in deviations:
-        return format(figures[column.name], column.format)
+        return format(metrics[column.name], column.format)
     form = ".1f" if column.format == "d" else column.format  # a mean of counts
-    return f"{figures[column.name]:{form}} ± {deviations[column.name]:{form}}"
+    return f"{metrics[column.name]:{form}} ± {deviations[column.name]:{form}}"
 
 
-def _columns(columns: Iterable[Column], results: Mapping[str, Figures]) -> list[Column]:
+def _columns(columns: Iterable[Column], results: Mapping[str, Metrics]) -> list[Column]:
     """The columns that at least one model has."""
     return [
-        column for column in columns if any(column.name in figures for figures in results.values())
+        column for column in columns if any(column.name in metrics for metrics in results.values())
     ]
 
 
 def _grids(
-    results: Mapping[str, Figures], deviations: Mapping[str, Figures]
+    results: Mapping[str, Metrics], deviations: Mapping[str, Metrics]
 ) -> list[tuple[list[str], list[list[str]]]]:
     """Headers and lines of the tables of models: likelihood, text and labels, as there are any."""
     grids = []
     for group in (LIKELIHOOD_COLUMNS, TEXT_COLUMNS, PROBE_COLUMNS):
         columns = _columns(group, results)
         rows = [
-            [name, *(_written(figures, column, deviations.get(name)) for column in columns)]
-            for name, figures in results.items()
-            if any(column.name in figures for column in columns)
+            [name, *(_written(metrics, column, deviations.get(name)) for column in columns)]
+            for name, metrics in results.items()
+            if any(column.name in metrics for column in columns)
         ]
         if rows:
             grids.append((["model", *(column.title for column in columns)], rows))
@@ -328,23 +329,23 @@ def aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> list[str]
     ]
 
 
-def _comparison_notes(results: Iterable[Figures]) -> list[str]:
+def _comparison_notes(results: Iterable[Metrics]) -> list[str]:
     results = list(results)
-    exact = [NLL_IW_NOTE] if any("nll_iw" in figures for figures in results) else []
+    exact = [NLL_IW_NOTE] if any("nll_iw" in metrics for metrics in results) else []
     return [*exact, *_notes(results)]
 
 
-def _notes(results: Iterable[Figures]) -> list[str]:
+def _notes(results: Iterable[Metrics]) -> list[str]:
     """What the estimates rest on, and what nll_paper is not."""
     results = list(results)
     notes = []
-    if any("kl" in figures for figures in results):
+    if any("kl" in metrics for metrics in results):
         notes.append("rec, kl and −ELBO average over the same S draws that nll_iw weights.")
     ceilings = sorted(
         {
-            (figures["num_sentences"], figures["log_num_sentences"])
-            for figures in results
-            if "mi" in figures and "log_num_sentences" in figures
+            (metrics["num_sentences"], metrics["log_num_sentences"])
+            for metrics in results
+            if "mi" in metrics and "log_num_sentences" in metrics
         }
     )
     for count, ceiling in ceilings:
@@ -352,8 +353,8 @@ def _notes(results: Iterable[Figures]) -> list[str]:
             f"mi over N = {count} sentences cannot exceed log N = {ceiling:.2f} and is biased low "
             "near it."
         )
-    if any("distinct_1" in figures for figures in results):
+    if any("distinct_1" in metrics for metrics in results):
         notes.append("distinct_n and self_bleu depend on how many samples they are of.")
-    if any("nll_paper" in figures for figures in results):
+    if any("nll_paper" in metrics for metrics in results):
         notes.append(NLL_PAPER_NOTE)
     return notes

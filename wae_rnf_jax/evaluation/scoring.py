@@ -72,7 +72,7 @@ def score_sentences(
     split = TokenSplit.from_sentences(rows, vocab_size=vocabulary.size)
     # A length of its own for each of a few sentences would cost more compiling than padding does.
     num_batches = -(-len(rows) // batch_size)
-    figures = per_sentence_likelihood(
+    metrics = per_sentence_likelihood(
         trained.model,
         split,
         num_samples=num_samples,
@@ -82,4 +82,4 @@ def score_sentences(
         seed=seed,
     )
     unknown = tuple(vocabulary.unknown_words(sentence) for sentence in sentences)
-    return Scores(figures["nll_iw"].astype(np.float64), split.lengths + 1, unknown)
+    return Scores(metrics["nll_iw"].astype(np.float64), split.lengths + 1, unknown)

@@ -9,7 +9,7 @@ import numpy as np
 
 from wae_rnf_jax.evaluation.comparison import EvaluatedRun
 
-Figures = dict[str, float | int]
+Metrics = dict[str, float | int]
 
 
 class Row(NamedTuple):
@@ -18,14 +18,14 @@ class Row(NamedTuple):
     Attributes:
       name: of the run, or of the folder that the runs share, with their number.
       runs: the runs.
-      mean: their figures; of one run, its own.
+      mean: their metrics; of one run, its own.
       deviation: sample standard deviations of those that differ; none of one run.
     """
 
     name: str
     runs: tuple[EvaluatedRun, ...]
-    mean: Figures
-    deviation: Figures
+    mean: Metrics
+    deviation: Metrics
 
 
 def pooled_rows(runs: Sequence[EvaluatedRun]) -> list[Row]:
@@ -57,9 +57,9 @@ def single_rows(runs: Sequence[EvaluatedRun]) -> list[Row]:
 
 def _row(name: str, runs: Sequence[EvaluatedRun]) -> Row:
     if len(runs) == 1:
-        return Row(name, tuple(runs), runs[0].figures, {})
-    shared = [key for key in runs[0].figures if all(key in run.figures for run in runs)]
-    values = {key: [run.figures[key] for run in runs] for key in shared}
+        return Row(name, tuple(runs), runs[0].metrics, {})
+    shared = [key for key in runs[0].metrics if all(key in run.metrics for run in runs)]
+    values = {key: [run.metrics[key] for run in runs] for key in shared}
     differ = [key for key, of_runs in values.items() if len(set(of_runs)) > 1]
     mean = {k: float(np.mean(v)) if k in differ else v[0] for k, v in values.items()}
     deviation = {key: float(np.std(values[key], ddof=1)) for key in differ}

@@ -8,7 +8,7 @@ import numpy as np
 
 from wae_rnf_jax.evaluation.pictures import COLORS, new_figure, saved
 
-Figures = Mapping[str, float]
+Metrics = Mapping[str, float]
 # Title, its name among test results with its standard error, and its name in a validation.
 PANELS = (
     ("KL (nats)", "kl", "kl_se", "kl"),
@@ -29,12 +29,12 @@ class System(NamedTuple):
     """What is shown of a run.
 
     Attributes:
-      figures: by name.
+      metrics: by name.
       tested: whether they are results on the test split, and not of the last validation.
       has_code: False for a language model, which has neither KL nor mutual information.
     """
 
-    figures: Figures
+    metrics: Metrics
     tested: bool = False
     has_code: bool = True
 
@@ -84,13 +84,13 @@ def save_systems(
 
 
 def _value(system: System, name: str, error: str, before: str) -> tuple[float, float]:
-    """A figure and its standard error, 0 where that is not known; NaN where there is none."""
-    figures = system.figures
+    """A metric and its standard error, 0 where that is not known; NaN where there is none."""
+    metrics = system.metrics
     if not system.has_code and name != "nll_iw":
         return np.nan, 0.0
     if system.tested:
-        return figures.get(name, np.nan), float(np.nan_to_num(figures.get(error, 0.0)))
-    return figures.get(before, np.nan), 0.0
+        return metrics.get(name, np.nan), float(np.nan_to_num(metrics.get(error, 0.0)))
+    return metrics.get(before, np.nan), 0.0
 
 
 def _write(panel, place: int, value: float, spread: float) -> None:

@@ -17,7 +17,7 @@ from wae_rnf_jax.evaluation.latent_space import reconstruct_sentences
 from wae_rnf_jax.evaluation.scoring import score_sentences
 from wae_rnf_jax.runs.trained_model import TrainedModel
 
-Figures = dict[str, float | int]
+Metrics = dict[str, float | int]
 
 # Self-BLEU compares every sentence with every other, and grows with their number: it is of so many
 # sentences, so that it costs seconds and can be compared.
@@ -101,13 +101,13 @@ def novel_share(texts: Sequence[str], vocabulary: Vocabulary, training: TokenSpl
     return sum(row not in seen for row in rows) / len(rows)
 
 
-def reconstruction_figures(
+def reconstruction_metrics(
     trained: TrainedModel,
     split: TokenSplit,
     *,
     num_sentences: int | None = None,
     max_length: int,
-) -> Figures:
+) -> Metrics:
     """BLEU of greedy reconstructions against the sentences they are of.
 
     Args:
@@ -126,7 +126,7 @@ def reconstruction_figures(
     return {"recon_bleu": corpus_bleu(found.sentences, sentences), "num_reconstructions": number}
 
 
-def diversity_figures(samples: Sequence[str]) -> Figures:
+def diversity_metrics(samples: Sequence[str]) -> Metrics:
     """How varied samples are.
 
     Args:
@@ -145,7 +145,7 @@ def diversity_figures(samples: Sequence[str]) -> Figures:
     }
 
 
-def judged_figures(judge: TrainedModel, samples: Sequence[str]) -> Figures:
+def judged_metrics(judge: TrainedModel, samples: Sequence[str]) -> Metrics:
     """How likely a language model finds samples: low for fluent text, and for dull text too.
 
     Args:
