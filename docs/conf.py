@@ -56,7 +56,7 @@ PAGES = {
         "docs/reference/index",
     ],
     "Several devices": ["launch/README", "docs/hosts", "docs/scaling", "docs/performance"],
-    "What came out": ["docs/results", "CHANGELOG"],
+    "What came out": ["docs/results", "docs/samples", "CHANGELOG"],
 }
 
 
