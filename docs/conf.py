@@ -52,6 +52,7 @@ PAGES = {
     "Building on it": [
         "docs/notebook",
         "docs/curved_space",
+        "docs/architecture",
         "docs/extending",
         "docs/reference/index",
     ],

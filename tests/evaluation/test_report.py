@@ -1,7 +1,3 @@
-import json
-import math
-import os
-
 import pytest
 
 from wae_rnf_jax.evaluation import report
@@ -113,46 +109,6 @@ def test_tab_separated_values_keep_full_precision():
 def test_tables_of_models_say_what_the_likelihood_is(table):
     assert report.NLL_IW_NOTE in table({"a": METRICS})
     assert report.NLL_IW_NOTE not in table({"a": {"nll_paper": 91}})
-
-
-def test_results_are_read_back_as_written(tmp_path):
-    path = tmp_path / "results.json"
-    metrics = {**METRICS, "nll_iw_se": math.nan, "ppl_iw": math.inf}
-    report.write_results(path, split="test", settings={"num_samples": 100}, metrics=metrics)
-    content = report.read_results(path)
-    assert content["split"] == "test"
-    assert content["settings"] == {"num_samples": 100}
-    assert content["metrics"]["nll_iw"] == 105.944
-    assert content["metrics"]["au"] == 3
-    assert math.isnan(content["metrics"]["nll_iw_se"])
-    assert content["note"] == report.NLL_PAPER_NOTE
-    assert json.loads(path.read_text())["metrics"]["ppl_iw"] is None
-    assert os.listdir(tmp_path) == ["results.json"]
-    path.write_text(path.read_text().replace('"metrics"', '"figures"'))  # as version 0.1 wrote it
-    again = report.read_results(path)
-    assert json.dumps(again, sort_keys=True) == json.dumps(content, sort_keys=True)
-
-
-def test_a_failed_write_leaves_the_old_results(tmp_path, monkeypatch):
-    path = tmp_path / "results.json"
-    report.write_results(path, split="valid", settings={}, metrics=METRICS)
-    before = path.read_bytes()
-
-    def broken(descriptor):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "fsync", broken)
-    with pytest.raises(OSError, match="disk full"):
-        report.write_results(path, split="test", settings={}, metrics=METRICS)
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["results.json"]
-
-
-def test_results_replace_earlier_ones(tmp_path):
-    path = tmp_path / "results.json"
-    for split in ("valid", "test"):
-        report.write_results(path, split=split, settings={}, metrics=METRICS)
-    assert report.read_results(path)["split"] == "test"
 
 
 def test_a_code_that_has_collapsed_is_said_in_words():

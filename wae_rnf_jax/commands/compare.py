@@ -32,6 +32,7 @@ def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation import report
     from wae_rnf_jax.evaluation.comparison import evaluated_runs, footing_notes
     from wae_rnf_jax.evaluation.published import published_results
+    from wae_rnf_jax.evaluation.results_file import json_text
     from wae_rnf_jax.evaluation.seeds import pooled_rows, single_rows
 
     names = values["workdirs"].value
@@ -59,7 +60,7 @@ def _run(values: flags.FlagValues) -> None:
             ],
             "published": [result._asdict() for result in published],
         }
-        print(report.json_text(content))
+        print(json_text(content))
         return
     deviations = {row.name: row.deviation for row in rows if row.deviation}
     metrics = {row.name: row.mean for row in rows}

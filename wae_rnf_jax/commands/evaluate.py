@@ -38,7 +38,8 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.characters import character_metrics
     from wae_rnf_jax.evaluation.likelihood import evaluate_split
-    from wae_rnf_jax.evaluation.report import collapse_in_words, metric_table, write_results
+    from wae_rnf_jax.evaluation.report import collapse_in_words, metric_table
+    from wae_rnf_jax.evaluation.results_file import write_results
     from wae_rnf_jax.evaluation.splits import token_split
 
     workdir = options.workdir_path(values)

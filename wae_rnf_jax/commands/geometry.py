@@ -49,7 +49,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.geometry_report import geometry_report, pairs_in_words, side_by_side
     from wae_rnf_jax.evaluation.plane_picture import save_plane
-    from wae_rnf_jax.evaluation.report import json_text
+    from wae_rnf_jax.evaluation.results_file import json_text
     from wae_rnf_jax.storage.files import new_file
 
     start, end = (options.given_sentence(values, name) for name in ("start", "end"))

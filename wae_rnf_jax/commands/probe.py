@@ -25,7 +25,8 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.probes import probe_metrics
-    from wae_rnf_jax.evaluation.report import json_text, metric_table
+    from wae_rnf_jax.evaluation.report import metric_table
+    from wae_rnf_jax.evaluation.results_file import json_text
 
     run = options.trained_run(values)
     settings = {name: values[name].value for name in ("split", "num_train", "seed")}

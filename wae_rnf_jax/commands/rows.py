@@ -31,7 +31,7 @@ def print_rows(
         return
     names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
     if form == "json":
-        from wae_rnf_jax.evaluation.report import json_text
+        from wae_rnf_jax.evaluation.results_file import json_text
 
         print(json_text([{name: row[name] for name in names} for row in rows]))
         return

@@ -8,7 +8,7 @@ from wae_rnf_jax.data.corpora import Corpus
 from wae_rnf_jax.data.tokenizers import tokenizer_name
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.published import known_corpus
-from wae_rnf_jax.evaluation.report import read_results
+from wae_rnf_jax.evaluation.results_file import read_results
 from wae_rnf_jax.runs.trained_model import run_corpus
 from wae_rnf_jax.runs.workdir import fingerprint, read_config
 
