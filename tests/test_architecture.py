@@ -57,7 +57,13 @@ LIGHT_IMPORTS = {"absl", "wae_rnf_jax"}
 LIGHT_PARTS = {*LIGHT, "commands"}
 NEVER_IMPORTED = {"clu", "tensorflow", "torch"}
 CONFIG_FILES = {"cli.py", "training/config_check.py", "training/loop.py", "training/state.py"}
-MAX_FILE_LINES = 400
+MAX_FILE_LINES = 350
+# Longer for a reason: one class whose parts share its state, or one interface and all that has it.
+MAY_BE_LONGER = {
+    "wae_rnf_jax/functional/distributions.py",
+    "wae_rnf_jax/models/autoencoder.py",
+    "wae_rnf_jax/training/loop.py",
+}
 MAX_FUNCTION_LINES = 80
 
 
@@ -335,9 +341,9 @@ def test_files_are_short():
         for folder in folders
         for path in (ROOT / folder).rglob("*.py")
     }
-    long = {name: length for name, length in lengths.items() if length > MAX_FILE_LINES}
-    assert lengths
-    assert not long, f"more than {MAX_FILE_LINES} lines: {long}"
+    long = {name for name, n in lengths.items() if n > MAX_FILE_LINES and PACKAGE in name}
+    assert long == MAY_BE_LONGER, f"more than {MAX_FILE_LINES} lines, or no longer so"
+    assert max(lengths.values()) <= 400
 
 
 def _public_functions() -> list[str]:
