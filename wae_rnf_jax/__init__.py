@@ -121,7 +121,7 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
     )
     from wae_rnf_jax.trained import Codes, Interpolation, Run, Split, load_run  # noqa: F401
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = (
     "Codebook",
