@@ -4,8 +4,9 @@ python -m benchmarks.generate [--num_sentences=256] [--output=FILE.json]
 
 An untrained decoder hardly ever predicts `<eos>`, so the benchmark's makes each sentence as long
 as one of the corpus: how much the end of a sentence saves depends on it. The loop calls one jitted
-step at a time and looks whether all sentences of the batch have ended, as one would write it; it
-finds the same sentences, which is checked.
+step at a time and looks whether all sentences of the batch have ended, as one would write it, with
+`jax.random.categorical` for a sample. It finds the same sentences, or samples of the same lengths,
+which is checked.
 """
 
 import dataclasses
@@ -63,7 +64,7 @@ def _step(model: GivenLengths, carry, words, zk, keys, number, *, random: bool):
     scores = jax.nn.log_softmax(logits).at[:, jnp.array([PAD_ID, BOS_ID])].set(-jnp.inf)
     if random:
         step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
-        scores += jax.vmap(lambda key: jax.random.gumbel(key, scores.shape[1:]))(step_keys)
+        return carry, jax.vmap(jax.random.categorical)(step_keys, scores)
     return carry, jnp.argmax(scores, -1)
 
 
@@ -133,6 +134,8 @@ def main(argv: list[str] | None = None) -> int:
             "program": partial(decoded_sentences, trained, zk, **common),
         }
         loop, program = (candidate() for candidate in candidates.values())
+        if strategy == "sample":  # drawn in another way, from the same distributions
+            loop, program = ([len(s.split()) for s in sentences] for sentences in (loop, program))
         if loop != program:
             raise AssertionError("the loop's sentences are not the program's")
         samples = measurement.interleaved(candidates, repetitions=arguments.repetitions, warm_ups=0)

@@ -13,6 +13,7 @@ from etils import epy
 
 with epy.lazy_api_imports(globals()):  # so that the command answers before jax is loaded
     from wae_rnf_jax.functional.batch_norm import batch_normalized_mean
+    from wae_rnf_jax.functional.categorical import categorical_draws
     from wae_rnf_jax.functional.clustering import kmeans
     from wae_rnf_jax.functional.cross_entropy import fused_linear_cross_entropy
     from wae_rnf_jax.functional.curves import (
@@ -44,11 +45,7 @@ with epy.lazy_api_imports(globals()):  # so that the command answers before jax 
         nll_paper,
         perplexity,
     )
-    from wae_rnf_jax.functional.fisher import (
-        categorical_draws,
-        fisher_metric_estimate,
-        wishart_log_bias,
-    )
+    from wae_rnf_jax.functional.fisher import fisher_metric_estimate, wishart_log_bias
     from wae_rnf_jax.functional.flows import (
         FLOWS,
         Flow,

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional._keys import random_key
+from wae_rnf_jax.functional.categorical import categorical_draws
 from wae_rnf_jax.functional.sequences import example_keys
 from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 from wae_rnf_jax.models.bound import BoundModel
@@ -166,6 +167,13 @@ def forbidden_words(vocab_size: int, *, allow_unknown: bool) -> jax.Array:
     return jnp.zeros((vocab_size,), bool).at[jnp.asarray(ids)].set(True)
 
 
+def _first_largest(scores: jax.Array) -> jax.Array:
+    """As `argmax`, int32 [B], of scores [B, V]: two passes, which XLA vectorizes on a CPU."""
+    word = jax.lax.broadcasted_iota(jnp.int32, scores.shape, 1)
+    largest = scores == scores.max(axis=-1, keepdims=True)
+    return jnp.where(largest, word, scores.shape[1] - 1).min(axis=-1)
+
+
 def _nucleus(log_probs: jax.Array, top_p: jax.Array) -> jax.Array:
     """Bool [B, V]: the fewest most probable words that together reach top_p."""
     probs = jax.nn.softmax(log_probs, axis=-1)
@@ -205,9 +213,8 @@ def _sampling_loop(
             if nucleus:
                 scores = jnp.where(_nucleus(scores, top_p), scores, -jnp.inf)
             step_keys = jax.vmap(jax.random.fold_in)(keys[row], position)
-            noise = jax.vmap(lambda key: jax.random.gumbel(key, scores.shape[1:]))(step_keys)
-            scores = scores + noise
-        return jnp.argmax(scores, axis=-1).astype(jnp.int32)
+            return jax.vmap(partial(categorical_draws, num_draws=1))(step_keys, scores)[:, 0]
+        return _first_largest(scores)
 
     def started(row: jax.Array) -> Any:
         return model.start(zk[row], max_length)
