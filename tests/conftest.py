@@ -1,6 +1,7 @@
 """Settings of every test: four CPU devices, no rank promotion by accident, shared fixtures."""
 
 import ctypes
+import gc
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ os.environ["NPROC"] = "64"
 # the newer emitters of fused loops the most of what is left. What is compiled twice in a run, or
 # again in the next run, is kept beside pytest's own cache.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parent.parent / ".pytest_cache/jax")
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.03"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
     + " --xla_backend_optimization_level=0"
@@ -25,6 +26,8 @@ os.environ["XLA_FLAGS"] = (
 import jax
 import pytest
 
+# JAX makes many small objects that live on, which the collector would go through again and again.
+gc.set_threshold(100_000, 20, 50)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 

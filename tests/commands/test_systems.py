@@ -111,10 +111,15 @@ def test_what_makes_no_sense_together_is_refused(text_folder, tmp_path, refusal)
     "system, changes",
     [
         ("vae", {"decoder.name": "dilated_cnn", "decoder.dilations": "(1,2)"}),
-        ("vmf", {"decoder.name": "dilated_cnn"}),
-        ("lm", {"decoder.name": "dilated_cnn"}),
         ("vae", {"model.tied_output": True, "model.hidden_dim": 12}),
-        ("vae", {"model.shared_embedding": False}),
+        *(
+            pytest.param(*values, marks=pytest.mark.slow)
+            for values in (
+                ("vmf", {"decoder.name": "dilated_cnn"}),
+                ("lm", {"decoder.name": "dilated_cnn"}),
+                ("vae", {"model.shared_embedding": False}),
+            )
+        ),
     ],
 )
 def test_parts_are_combined_on_the_command_line(system, changes, text_folder, tmp_path, capsys):

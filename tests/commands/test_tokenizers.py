@@ -29,7 +29,9 @@ def raw_folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=TOKENIZERS)
+@pytest.fixture(
+    scope="module", params=["bpe", "char", pytest.param("words", marks=pytest.mark.slow)]
+)
 def run(request, raw_folder, tmp_path_factory):
     """A trained run of each tokeniser: its name and workdir."""
     workdir = tmp_path_factory.mktemp("runs") / request.param

@@ -46,8 +46,17 @@ def changed(before, after):
     return jax.tree.map(lambda a, b: bool(np.any(a != b)), before, after)
 
 
-@pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("turn", [ENCODER, DECODER, BOTH])
+@pytest.mark.parametrize(
+    "turn, shared",
+    [
+        (ENCODER, True),
+        (DECODER, False),
+        (BOTH, True),
+        pytest.param(ENCODER, False, marks=pytest.mark.slow),
+        pytest.param(DECODER, True, marks=pytest.mark.slow),
+        pytest.param(BOTH, False, marks=pytest.mark.slow),
+    ],
+)
 def test_a_step_of_one_part_changes_nothing_of_another(turn, shared, batch, rng):
     """Neither a parameter nor the optimiser's state, of which Adam's count is a part."""
     recipe, state = recipe_and_state(shared=shared)
