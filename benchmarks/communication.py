@@ -1,10 +1,11 @@
 """What the devices tell each other in one training step, read from the compiled program.
 
-    python -m benchmarks.communication [SYSTEM …] [--layout=D:ROWS …] [--output=FILE.json]
+    python -m benchmarks.communication [SYSTEM …] [--layout=D:ROWS …] [--groups] [--output=FILE]
 
 compiles the step of each system at the sizes of its Penn Treebank config (V = 10,002, sentences of
 24 words), for D devices with so many rows each, and adds up what one device gives to the
 collectives of the program: the bytes of their operands. Nothing is run, no text is needed. With
+`--groups`, MMD is within each device's own rows. With
 `--topology=v5e:2x4` (or any that libtpu knows; needs `jax[tpu]`, but no TPU) it is the compiler for
 TPUs that is asked. What the file already holds of other programs stays in it.
 """
@@ -152,7 +153,13 @@ def ring_bytes(sizes: dict[str, int], num_devices: int) -> float:
 
 
 def measured(
-    system: str, num_devices: int, rows: int, *, backend: str, topology: str | None
+    system: str,
+    num_devices: int,
+    rows: int,
+    *,
+    backend: str,
+    topology: str | None,
+    groups: bool = False,
 ) -> dict[str, Any]:
     """Compiles a system's step and returns its traffic, parameters and arithmetic.
 
@@ -164,9 +171,11 @@ def measured(
       rows: of each device.
       backend: of CPU devices; those of a topology are mapped by shard_map.
       topology: of TPUs, D of them; None for CPU devices.
+      groups: whether MMD is within the rows of each device.
     """
     config = importlib.import_module(f"configs.ptb.{system}").get_config()
-    config.train.update(batch_size=num_devices * rows, backend=backend)
+    group = rows if groups else 0
+    config.train.update(batch_size=num_devices * rows, backend=backend, mmd_group=group)
     devices = None
     if topology:
         from jax.experimental import topologies
@@ -182,6 +191,7 @@ def measured(
         "compiler": "tpu" if topology else "cpu",
         "devices": num_devices,
         "rows": rows,
+        "mmd_group": group,
         "parameters": parameters,
         "numbers": numbers,
         "bytes": sizes,
@@ -237,7 +247,7 @@ def table_row(found: dict[str, Any]) -> str:
 def kept(output: Path, new: dict[str, Any]) -> None:
     """Writes a program's values into the file, in the place of older ones of the same program."""
     rows = json.loads(output.read_text()) if output.exists() else []
-    key = ("system", "compiler", "devices", "rows")
+    key = ("system", "compiler", "devices", "rows", "mmd_group")
     rows = [row for row in rows if any(row[name] != new[name] for name in key)] + [new]
     rows.sort(key=lambda row: [str(row[name]).zfill(4) for name in key])
     lines = ",\n".join(json.dumps(row) for row in rows)
@@ -249,6 +259,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("systems", nargs="*", metavar="SYSTEM", help="all if none is named")
     flags.add_argument("--layout", action="append", help="D:ROWS; may be repeated")
     flags.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0], help="of CPU devices")
+    flags.add_argument("--groups", action="store_true", help="MMD within a device's rows")
     flags.add_argument("--topology", help="of TPUs, such as v5e:2x4: ask their compiler")
     flags.add_argument("--output", type=Path, help="JSON file to write")
     arguments = flags.parse_args(argv)
@@ -263,6 +274,7 @@ def main(argv: list[str] | None = None) -> None:
                 rows,
                 backend=arguments.backend,
                 topology=arguments.topology,
+                groups=arguments.groups,
             )
             print(table_row(found), flush=True)
             if arguments.output:

@@ -26,7 +26,8 @@ from wae_rnf_jax.data.buckets import bucket_bounds, epoch_plan, padding_share
 
 COUNTS = (1, 8, 64, 256, 1024, 4096)
 ROWS = (32, 128)
-SYSTEMS = ("lm", "wae_rnf", "wae_rnf_fisher")
+# With True, MMD is within the rows of each chip (`train.mmd_group` = R).
+SYSTEMS = (("lm", False), ("wae_rnf", False), ("wae_rnf", True), ("wae_rnf_fisher", False))
 # Shares of the peak rates that a step of this size reaches.
 OF_PRODUCTS, OF_VECTOR, OF_MEMORY = 0.2, 0.1, 0.5
 # Of a code and another: MMD adds up three kinds of pairs, and two of them have a gradient, for
@@ -48,7 +49,8 @@ class Law(NamedTuple):
       exchanged: bytes that passes take for each row of the global batch.
       passes: all-gathers and reduce-scatters, and twice the all-reduces.
       collectives: how many there are.
-      compares: whether MMD compares a chip's codes with all chips'.
+      compares: whether MMD compares a chip's codes: with all chips', or in groups with its own.
+      groups: whether it is in groups.
       flops: of a step on R rows, constant and slope.
       iterations: of its loops on R rows, constant and slope.
     """
@@ -59,11 +61,14 @@ class Law(NamedTuple):
     passes: int
     collectives: int
     compares: bool
+    groups: bool
     flops: tuple[float, float]
     iterations: tuple[float, float]
 
 
-def law(programs: Sequence[dict[str, Any]], system: str, compiler: str = "cpu") -> Law:
+def law(
+    programs: Sequence[dict[str, Any]], system: str, compiler: str = "cpu", *, groups: bool = False
+) -> Law:
     """Reads a system's law from its programs with two different numbers of rows.
 
     Args:
@@ -71,11 +76,12 @@ def law(programs: Sequence[dict[str, Any]], system: str, compiler: str = "cpu") 
       system: of configs/ptb.
       compiler: whose collectives are taken, of its program for the most devices, where it has
         compiled this system; else the CPU's.
+      groups: whether MMD is within each chip's rows.
 
     Raises:
       ValueError: there are no two such programs.
     """
-    own = [program for program in programs if program["system"] == system]
+    own = [p for p in programs if p["system"] == system and bool(p["mmd_group"]) == groups]
     by_rows = {program["rows"]: program for program in own if program["compiler"] == "cpu"}
     if len(by_rows) < 2:
         raise ValueError(f"{system} needs programs with two numbers of rows, got {sorted(by_rows)}")
@@ -95,7 +101,8 @@ def law(programs: Sequence[dict[str, Any]], system: str, compiler: str = "cpu") 
         exchanged=exchanged / (chosen["devices"] * chosen["rows"]),
         passes=sum(numbers.values()) + numbers["all-reduce"],
         collectives=sum(numbers.values()),
-        compares="reduce-scatter" in many["numbers"],
+        compares=groups or "reduce-scatter" in many["numbers"],
+        groups=groups,
         flops=_line(few, many, "flops"),
         iterations=_line(few, many, "iterations"),
     )
@@ -118,8 +125,9 @@ def step_parts(of: Law, chip: Chip, num_chips: int, rows: int) -> dict[str, floa
     """
     flops, iterations = (constant + slope * rows for constant, slope in (of.flops, of.iterations))
     all_rows = num_chips * rows
-    pairs = rows * all_rows if of.compares else 0
-    blocks = -(-all_rows // MMD_BLOCK) if of.compares and all_rows > MMD_BLOCK else 0
+    others = rows if of.groups else all_rows  # that each row is compared with
+    pairs = rows * others if of.compares else 0
+    blocks = -(-others // MMD_BLOCK) if of.compares and others > MMD_BLOCK else 0
     compared = pairs * PAIR_OPERATIONS / (OF_VECTOR * chip.vector)
     starts = of.collectives * chip.start if num_chips > 1 else 0.0
     return {
@@ -150,12 +158,13 @@ def efficiency_table(programs: Sequence[dict[str, Any]]) -> str:
     names = ["chip", "system", "R", "ms, D = 1", *(f"{n:,}" for n in COUNTS[1:])]
     rows = []
     for chip in CHIPS:
-        for system in SYSTEMS:
-            of = law(programs, system, chip.compiler)
+        for system, groups in SYSTEMS:
+            of = law(programs, system, chip.compiler, groups=groups)
+            name = f"`{system}`" + ", groups of R" * groups
             for count in ROWS:
                 alone = 1e3 * sum(step_parts(of, chip, 1, count).values())
                 shares = [f"{efficiency(of, chip, n, count):.0%}" for n in COUNTS[1:]]
-                rows.append([chip.name, f"`{system}`", str(count), f"{alone:.2f}", *shares])
+                rows.append([chip.name, name, str(count), f"{alone:.2f}", *shares])
     return table(names, rows)
 
 
@@ -229,7 +238,9 @@ def epoch_table(lengths: np.ndarray) -> str:
         plan = epoch_plan(lengths, bounds=bounds, batch_size=batch, seed=0, epoch=0)
         shown = (f"{batch:,}", f"{batch // 32:,}", f"{len(plan):,}", f"{48 * len(plan):,}")
         lines.append([*shown, f"{padding_share(lengths, plan):.0%}"])
-    return table(["rows of a step", "D at R = 32", "steps an epoch", "of 48", "empty"], lines)
+    return table(
+        ["rows per step", "D at R = 32", "steps per epoch", "steps in 48 epochs", "padding"], lines
+    )
 
 
 def input_table(
@@ -253,7 +264,7 @@ def input_table(
             cores = (batch_ms[0] + slope * (rows - 32)) / 1e3 / step
             shown = (str(chip.host_chips), str(count), f"{rows / step:,.0f}", f"{cores:.2f}")
             lines.append([chip.name, *shown])
-    return table(["chip", "of a host", "R", "sentences/s of a host", "cores"], lines)
+    return table(["chip", "chips per host", "R", "sentences/s per host", "cores"], lines)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -18,6 +18,7 @@ from benchmarks import (
     large_corpus,
     measurement,
     mmd_memory,
+    mmd_variance,
     pieces,
     regularisers,
     startup,
@@ -118,6 +119,13 @@ def test_generate(tmp_path):
     rows = rows_of(generate, tmp_path)
     assert [row["strategy"] for row in rows] == ["greedy", "greedy", "sample", "sample"]
     assert all(row["sentences/s"] > 0 for row in rows)
+
+
+def test_the_mmd_varies_more_in_smaller_groups(tmp_path):
+    rows = rows_of(mmd_variance, tmp_path)
+    matched = [row["times that of all rows"] for row in rows[: len(rows) // 2]]
+    assert matched == sorted(matched)
+    assert matched[-1] > 1.2
 
 
 def test_input_is_read_by_the_program_and_by_the_loop():

@@ -88,8 +88,10 @@ def test_iterations_are_those_of_the_innermost_loops():
 
 def test_the_file_keeps_other_programs(tmp_path):
     output = tmp_path / "programs.json"
-    program = {"system": "vae", "compiler": "cpu", "devices": 2, "rows": 4, "parameters": 1}
-    for new in (program, program | {"devices": 8}, program | {"parameters": 2}):
+    program = {"system": "vae", "compiler": "cpu", "devices": 2, "rows": 4, "mmd_group": 0}
+    program |= {"parameters": 1}
+    grouped = program | {"mmd_group": 4}
+    for new in (program, program | {"devices": 8}, grouped, program | {"parameters": 2}):
         communication.kept(output, new)
     rows = json.loads(output.read_text())
-    assert [(row["devices"], row["parameters"]) for row in rows] == [(2, 2), (8, 1)]
+    assert [(row["devices"], row["parameters"]) for row in rows] == [(2, 2), (2, 1), (8, 1)]

@@ -33,6 +33,7 @@ LAW = Law(
     passes=3,
     collectives=2,
     compares=False,
+    groups=False,
     flops=(100.0, 50.0),
     iterations=(6.0, 1.0),
 )
@@ -125,6 +126,7 @@ def test_efficiency_falls_with_the_chips(chip, system):
 def test_compiled_programs_keep_the_law(system):
     """The gradient on any layout, a row's codes to every device: what the model extrapolates."""
     own = [p for p in PROGRAMS if p["system"] == system and p["compiler"] == "cpu"]
+    own = [p for p in own if not p["mmd_group"]]
     assert {(2, 32), (4, 32), (8, 32)} <= {(p["devices"], p["rows"]) for p in own}
     assert len({tuple(sorted(p["numbers"].items())) for p in own}) == 1
     assert len({p["bytes"]["all-reduce"] for p in own}) == 1
@@ -139,6 +141,7 @@ def test_law_counts_gathers_made_into_reductions_as_two_passes():
         "compiler": "cpu",
         "devices": 8,
         "rows": 4,
+        "mmd_group": 0,
         "parameters": 90,
         "numbers": {"all-reduce": 2, "all-gather": 1, "reduce-scatter": 1},
         "bytes": {"all-reduce": 100, "all-gather": 4 * 5, "reduce-scatter": 8 * 4 * 3},
@@ -150,8 +153,17 @@ def test_law_counts_gathers_made_into_reductions_as_two_passes():
     reductions = {"numbers": {"all-reduce": 4}, "bytes": {"all-reduce": 100 + 64 * 32 * 8}}
     programs = [few, many, many | {"compiler": "tpu", "devices": 64} | reductions]
     of = law(programs, "wae")
-    assert of == Law(90, 100, 5 + 3, 6, 4, True, (6, 2), (10, 0))
+    assert of == Law(90, 100, 5 + 3, 6, 4, True, False, (6, 2), (10, 0))
     assert law(programs, "wae", "tpu") == of._replace(exchanged=2 * (5 + 3), passes=8)
+
+
+def test_in_groups_a_chips_comparisons_do_not_grow_with_the_chips():
+    of = law(PROGRAMS, "wae_rnf", groups=True)
+    whole = law(PROGRAMS, "wae_rnf")
+    alone, many = (step_parts(of, CHIP, n, 32)["MMD"] for n in (1, 4096))
+    assert alone == many == step_parts(whole, CHIP, 1, 32)["MMD"] > 0
+    # The codebook's codes are gathered still; the MMD's are not, nor is their gradient scattered.
+    assert 0 < of.exchanged < whole.exchanged / 3
 
 
 def test_law_needs_two_numbers_of_rows():
