@@ -131,10 +131,13 @@ FLAGS = {
     ),
     "an unknown split": (("evaluate", "--split=train"), "<valid|test>"),
     "no start": (("interpolate", "--workdir={tmp}/none", "--end=a dog"), "--start is missing"),
-    "an end without words": ((*INTERPOLATE, "--end= "), "--end holds no word: give a sentence"),
+    "an end without words": ((*INTERPOLATE, "--end= "), "--end contains no words: give a sentence"),
     "a reserved word": ((*INTERPOLATE, "--end=a <eos>"), "--end: the word <eos> is reserved"),
     "one point": ((*INTERPOLATE, "--end=a cat", "--num_points=1"), "--num_points is '1'"),
-    "a third sentence without words": ((*GEOMETRY, "--end=a", "--through= "), "--through holds no"),
+    "a third sentence without words": (
+        (*GEOMETRY, "--end=a", "--through= "),
+        "--through contains no",
+    ),
     "a map of one point": ((*GEOMETRY, "--end=a cat", "--grid=1"), "--grid is '1'"),
     "no configuration's name": (("train", "--config="), "--config is missing"),
     "no configuration at all": (("train", "--config"), "--config is missing"),
@@ -142,8 +145,8 @@ FLAGS = {
 # By one command or another: all read their sentences alike.
 SENTENCES = {
     "no file": ("score", None, "in.txt: No such file or directory"),
-    "an empty file": ("reconstruct", b"", "holds no sentence: give one a line"),
-    "empty lines": ("encode", b"\n \n", "holds no sentence: give one a line"),
+    "an empty file": ("reconstruct", b"", "contains no sentences: give one per line"),
+    "empty lines": ("encode", b"\n \n", "contains no sentences: give one per line"),
     "latin-1": ("score", b"the cat\n\xe9\n", "in.txt:2: not UTF-8"),
     "a NUL byte": ("reconstruct", b"the cat\0\n", "in.txt:1: a NUL byte"),
     "a reserved word": ("encode", b"the <pad>\n", "in.txt:1: the word <pad> is reserved"),

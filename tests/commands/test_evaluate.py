@@ -95,7 +95,7 @@ def test_a_judge_must_be_a_language_model_of_the_same_words(
     corpus = load_corpus("text", path=str(text_folder), cache_dir=cache, min_count=9)
     save_evaluation_corpus(corpus, other / "corpus")
     capsys.readouterr()
-    assert "another vocabulary" in refusal(*judged, f"--lm_workdir={other}")
+    assert "does not have the vocabulary of" in refusal(*judged, f"--lm_workdir={other}")
 
 
 def test_numbers_of_sentences_below_zero_are_refused(workdir, refusal):

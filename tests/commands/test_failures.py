@@ -57,7 +57,7 @@ def test_an_accelerator_that_is_not_there(platform, workdir):
         found = run(command, f"--workdir={workdir}", JAX_PLATFORMS=platform)
         assert found.returncode == 2
         assert found.stderr.splitlines()[-1].startswith(
-            f"wae-rnf: JAX finds no device that JAX_PLATFORMS={platform} asks for"
+            f"wae-rnf: JAX finds no device for JAX_PLATFORMS={platform}"
         )
         assert "Traceback" not in found.stderr
 
@@ -109,7 +109,7 @@ def test_the_address_is_that_of_the_package(monkeypatch):
             return ["Homepage, https://a.example", "Issues, https://b.example/issues"]
 
     monkeypatch.setattr(failures, "metadata", lambda name: About(Version="9.8"))
-    assert "9.8 itself: please report it at https://b.example/issues, " in failures.report_request()
+    assert "9.8: please report it at https://b.example/issues, " in failures.report_request()
 
 
 def test_without_a_home_directory_places_in_it_are_refused(

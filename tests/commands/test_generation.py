@@ -97,6 +97,6 @@ def test_sentences_that_are_cut_are_counted(lm_workdir, capsys):
 def test_what_a_strategy_does_not_read_is_refused(strategy, flag, value, reader, refusal):
     command = ("sample", "--workdir=none", f"--strategy={strategy}", f"--{flag}={value}")
     assert refusal(*command) == (
-        f"wae-rnf: --{flag} is {value}, and nothing in this run reads it: it is read where "
+        f"wae-rnf: --{flag} is {value}, but nothing in this run reads it: it is read only if "
         f"--strategy is {reader}, and --strategy is {strategy}"
     )

@@ -34,7 +34,7 @@ def test_evaluation_has_them_where_there_are_labels(checkout_with_run, tmp_path,
     config["data"]["cache_dir"] = str(tmp_path / "empty")
     (workdir / "config.json").write_text(json.dumps(config))
     assert cli.main(["evaluate", f"--workdir={workdir}", *FEW]) == 0
-    assert "the probe of labels is left out: the train split" in capsys.readouterr().err
+    assert "the label probe is skipped: the train split" in capsys.readouterr().err
     assert "probe_accuracy" not in json.loads((workdir / "results.json").read_text())["metrics"]
 
 

@@ -100,7 +100,7 @@ def test_what_makes_no_sense_together_is_refused(text_folder, tmp_path, refusal)
         ("wae_rnf", {"posterior.name": "vmf"}, "posterior.batch_norm: there is no such key where"),
         ("wae_vmf", {"objective.name": "wae_paper"}, "objective wae_paper is of codes that fill"),
         ("wae_rnf_state", {"decoder.name": "dilated_cnn"}, "dilated_cnn has no initial state"),
-        ("vae", {"train.momentum": 0.5}, "it is read where train.optimizer is sgd,"),
+        ("vae", {"train.momentum": 0.5}, "it is read only if train.optimizer is sgd,"),
     ):
         arguments = train_arguments(text_folder, tmp_path / "run", system, **changes)
         assert message in refusal(*arguments)

@@ -73,7 +73,7 @@ def test_every_command_takes_raw_sentences_and_prints_readable_ones(run, stdin, 
     stdin("\n".join(RAW))
     output(capsys, "encode", f"--workdir={workdir}", f"--output={tmp_path / 'codes.npz'}")
     assert np.load(tmp_path / "codes.npz")["codes"].shape == (2, 2)
-    assert f"tokeniser {name}" in output(capsys, "info", f"--workdir={workdir}")
+    assert f"tokenizer {name}" in output(capsys, "info", f"--workdir={workdir}")
 
 
 def test_bits_per_character_are_of_the_text(run, raw_folder, capsys):
@@ -157,7 +157,7 @@ def test_prepare_tells_labels_and_shows_sentences(tmp_path, capsys):
     arguments = [f"--config.data.{key}={value}" for key, value in settings.items()]
     config = f"--config={ROOT}/configs/grammar/lm.py"
     out = output(capsys, "prepare", config, *arguments, "--sample=3")
-    assert "; tokeniser: words\n" in out
+    assert "; tokenizer: words\n" in out
     (balance,) = [line for line in out.splitlines() if line.startswith("labels of train: 5 ")]
     assert balance.endswith("%")
     sample = out.splitlines()[-3:]

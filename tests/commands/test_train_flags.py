@@ -25,7 +25,7 @@ def test_a_dry_run_says_what_the_run_will_take_and_leaves_nothing(
     out = capsys.readouterr().out
     assert not (tmp_path / "run").exists()
     counts = workdir_summary(workdir).parameters
-    for name, count in {**counts, "in all": sum(counts.values())}.items():
+    for name, count in {**counts, "total": sum(counts.values())}.items():
         assert re.search(rf"^{name} +{count:,} +{4 * count:,}$", out, re.MULTILINE)
     for line in (
         r"vocabulary: 14 types",

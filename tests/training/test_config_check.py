@@ -180,8 +180,8 @@ TOGETHER = {
     ),
     "a file of centres that would not be read": (
         {"codebook.centers_file": "centers.npy"},
-        "--config.codebook.centers_file is 'centers.npy', and nothing in this run reads it: it is "
-        "read where codebook.refresh_every is 0, and codebook.refresh_every is 2",
+        "--config.codebook.centers_file is 'centers.npy', but nothing in this run reads it: it is "
+        "read only if codebook.refresh_every is 0, and codebook.refresh_every is 2",
     ),
     "a missing file of centres": (
         {
@@ -260,7 +260,7 @@ TOGETHER = {
     ),
     "a reset of what there is not": (
         {"procedure": {"name": "pretrained", "reset": ("flow",)}},
-        "--config.procedure.reset is ('flow',): it must be a list of names among none, encoder, "
+        "--config.procedure.reset is ('flow',): it must be a list of names from none, encoder, "
         "decoder",
     ),
     "a constant weight above 1": (

@@ -29,5 +29,5 @@ def open_corpus(data: Mapping[str, Any], *, thorough: bool = False) -> Corpus:
     corpus = load_corpus(**settings, thorough=thorough)
     for split, number in (corpus.skipped or {}).items():
         if number and is_first():
-            warn(f"{number:,} empty lines of the {split} split are left out")
+            warn(f"empty lines skipped in the {split} split: {number:,}")
     return corpus
