@@ -15,7 +15,7 @@ from wae_rnf_jax.training.state import build_recipe
 VAE = "--config={root}/configs/grammar/vae.py"
 BAD = {
     "no command": ([], "COMMAND"),
-    "unknown command": (["trian"], "unknown command 'trian': one of prepare, train"),
+    "unknown command": (["trian"], "'trian': it must be one of prepare, train"),
     "unknown flag": (["sample", "--wordkir=x"], "wordkir"),
     "stray argument": (["sample", "x"], "unexpected argument 'x'"),
     "no workdir": (["sample"], "--workdir is missing"),

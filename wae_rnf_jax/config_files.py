@@ -67,8 +67,8 @@ def _path(name: str) -> Path:
         return shipped_folder() / f"{shipped}.py"
     nearest = did_you_mean(shipped, shipped_names())
     raise InputError(
-        f"--config: there is no file {path.resolve()}, and the package has no configuration "
-        f"{name}, such as grammar/wae_rnf{nearest}"
+        f"--config: {name} is neither a file ({path.resolve()} does not exist) nor a configuration "
+        f"of the package, such as grammar/wae_rnf{nearest}"
     )
 
 

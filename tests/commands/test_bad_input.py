@@ -19,8 +19,8 @@ LONG = b"word " * 10_000
 TEXTS = {
     "no folder": (None, "needs a folder with train.txt, valid.txt and test.txt"),
     "a missing split": ({"valid": None}, "has no valid.txt"),
-    "an empty file": ({"test": b""}, "test.txt is empty: one sentence a line is needed"),
-    "empty lines alone": ({"valid": b"\n \n"}, "the valid split holds no sentence, only empty"),
+    "an empty file": ({"test": b""}, "test.txt is empty: it must contain one sentence"),
+    "empty lines alone": ({"valid": b"\n \n"}, "the valid split contains no sentences, only"),
     "latin-1": ({"train": b"a b\nc \xe9t\xe9\n"}, "train.txt:2: not UTF-8 (byte 3 of the line)"),
     "utf-16 with its mark": ({"train": "a b\n".encode("utf-16")}, "train.txt:1: not UTF-8"),
     "a NUL byte": ({"train": b"a\nb\0c\n"}, "train.txt:2: a NUL byte"),
@@ -99,7 +99,7 @@ CONFIGURATIONS = {
     "a variable that is not set": (
         VAE,
         "data.cache_dir=$NO_SUCH_VARIABLE/x",
-        "--config.data.cache_dir is $NO_SUCH_VARIABLE/x, and the environment lacks that variable",
+        "--config.data.cache_dir is $NO_SUCH_VARIABLE/x, but that environment variable is not set",
     ),
     "a batch that the devices do not divide": (
         VAE,
@@ -134,10 +134,7 @@ FLAGS = {
     "an end without words": ((*INTERPOLATE, "--end= "), "--end contains no words: give a sentence"),
     "a reserved word": ((*INTERPOLATE, "--end=a <eos>"), "--end: the word <eos> is reserved"),
     "one point": ((*INTERPOLATE, "--end=a cat", "--num_points=1"), "--num_points is '1'"),
-    "a third sentence without words": (
-        (*GEOMETRY, "--end=a", "--through= "),
-        "--through contains no",
-    ),
+    "no third sentence": ((*GEOMETRY, "--end=a", "--through= "), "--through contains no words"),
     "a map of one point": ((*GEOMETRY, "--end=a cat", "--grid=1"), "--grid is '1'"),
     "no configuration's name": (("train", "--config="), "--config is missing"),
     "no configuration at all": (("train", "--config"), "--config is missing"),

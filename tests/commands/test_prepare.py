@@ -44,8 +44,8 @@ def test_notes_and_empty_lines_are_said_each_time(text_folder, tmp_path, capsys)
     for _ in range(2):
         assert cli.main(["prepare", *arguments]) == 0
         said = capsys.readouterr().err
-        assert "note: 3 words are marks of other programs, such as _UNK" in said
-        assert "sentences of the valid split stand in the training split too" in said
+        assert "note: 3 words are special tokens of other programs, such as _UNK" in said
+        assert "sentences of the valid split also occur in the training split" in said
         assert "wae-rnf: empty lines skipped in the train split: 1\n" in said
 
 
@@ -56,7 +56,7 @@ def test_training_tells_notes_once_and_empty_lines_always(tmp_path, capsys):
     arguments = train_arguments(folder, tmp_path / "run", "lm", **{"train.num_epochs": 1})
     assert cli.main(arguments) == 0
     said = capsys.readouterr().err
-    assert "note: 1 words are marks of other programs, such as [UNK]" in said
+    assert "note: 1 words are special tokens of other programs, such as [UNK]" in said
     assert "wae-rnf: empty lines skipped in the train split: 2\n" in said
     assert cli.main(arguments) == 0
     said = capsys.readouterr().err

@@ -119,7 +119,7 @@ def test_another_text_feature(tfds_dir, cache):
         ),
         ({"splits": ("train[:half]", "test", "test")}, r"no split 'train\[:half\]'"),
         ({"splits": ("train[:1%]", "test", "test")}, "is empty"),
-        ({"splits": ("train", "test")}, "splits must name three"),
+        ({"splits": ("train", "test")}, "splits must be three names"),
         ({"text_feature": "review"}, r"no text feature 'review'; .* label, text"),
     ],
 )

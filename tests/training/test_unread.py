@@ -156,7 +156,7 @@ def test_the_default_of_a_chosen_definition_is_one_too():
     config["encoder"]["num_layers"] = 2
     check_unread(config, {"encoder.num_layers": 2})
     for defaults in ({"encoder.num_layers": 1}, {}):
-        with pytest.raises(InputError, match=r"encoder.num_layers is 2, and nothing in this run"):
+        with pytest.raises(InputError, match=r"encoder.num_layers is 2, but nothing in this run"):
             check_unread(config, defaults)
 
 
