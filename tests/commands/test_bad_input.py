@@ -104,7 +104,7 @@ CONFIGURATIONS = {
     "a batch that the devices do not divide": (
         VAE,
         "train.batch_size=6",
-        "--config.train.batch_size is 6, which 4 devices do not divide: take a multiple of 4",
+        "--config.train.batch_size is 6, which 4 devices do not divide: use a multiple of 4",
     ),
 }
 # Refused though there is no such workdir: flags are checked before it is opened.
@@ -310,8 +310,8 @@ def test_metrics_are_shown_where_they_cannot_be_written(copied, capsys):
 CONFIG_FILES = {
     "no run": (None, "holds no run (no config.json): name the workdir of a `wae-rnf train`"),
     "no JSON": ("{", "config.json cannot be read"),
-    "another file": ("[1, 2]", "is no configuration of a run"),
-    "no sections": ('{"model": {}}', "is no configuration of a run"),
+    "another file": ("[1, 2]", "is not the configuration of a run"),
+    "no sections": ('{"model": {}}', "is not the configuration of a run"),
 }
 
 
@@ -337,14 +337,14 @@ def test_vocabulary_edited_by_hand_is_found_and_can_be_made_again(
 ):
     vocabulary = copied / "corpus" / "vocabulary.txt"
     vocabulary.write_text(vocabulary.read_text().replace("dog", "fox"))
-    said = f"{vocabulary} is not as it was written; delete {copied}/corpus, and the same"
+    said = f"{vocabulary} has changed since it was written; delete {copied}/corpus, and the same"
     for command in ("sample", "evaluate", "info"):
         assert said in refusal(command, f"--workdir={copied}")
     assert said in refusal(*train_arguments(text_folder, copied))
     shutil.rmtree(copied / "corpus")
     assert "holds no prepared corpus" in refusal("sample", f"--workdir={copied}")
     assert cli.main(train_arguments(text_folder, copied)) == 0
-    assert "trained already" in capsys.readouterr().out
+    assert "already trained" in capsys.readouterr().out
     assert "dog" in vocabulary.read_text()
 
 

@@ -18,7 +18,7 @@ def test_metrics_of_labels_are_shown(checkout_with_run, capsys):
     assert cli.main(["probe", f"--workdir={workdir}", "--split=valid", "--num_train=30"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("wae_nf, step 24, split valid\n")
-    assert "labels told from counts of words" in out
+    assert "accuracy of labels predicted from word counts" in out
 
 
 def test_evaluation_has_them_where_there_are_labels(checkout_with_run, tmp_path, capsys):
@@ -40,4 +40,4 @@ def test_evaluation_has_them_where_there_are_labels(checkout_with_run, tmp_path,
 
 def test_text_without_labels_is_refused(workdir, refusal):
     said = refusal("probe", f"--workdir={workdir}")
-    assert "no labels to tell from codes" in said
+    assert "no labels to predict from codes" in said

@@ -47,7 +47,7 @@ def test_a_run_begun_from_another_never_needs_it_again(
     begun = [*arguments, f"--init_from={other}/", "--init_parts=embedding,decoder,output_layer"]
     assert cli.main([*begun, "--log_level=info"]) == 0
     captured = capsys.readouterr()
-    assert f"begun from   {other}, step 10" in captured.out
+    assert f"starts from   {other}, step 10" in captured.out
     assert "words        14 of 14 found there\n" in captured.out
     assert re.search("INFO .*[Ss]av", captured.err)  # Orbax' own lines
     record = json.loads((tmp_path / "run" / "init_from.json").read_text())
@@ -57,7 +57,7 @@ def test_a_run_begun_from_another_never_needs_it_again(
     assert read_config(tmp_path / "run")["init_from"] == parts
     shutil.rmtree(other)
     assert cli.main(begun) == 0
-    assert "trained already" in capsys.readouterr().out
+    assert "already trained" in capsys.readouterr().out
     assert load_trained_model(tmp_path / "run").step == 10
     for flags, found in (((), "absent"), ((f"--init_from={lm_workdir}",), f'"{lm_workdir}"')):
         message = refusal(*arguments, *flags)
@@ -120,7 +120,7 @@ def test_a_nan_is_traced_to_its_operation(text_folder, tmp_path, capsys):
     assert cli.main([*arguments, "--debug_nans"]) == 1
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert re.fullmatch(
-        r"wae-rnf: step 1: invalid value \(nan\) encountered in dot_general, asked for in "
+        r"wae-rnf: step 1: invalid value \(nan\) encountered in dot_general, called in "
         r"wae_rnf_jax/models/decoders/lstm\.py:\d+ \(start\); last good checkpoint: none",
         said,
     )
@@ -132,18 +132,18 @@ def test_what_becomes_of_the_weight_is_said(text_folder, tmp_path, capsys, monke
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     late = {"kl_weight.start": 4, "kl_weight.length": 20, "kl_weight.maximum": 0.8}
     arguments = train_arguments(text_folder, tmp_path / "run", "wae", **late)
-    warning = "the run ends at step 10 with λ, the weight of the KL, at 0.3 and not at its maximum"
+    warning = "the run ends at step 10 with λ, the weight of the KL, at 0.3 instead of its maximum"
     for flags in (["--dry_run"], []):
         assert cli.main([*arguments, *flags]) == 0
         captured = capsys.readouterr()
-        assert "leaves 0 after step 4, ends at 0.3 of 0.8 in step 10" in captured.out
-        assert f"wae-rnf: {warning} 0.8, which it would reach in step 20: " in captured.err
+        assert "leaves 0 after step 4, ends at 0.3 of 0.8 at step 10" in captured.out
+        assert f"wae-rnf: {warning} 0.8, which it would reach at step 20: " in captured.err
     assert "compiling length 1 of 1" in captured.err
     assert "compiling the validation" in captured.err
     soon = train_arguments(text_folder, tmp_path / "run", "wae", **{**late, "kl_weight.length": 5})
     assert cli.main([*soon, "--dry_run"]) == 0
     captured = capsys.readouterr()
-    assert re.search(r"λ +leaves 0 after step 4, is at its maximum 0.8 in step 8\n", captured.out)
+    assert re.search(r"λ +leaves 0 after step 4, reaches its maximum 0.8 at step 8\n", captured.out)
     assert "maximum" not in captured.err
 
 

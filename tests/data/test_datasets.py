@@ -115,7 +115,7 @@ def test_another_text_feature(tfds_dir, cache):
         ({"dataset": "sentence_corpus:9.9.9"}, "no prepared dataset 'sentence_corpus:9.9.9'"),
         (
             {"splits": ("train", "validation", "test")},
-            r"no split 'validation', .* are: train, test;",
+            r"no split 'validation'; .* are: train, test;",
         ),
         ({"splits": ("train[:half]", "test", "test")}, r"no split 'train\[:half\]'"),
         ({"splits": ("train[:1%]", "test", "test")}, "is empty"),

@@ -25,7 +25,7 @@ def noted(write_text, cache, capsys):
         load_corpus("text", **settings, thorough=True)
         assert capsys.readouterr().err.splitlines() == told
         # What is one line is one sentence, which the splits above are, too.
-        return "\n".join(note for note in corpus.notes if "is one line" not in note)
+        return "\n".join(note for note in corpus.notes if "is a single line" not in note)
 
     return prepare
 
@@ -94,7 +94,7 @@ def test_one_line_lone_carriage_returns_and_marks_are_told(write_text, cache):
     told = "\n".join(corpus.notes)
     assert "train.txt has 1 lone carriage returns, which are read as ends of lines" in told
     assert "valid.txt has a byte-order mark before 2 lines, which is ignored" in told
-    assert "test.txt is one line" not in told
+    assert "test.txt is a single line" not in told
     corpus = load_corpus("text", path=write_text(test=["all of it"]), cache_dir=cache)
     assert "test.txt is a single line and is read as one sentence" in "\n".join(corpus.notes)
 

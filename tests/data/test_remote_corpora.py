@@ -131,7 +131,7 @@ def test_a_url_of_no_store_is_refused_and_not_taken_for_a_folder(
 ):
     monkeypatch.chdir(tmp_path)
     places = {"path": write_text(), "cache_dir": cache, setting: "http://host/x"}
-    with pytest.raises(InputError, match=r"^http://host.* is no folder that can be used: give one"):
+    with pytest.raises(InputError, match=r"^http://host.* is not a usable folder: give a local"):
         load_corpus("text", **places)
     assert not Path("http:").exists()
 

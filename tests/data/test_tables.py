@@ -166,7 +166,11 @@ def test_a_field_of_csv_may_hold_lines_and_a_mark_may_lead(tmp_path):
 
 BAD = {
     "a row too short": ("a.csv", b"text,stars\nx,1\ny\n", r"a\.csv:3: 1 fields, but the first"),
-    "an open quote": ("a.csv", b'text,stars\nx,1\n"y,1\nz\n', r"a\.csv:4: unexpected end of data"),
+    "an open quote": (
+        "a.csv",
+        b'text,stars\nx,1\n"y,1\nz\n',
+        r"a\.csv:4: invalid CSV: unexpected end",
+    ),
     "a stray quote": ("a.csv", b'text,stars\n"x"y,1\n', r"a\.csv:2: invalid CSV: "),
     "no such name": ("a.csv", b"txt,stars\nx,1\n", "text_field is 'text', .*did you mean txt"),
     "latin-1": ("a.csv", b"text,stars\nx,1\n\xe9,2\n", r"a\.csv:3: not UTF-8 \(byte 1"),

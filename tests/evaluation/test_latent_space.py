@@ -128,5 +128,5 @@ def test_an_interpolation_of_one_point_is_refused(trained):
 
 def test_one_dimension_has_no_great_circle():
     trained = SimpleNamespace(model=SimpleNamespace(latent_dim=1))
-    with pytest.raises(InputError, match="in which there is no great circle"):
+    with pytest.raises(InputError, match="where there are no great circles"):
         interpolate_sentences(trained, "a cat", "a dog", num_points=3, path="spherical")

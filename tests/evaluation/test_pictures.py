@@ -145,7 +145,7 @@ def test_test_results_have_errors_and_validations_none(tmp_path, monkeypatch):
     assert {bar[0].get_marker() for bars in (kl, nll, mi) for bar in bars} == {"o"}
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert len(texts) == 2
-    assert "different corpora, not to be compared: one, other" in figure.get_suptitle()
+    assert "different corpora, which cannot be compared: one, other" in figure.get_suptitle()
 
 
 def test_systems_show_each_value_once(tmp_path):

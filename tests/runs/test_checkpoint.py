@@ -116,7 +116,7 @@ def test_the_one_before_a_damaged_one_serves_and_the_run_goes_on(workdir, damage
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert f"{newest} " in said
-    assert f"going on from {newest.with_name('3')}" in said
+    assert f"continuing from {newest.with_name('3')}" in said
     assert not newest.exists()
     save(Checkpoints(workdir, run="a"), 4)
     assert restored(workdir) == (4, Progress(6.0, 3, 1))
@@ -127,7 +127,7 @@ def test_the_best_serves_where_no_latest_is_whole(workdir, capsys):
     for step in (3, 4):
         cut(workdir / "checkpoints" / "latest" / str(step))
     assert restored(workdir) == (3, Progress(6.0, 3, 0))
-    assert capsys.readouterr().err.count("going on from") == 2
+    assert capsys.readouterr().err.count("continuing from") == 2
     assert present(workdir) == ["best/2", "best/3"]
 
 
@@ -169,7 +169,11 @@ def test_checkpoints_without_a_manifest_are_read_if_they_can_be(workdir, capsys)
 @pytest.mark.parametrize(
     "lost, progress, said",
     [
-        (["best/3"], Progress(6.0, 3, 1), "step 3, is missing or damaged: copied from the latest"),
+        (
+            ["best/3"],
+            Progress(6.0, 3, 1),
+            "step 3, is missing or damaged: restored from the latest",
+        ),
         (["best/3", "latest/3"], Progress(7.0, 2, 1), "the best is now step 2"),
         (["best/2", "best/3", "latest/3"], Progress(None, None, 1), "now the next one measured"),
     ],

@@ -244,7 +244,7 @@ def test_a_second_reader_waits_and_says_for_whom(bucket, remote, capsys):
     reader.join()
     assert found == [first.path]
     assert f"process {os.getpid()} on host" in said
-    assert f"is fetching {URL}: waiting until it is done" in said
+    assert f"is fetching {URL}: waiting for it to finish" in said
 
 
 def test_an_absent_run_and_a_store_that_fails_are_bad_input(bucket, monkeypatch):

@@ -153,7 +153,9 @@ def test_a_tracker_that_hangs_at_its_start_or_end_holds_up_nothing(tmp_path, mon
 
 
 def test_what_is_unknown_or_not_installed_is_said_before_anything(monkeypatch):
-    with pytest.raises(InputError, match="--track: 'tensorbord' is no tracker; there are wandb"):
+    with pytest.raises(
+        InputError, match="--track: 'tensorbord' is not a tracker: it must be one of wandb"
+    ):
         check_trackers(["tensorbord"])
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(InputError, match=r"needs wandb.*pip install 'wae-rnf-jax\[wandb\]'"):

@@ -51,7 +51,10 @@ def test_processes_that_find_no_others_say_so(tmp_path):
         f"--coordinator_address=127.0.0.1:{free_port()}",
         *("--num_processes=2", "--process_id=1", "--join_timeout=1"),
     ]
-    cases = {"the environment tells of no other": ["--distributed"], "did not meet at 127": missing}
+    cases = {
+        "the environment does not describe the job": ["--distributed"],
+        "did not meet at 127": missing,
+    }
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "wae_rnf_jax", *arguments(tmp_path / "run", tmp_path), *flags],

@@ -65,7 +65,7 @@ def open_dataset(
                 f"{how}"
             ) from error
         raise InputError(
-            f"the prepared dataset {name!r} in {where} cannot be read: it has another version or "
+            f"no prepared dataset {name!r} in {where} can be read: it has another version or "
             f"config, or is damaged ({first_line(error)}); prepare it again {how}"
         ) from error
     _check_features(builder, text_feature)
