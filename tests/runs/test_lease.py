@@ -40,8 +40,7 @@ def test_a_dead_run_is_waited_for_and_replaced(folder, capsys):
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
     assert (
-        "was in use by another run, process 7 on host h: waiting 1 s for a sign of life"
-        in said[0]
+        "was in use by another run, process 7 on host h: waiting 1 s for a sign of life" in said[0]
     )
     assert "process 7 on host h gave no sign of life" in said[1]
 
