@@ -48,7 +48,7 @@ def cyclical(config: ConfigDict) -> ConfigDict:
 
 
 def bn_vae(config: ConfigDict) -> ConfigDict:
-    """`vae` whose means keep a fixed scale over the batch, so that a KL remains (Zhu et al. 2020)."""
+    """`vae` whose means have a fixed scale over the batch, so that KL remains (Zhu et al. 2020)."""
     config.posterior.mean_scale = 0.6  # at least 5.8 nats at Z = 32
     vae(config)
     config.system = "bn_vae"

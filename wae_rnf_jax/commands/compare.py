@@ -14,7 +14,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_boolean(
         "published",
         True,
-        "show published values next to the runs', if any are known for their test split",
+        "show published values too, if any are known for the runs' test split",
         flag_values=values,
     )
     flags.DEFINE_boolean(

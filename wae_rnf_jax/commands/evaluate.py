@@ -17,8 +17,8 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "num_reconstructions",
         None,
-        "number of sentences to reconstruct for BLEU, from the beginning of the split; all if not "
-        "given, 0 for none",
+        "number of sentences to reconstruct for BLEU, from the beginning of the split; if not "
+        "given, all; 0 for none",
         **count,
     )
     flags.DEFINE_integer(

@@ -67,7 +67,7 @@ def _as_text(row) -> str:
 
 
 COMMAND = Command(
-    summary="Score how likely each sentence is: NLL in nats, including the end of the sentence.",
+    summary="Measure how likely each sentence is: NLL in nats, including the end of the sentence.",
     examples=(
         'echo "the singers play the song" | wae-rnf score --workdir=runs/grammar/wae_rnf '
         "--num_samples=100",

@@ -25,14 +25,14 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "init_from",
         None,
-        "workdir of another run whose model to start from; embeddings are matched by word",
+        "workdir of another run whose model to start from; words are matched by name",
         flag_values=values,
     )
     flags.DEFINE_list(
         "init_parts",
         [],
-        "what to take from it, such as embedding,decoder or decoder/lstm; all that both models "
-        "have if not given",
+        "what to take from it, such as embedding,decoder or decoder/lstm; if not given, all that "
+        "both models have",
         flag_values=values,
     )
     flags.DEFINE_list(
