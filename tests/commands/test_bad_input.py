@@ -308,7 +308,7 @@ def test_metrics_are_shown_where_they_cannot_be_written(copied, capsys):
 
 
 CONFIG_FILES = {
-    "no run": (None, "holds no run (no config.json): name the workdir of a `wae-rnf train`"),
+    "no run": (None, "holds no run (no config.json): name a workdir of `wae-rnf train`"),
     "no JSON": ("{", "config.json cannot be read"),
     "another file": ("[1, 2]", "is not the configuration of a run"),
     "no sections": ('{"model": {}}', "is not the configuration of a run"),

@@ -131,7 +131,9 @@ def test_damage_is_told(exported, tmp_path, refusal):
     config = json.loads((folder / "config.json").read_text())
     config["model"]["flow"] = "radial"
     (folder / "config.json").write_text(json.dumps(config))
-    assert "is a model of another configuration" in refusal("sample", f"--workdir={folder}")
+    assert "does not have the configuration of the config.json" in refusal(
+        "sample", f"--workdir={folder}"
+    )
 
 
 def test_places_that_cannot_be_made_are_refused(source, exported, tmp_path, refusal):

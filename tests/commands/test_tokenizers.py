@@ -149,7 +149,7 @@ def test_compare_says_what_of_different_tokens_can_be_compared():
     assert "bits per character could be, but here they are of different characters" in notes[0]
     # Of an earlier version, whose results say nothing of the text.
     old = [evaluated("e", "whitespace", None), one[0]]
-    assert "not known of e" in footing_notes(old)[0]
+    assert "unknown for e" in footing_notes(old)[0]
 
 
 def test_prepare_tells_labels_and_shows_sentences(tmp_path, capsys):

@@ -33,7 +33,7 @@ def test_a_dry_run_says_what_the_run_will_take_and_leaves_nothing(
         r"fresh        .*encoder, posterior",
         r"\[8, 5\] +5 +40 +\d+\.\d%",
         rf"parameters +{4 * sum(counts.values()):,}",
-        r"step: work space +[\d,]+",
+        r"step: workspace +[\d,]+",
         r"a step on \[8, 5\] takes \d.*FLOPs",
     ):
         assert re.search(line, out), line
@@ -163,7 +163,7 @@ def test_a_tracker_gets_the_configuration_and_the_lines_of_the_run(
 
     workdir = tmp_path / "run"
     arguments = train_arguments(text_folder, workdir, "lm")
-    assert "'mlflo' is no tracker" in refusal(*arguments, "--track=mlflo")
+    assert "'mlflo' is not a tracker" in refusal(*arguments, "--track=mlflo")
     assert not workdir.exists()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tmp_path / 'mlruns'}")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")

@@ -99,7 +99,7 @@ def test_interpolated_sentences_begin_and_end_with_the_reconstructions(trained):
     [
         ((), "no sentence"),
         (("red", "  "), "sentence 2 is empty"),
-        (("red <eos> blue",), "sentence 1 holds the word <eos>"),
+        (("red <eos> blue",), "sentence 1 contains the word <eos>"),
     ],
 )
 def test_what_cannot_be_encoded_is_named(trained, sentences, message):

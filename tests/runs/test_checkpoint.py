@@ -135,16 +135,18 @@ def test_where_none_is_whole_nothing_is_removed(workdir):
     for path in snapshots(workdir):
         cut(path)
     before = present(workdir)
-    with pytest.raises(InputError, match=r"no checkpoint is whole: .*latest/4 is damaged") as error:
+    with pytest.raises(
+        InputError, match=r"no checkpoint is intact: .*latest/4 is damaged"
+    ) as error:
         restored(workdir)
     assert "\n" not in str(error.value)
     assert present(workdir) == before
-    with pytest.raises(InputError, match=r"no checkpoint is whole: .*best/3 is damaged"):
+    with pytest.raises(InputError, match=r"no checkpoint is intact: .*best/3 is damaged"):
         restored_model(workdir / "checkpoints", "best", run="a")
 
 
 def test_a_checkpoint_of_another_run_is_refused_in_one_sentence(workdir):
-    other = "latest/4 is a checkpoint of another configuration than"
+    other = "latest/4 is a checkpoint of a run with another configuration than"
     with pytest.raises(InputError, match=other):
         restored(workdir, run="b")
     with pytest.raises(InputError, match=other):

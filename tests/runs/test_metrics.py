@@ -116,4 +116,4 @@ def test_lines_that_cannot_be_dropped_are_said(tmp_path, capsys):
     said = [line for line in capsys.readouterr().err.splitlines() if "metrics.jsonl" in line]
     assert len(said) == 2
     assert "still contains lines of steps after 3 (Is a directory)" in said[0]
-    assert "cannot be written (Is a directory); training goes on" in said[1]
+    assert "cannot be written (Is a directory); training continues" in said[1]

@@ -82,7 +82,7 @@ def test_one_that_cannot_be_read_is_not_said_to_be_another_models(snapshot, monk
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(ocp.Checkpointer, "restore", fail)
-    with pytest.raises(InputError, match=r"3 is as it was written, and cannot be read .*open"):
+    with pytest.raises(InputError, match=r"3 is intact but cannot be read .*open"):
         read_snapshot(snapshot, run="r")
     (snapshot / MANIFEST).unlink()
     with pytest.raises(Damaged, match=r"3 cannot be read \(Too many open files\)"):

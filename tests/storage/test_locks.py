@@ -96,4 +96,4 @@ def test_a_file_system_without_locks_is_said_and_stops_nothing(tmp_path, monkeyp
         assert not held
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert f"{tmp_path} lies on a file system without locks (No locks available): mind it" in said
+    assert f"{tmp_path} is on a file system without locks (No locks available): mind it" in said
