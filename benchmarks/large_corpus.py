@@ -247,7 +247,7 @@ def main(argv: list[str] | None = None) -> int:
             rows.append(_row("train", text, phase, **{"batches/s": rate}))
     notes = [
         f"{text.num_bytes:,} bytes, {text.num_sentences:,} sentences, {text.num_words:,} words; "
-        f"tokeniser {arguments.tokenizer}; {arguments.num_workers or num_cores()} workers"
+        f"tokenizer {arguments.tokenizer}; {arguments.num_workers or num_cores()} workers"
     ]
     most = max(row.get("all processes, MiB", 0.0) for row in rows)
     notes.append(f"RssAnon of all processes together: {most:.0f} MiB, to stay below {_LIMIT_MIB}")

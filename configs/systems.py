@@ -1,7 +1,7 @@
-"""What makes each system: functions that turn a corpus' settings into the system's.
+"""The systems: functions that turn the settings of a corpus into those of a system.
 
-A corpus' folder has one small file a system, which calls one of these. What a system does not read
-is left, or set back, to the default.
+The folder of a corpus has one small file per system, which calls one of these. Whatever a system
+does not read keeps its default, or is set back to it.
 """
 
 from ml_collections import ConfigDict
@@ -10,7 +10,7 @@ from configs import default
 
 
 def lm(config: ConfigDict) -> ConfigDict:
-    """LSTM language model: no latent code, the yardstick."""
+    """LSTM language model: no latent code; the baseline."""
     config.model.latent_dim = 0
     config.objective = ConfigDict({"name": "lm"})
     config.kl_weight = default.get_config().kl_weight
@@ -26,7 +26,7 @@ def vae(config: ConfigDict) -> ConfigDict:
 
 
 def dilated_cnn(config: ConfigDict) -> ConfigDict:
-    """`vae` whose decoder is a dilated causal CNN, which sees 15 words back (Yang et al. 2017)."""
+    """`vae` whose decoder is a dilated causal CNN, which looks back 15 words (Yang et al. 2017)."""
     config.decoder = ConfigDict({"name": "dilated_cnn", "dilations": (1, 2, 4), "internal_dim": 0})
     vae(config)
     config.system = "dilated_cnn"
@@ -34,10 +34,10 @@ def dilated_cnn(config: ConfigDict) -> ConfigDict:
 
 
 def cyclical(config: ConfigDict) -> ConfigDict:
-    """`vae` whose λ rises from 0 to 1 and stays there, four times in a run (Fu et al. 2019).
+    """`vae` whose λ rises from 0 to 1 and stays there, four times per run (Fu et al. 2019).
 
     The corpus' configuration sets `kl_weight.period`, a little over a quarter of its steps, so that
-    the last validation comes before a fifth cycle begins.
+    the last validation precedes a fifth cycle.
     """
     config.kl_weight = ConfigDict(
         {"schedule": "cyclical", "period": 1, "rise": 0.5, "maximum": 1.0}
@@ -48,7 +48,7 @@ def cyclical(config: ConfigDict) -> ConfigDict:
 
 
 def bn_vae(config: ConfigDict) -> ConfigDict:
-    """`vae` whose means keep a fixed scale over the batch, and so a KL (Zhu et al. 2020)."""
+    """`vae` whose means have a fixed scale over the batch, so that KL remains (Zhu et al. 2020)."""
     config.posterior.mean_scale = 0.6  # at least 5.8 nats at Z = 32
     vae(config)
     config.system = "bn_vae"
@@ -56,9 +56,9 @@ def bn_vae(config: ConfigDict) -> ConfigDict:
 
 
 def semi_amortized(config: ConfigDict) -> ConfigDict:
-    """`vae` whose posteriors take steps on their own sentences' bounds (Kim et al. 2018).
+    """`vae` whose posteriors are refined by steps on the bound of each sentence (Kim et al. 2018).
 
-    λ begins at .1, as published: at 0 nothing holds the variances, which would grow without bound.
+    λ begins at .1, as published: at 0 nothing would keep the variances from growing without bound.
     """
     config.kl_weight.start = -config.kl_weight.length // 10
     config.procedure = ConfigDict(
@@ -77,9 +77,9 @@ def semi_amortized(config: ConfigDict) -> ConfigDict:
 
 
 def lagging(config: ConfigDict) -> ConfigDict:
-    """`vae` whose encoder converges before each step of the decoder, at first (He et al. 2019).
+    """`vae` whose encoder at first converges before each step of the decoder (He et al. 2019).
 
-    λ begins at .1, as published: at 0 nothing holds the KL that the encoder's steps drive up.
+    λ begins at .1, as published: at 0 nothing would limit the KL, which the encoder's steps raise.
     """
     config.kl_weight.start = -config.kl_weight.length // 10
     config.procedure = ConfigDict({"name": "lagging", "window": 15, "most_encoder_steps": 99})
@@ -89,7 +89,7 @@ def lagging(config: ConfigDict) -> ConfigDict:
 
 
 def free_bits(config: ConfigDict) -> ConfigDict:
-    """`vae` with free bits after an autoencoder's pretraining, a new decoder (Li et al. 2019)."""
+    """`vae` with free bits, pretrained as an autoencoder, with a new decoder (Li et al. 2019)."""
     vae(_pretrained(config))
     config.objective.kl_floor = 0.25  # 8 nats at Z = 32
     config.system = "free_bits"
@@ -97,7 +97,7 @@ def free_bits(config: ConfigDict) -> ConfigDict:
 
 
 def wae_rnf_pretrained(config: ConfigDict) -> ConfigDict:
-    """`wae_rnf` after an autoencoder's pretraining, with a new decoder."""
+    """`wae_rnf` pretrained as an autoencoder, with a new decoder."""
     wae_rnf(_pretrained(config))
     config.system = "wae_rnf_pretrained"
     return config
@@ -112,7 +112,7 @@ def bilstm(config: ConfigDict) -> ConfigDict:
 
 
 def transformer(config: ConfigDict) -> ConfigDict:
-    """`vae` with a transformer on both sides."""
+    """`vae` with transformers as encoder and decoder."""
     for part in ("encoder", "decoder"):
         layers = {"name": "transformer", "num_layers": 2, "num_heads": 4, "feedforward_dim": 0}
         config[part] = ConfigDict(layers)
@@ -122,14 +122,14 @@ def transformer(config: ConfigDict) -> ConfigDict:
 
 
 def vmf(config: ConfigDict) -> ConfigDict:
-    """`vae` on the unit sphere: von Mises–Fisher posteriors, whose KL is a constant (Xu 2018)."""
+    """`vae` on the unit sphere: von Mises–Fisher posteriors, whose KL is constant (Xu 2018)."""
     config.objective = ConfigDict({"name": "vae"})
-    config.kl_weight = ConfigDict({"schedule": "constant", "value": 1.0})  # of a constant
+    config.kl_weight = ConfigDict({"schedule": "constant", "value": 1.0})  # the KL is constant
     return _without_flow(_on_sphere(config), "vmf")
 
 
 def wae_vmf(config: ConfigDict) -> ConfigDict:
-    """Wasserstein autoencoder on the unit sphere: MMD to its uniform distribution, no KL term."""
+    """Wasserstein autoencoder on the unit sphere: MMD to the uniform distribution, no KL term."""
     config.objective = ConfigDict({"name": "wae", "mmd_weight": 10.0})
     config.kl_weight = ConfigDict({"schedule": "constant", "value": 0.0})
     return _without_flow(_on_sphere(config), "wae_vmf")
@@ -154,24 +154,24 @@ def wae_rnf(config: ConfigDict) -> ConfigDict:
 
 
 def wae_rnf_attract(config: ConfigDict) -> ConfigDict:
-    """`wae_rnf` with the regulariser that draws the flow's inputs to the centres."""
+    """`wae_rnf` with the regularizer that attracts the inputs of the flow to the centers."""
     return _by_distance(config, "wae_rnf_attract")
 
 
 def wae_rnf_repel(config: ConfigDict) -> ConfigDict:
-    """`wae_rnf` with the regulariser that drives the flow's inputs from the centres."""
+    """`wae_rnf` with the regularizer that repels the inputs of the flow from the centers."""
     return _by_distance(config, "wae_rnf_repel")
 
 
 def wae_rnf_state(config: ConfigDict) -> ConfigDict:
-    """`wae_rnf` that follows the metric pulled back from the decoder's initial state."""
+    """`wae_rnf` whose flow follows the metric pulled back from the decoder's initial state."""
     return _pullback(config, "state")
 
 
 def wae_rnf_fisher(config: ConfigDict) -> ConfigDict:
-    """`wae_rnf` that follows the Fisher–Rao metric of the sentence, pulled back.
+    """`wae_rnf` whose flow follows the pulled-back Fisher–Rao metric of the sentence.
 
-    Estimated for a quarter of a batch's sentences, from 32 pairs of words at each position.
+    It is estimated for a quarter of each batch, from 32 pairs of words at each position.
     """
     _pullback(config, "fisher")
     with config.unlocked():
@@ -202,7 +202,7 @@ def wae_rnf_paper(config: ConfigDict) -> ConfigDict:
 
 
 def of_reviews(config: ConfigDict) -> ConfigDict:
-    """A `*_paper` system as the runs on Yelp and Yahoo have it: one flow step, biased MMD²."""
+    """A `*_paper` system as run on Yelp and Yahoo: one flow step, biased MMD²."""
     config.model.num_flow_steps = min(config.model.num_flow_steps, 1)
     with config.unlocked():
         config.objective.biased_mmd = True
@@ -252,7 +252,7 @@ def _on_sphere(config: ConfigDict) -> ConfigDict:
 
 
 def _pretrained(config: ConfigDict) -> ConfigDict:
-    """One stage at hardly any λ first; the corpus' configuration says its most steps."""
+    """One earlier stage at a very small λ; the configuration of the corpus limits its steps."""
     config.procedure = ConfigDict(
         {
             "name": "pretrained",
@@ -268,8 +268,8 @@ def _pretrained(config: ConfigDict) -> ConfigDict:
 def _informative_start(config: ConfigDict) -> ConfigDict:
     """Means of unit variance and small posterior variances.
 
-    From means near 0 and variances near 1, which already satisfy the MMD, the decoder learns to
-    ignore the code before the encoder has put anything into it.
+    With means near 0 and variances near 1, which already satisfy the MMD, the decoder would learn
+    to ignore the code before the encoder has put anything into it.
     """
     config.posterior.batch_norm = True
     config.posterior.initial_log_var = -2.0
@@ -279,7 +279,7 @@ def _informative_start(config: ConfigDict) -> ConfigDict:
 def _paper_training(config: ConfigDict) -> ConfigDict:
     config.posterior.batch_norm = True
     config.model.update(dropout=0.2, flow="planar_paper", initializer="pytorch")
-    config.kl_weight.schedule = "paper"  # it counts 2,000 steps an epoch
+    config.kl_weight.schedule = "paper"  # it assumes 2,000 steps per epoch
     config.train.update(
         clip_norm=0.0, learning_rate=1e-3, learning_rate_decay="none", select="last"
     )

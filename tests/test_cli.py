@@ -15,7 +15,7 @@ from wae_rnf_jax.training.state import build_recipe
 VAE = "--config={root}/configs/grammar/vae.py"
 BAD = {
     "no command": ([], "COMMAND"),
-    "unknown command": (["trian"], "unknown command 'trian': one of prepare, train"),
+    "unknown command": (["trian"], "'trian': it must be one of prepare, train"),
     "unknown flag": (["sample", "--wordkir=x"], "wordkir"),
     "stray argument": (["sample", "x"], "unexpected argument 'x'"),
     "no workdir": (["sample"], "--workdir is missing"),
@@ -111,18 +111,16 @@ def test_a_broken_config_file_is_refused(text, message, tmp_path, capsys):
 def test_what_is_not_utf_8_is_refused(command, tmp_path, capsys):
     name = f"{tmp_path}/a\udcffb"
     error = refused([command, f"--workdir={name}"], tmp_path, capsys).err
-    assert (
-        error
-        == f"wae-rnf: --workdir={tmp_path}/a\\xffb is not UTF-8: give names and text in UTF-8\n"
-    )
+    named = f"wae-rnf: --workdir={tmp_path}/a\\xffb is not valid UTF-8"
+    assert error == f"{named}: give names and text in UTF-8\n"
     assert not os.path.exists(name)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_nul_is_refused(command, tmp_path, capsys):
     error = refused([command, f"--workdir={tmp_path}/a\0b"], tmp_path, capsys).err
-    named = f"wae-rnf: '--workdir={tmp_path}/a\\x00b' holds a NUL"
-    assert error == f"{named}, as no name or number does: leave it out\n"
+    named = f"wae-rnf: '--workdir={tmp_path}/a\\x00b' contains a NUL character"
+    assert error == f"{named}: remove it\n"
 
 
 def test_a_config_file_may_have_any_name(tmp_path):

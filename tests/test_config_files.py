@@ -53,7 +53,9 @@ def test_every_configuration_has_a_name():
 
 
 def test_the_nearest_name_is_told():
-    with pytest.raises(InputError, match=r"grammar/wae_rfn is no .*; did you mean grammar/wae_rnf"):
+    with pytest.raises(
+        InputError, match=r"grammar/wae_rfn is neither a file .*; did you mean grammar/wae_rnf"
+    ):
         loaded_config("grammar/wae_rfn")
 
 

@@ -36,7 +36,9 @@ def test_what_the_output_cannot_say_is_escaped_and_that_is_said_once():
     ]
     said = found.stderr.decode().splitlines()
     assert len(said) == 1
-    assert said[0].startswith("wae-rnf: standard output is of ascii, and what it lacks is written")
+    assert said[0].startswith(
+        "wae-rnf: standard output uses the encoding ascii, and characters that it lacks are written"
+    )
 
 
 def test_what_it_can_say_is_written_as_it_is():

@@ -83,7 +83,7 @@ def test_decoding_is_set_by_name(run):
     assert run.sample(4, seed=3, temperature=0.5, **SHORT) == list(
         prior_sentences(run.trained, 4, decoding=drawn)
     )
-    with pytest.raises(InputError, match="no setting 'beams' of decoding: they are strategy"):
+    with pytest.raises(InputError, match="no decoding setting 'beams': the settings are strategy"):
         run.sample(1, beams=3)
     with pytest.raises(InputError, match="beam_width is 0, but must be from 1"):
         run.decode(run.encode(GIVEN), strategy="beam", beam_width=0)

@@ -60,8 +60,8 @@ def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
     if error.encoding not in _said:
         _said.append(error.encoding)
         print(
-            f"wae-rnf: standard output is of {error.encoding}, and what it lacks is written as "
-            "\\u…: set PYTHONIOENCODING=utf-8 for the characters themselves",
+            f"wae-rnf: standard output uses the encoding {error.encoding}, and characters that it "
+            "lacks are written as \\u…: set PYTHONIOENCODING=utf-8 to see them",
             file=sys.stderr,
         )
     return codecs.backslashreplace_errors(error)

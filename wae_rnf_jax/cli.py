@@ -20,7 +20,9 @@ from wae_rnf_jax.errors import InputError, did_you_mean, first_line, warn
 from wae_rnf_jax.jobs.interruption import Terminated, interrupting_signals
 
 USAGE_ERROR = 2
-_NO_CONFIG = "--config is missing: name a file, or one of the package's, such as grammar/wae_rnf"
+_NO_CONFIG = (
+    "--config is missing: name a file, or a configuration of the package, such as grammar/wae_rnf"
+)
 
 EXAMPLES = (
     "wae-rnf train --config=configs/grammar/wae_rnf.py --workdir=runs/grammar/wae_rnf",
@@ -54,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output left (`| head`): nothing is wrong
         return 0
     except OSError as error:  # a full disk, for one
-        where = error.filename or "standard output, or a file, cannot be written"
+        where = error.filename or "cannot write to standard output or to a file"
         warn(f"{where}: {error.strerror or error}")
         return USAGE_ERROR
     except Exception as error:
@@ -86,12 +88,12 @@ def _check_encoding(arguments: list[str]) -> None:
     """
     for argument in arguments:
         if "\0" in argument:
-            raise InputError(f"{argument!r} holds a NUL, as no name or number does: leave it out")
+            raise InputError(f"{argument!r} contains a NUL character: remove it")
         try:
             argument.encode()
         except UnicodeEncodeError as error:
             shown = os.fsencode(argument).decode(errors="backslashreplace")
-            raise InputError(f"{shown} is not UTF-8: give names and text in UTF-8") from error
+            raise InputError(f"{shown} is not valid UTF-8: give names and text in UTF-8") from error
 
 
 def _run(arguments: list[str]) -> int:
@@ -100,7 +102,7 @@ def _run(arguments: list[str]) -> int:
         return 0 if arguments else USAGE_ERROR
     name, *rest = arguments
     if name not in COMMANDS:
-        known = f"one of {', '.join(COMMANDS)}"
+        known = f"it must be one of {', '.join(COMMANDS)}"
         raise InputError(f"unknown command {name!r}: {known}{did_you_mean(name, COMMANDS)}")
     if {"-h", "--help"} & set(rest):
         print(_command_help(name))
@@ -217,7 +219,7 @@ def _overview() -> str:
         "",
         *(f"  {name:12} {command.summary}" for name, command in COMMANDS.items()),
         "",
-        "From nothing to sentences:",
+        "Getting started:",
         *(f"  {example}" for example in EXAMPLES),
         "",
         "`wae-rnf COMMAND --help` lists a command's flags, with examples.",
@@ -233,9 +235,9 @@ def _command_help(name: str) -> str:
     for flag in sorted(values):
         if flag == "config":
             text = (
-                "configuration: a file, or the name of one of the package's, such as "
-                "grammar/wae_rnf; --config.KEY=VALUE changes one key, every one of which "
-                "configs/default.py explains"
+                "configuration: a file, or the name of one that comes with the package, such as "
+                "grammar/wae_rnf; --config.KEY=VALUE overrides a key, and configs/default.py "
+                "explains every key"
             )
         else:
             text = f"{values[flag].help} (default: {values[flag].default})"

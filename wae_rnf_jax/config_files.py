@@ -52,7 +52,9 @@ def loaded_config(name: str) -> Any:
         message = f"{type(error).__name__}: {first_line(error)}"
         raise InputError(f"--config: {path} cannot be loaded: {message}") from error
     if config is None:
-        raise InputError(f"--config: {path} must define get_config(), which returns the settings")
+        raise InputError(
+            f"--config: {path} must define get_config() and return the configuration from it"
+        )
     return config
 
 
@@ -65,8 +67,8 @@ def _path(name: str) -> Path:
         return shipped_folder() / f"{shipped}.py"
     nearest = did_you_mean(shipped, shipped_names())
     raise InputError(
-        f"--config: there is no file {path.resolve()}, and {name} is no configuration of the "
-        f"package, as grammar/wae_rnf is{nearest}"
+        f"--config: {name} is neither a file ({path.resolve()} does not exist) nor a configuration "
+        f"of the package, such as grammar/wae_rnf{nearest}"
     )
 
 

@@ -67,7 +67,7 @@ def three(what: str, item: Rule) -> Rule:
 
 SWITCH = Rule("True or False", lambda v: isinstance(v, bool))
 TEXT = Rule("text", lambda v: isinstance(v, str) and "\0" not in v)  # which no path may hold
-NAME = Rule("text, and not empty", lambda v: TEXT.allows(v) and bool(v.strip()))
+NAME = Rule("non-empty text", lambda v: TEXT.allows(v) and bool(v.strip()))
 SEED = whole(0, 2**32 - 1)  # of greater ones JAX drops the upper half
 FINITE = number("a number", lambda v: True)
 POSITIVE = number("above 0", lambda v: v > 0)

@@ -273,7 +273,7 @@ def _decoding(settings: dict[str, Any]) -> decoders.Decoding:
     unknown = settings.keys() - set(decoders.Decoding._fields)
     if unknown:
         raise InputError(
-            f"there is no setting {min(unknown)!r} of decoding: they are "
+            f"there is no decoding setting {min(unknown)!r}: the settings are "
             f"{', '.join(decoders.Decoding._fields)}"
         )
     return decoders.Decoding(**settings)
@@ -285,8 +285,8 @@ def _checked_codes(codes: Any, latent_dim: int) -> jax.Array:
     if codes.ndim != 2 or codes.shape[1] != latent_dim or codes.dtype.kind not in "iuf":
         raise InputError(
             f"codes are {codes.dtype} of shape {list(codes.shape)}: this model takes real numbers "
-            f"of shape [N, {latent_dim}], one row a sentence"
+            f"of shape [N, {latent_dim}], one row per sentence"
         )
     if not np.isfinite(codes).all():
-        raise InputError("codes hold NaN or an infinite number: all must be finite")
+        raise InputError("codes contain NaN or an infinite number: all must be finite")
     return jnp.asarray(codes, jnp.float32)

@@ -1,4 +1,4 @@
-"""Text VAE whose means are normalised to a fixed scale, on the built-in corpus.
+"""Text VAE whose means are normalized to a fixed scale, on the built-in corpus.
 
 wae-rnf train --config=configs/grammar/bn_vae.py --workdir=runs/grammar/bn_vae
 """

@@ -10,5 +10,5 @@ from configs.grammar import base
 def get_config():
     """Returns the configuration."""
     config = systems.cyclical(base.get_config())
-    config.kl_weight.period = 627  # of the 2,504 steps of 8 epochs
+    config.kl_weight.period = 627  # 8 epochs have 2,504 steps
     return config

@@ -1,4 +1,4 @@
-"""Text VAE with free bits after an autoencoder's pretraining, on the built-in corpus.
+"""Text VAE with free bits, pretrained as an autoencoder, on the built-in corpus.
 
 wae-rnf train --config=configs/grammar/free_bits.py --workdir=runs/grammar/free_bits
 """

@@ -1,4 +1,4 @@
-"""Text VAE with a lagging inference network's training, on the built-in corpus.
+"""Text VAE trained against a lagging inference network, on the built-in corpus.
 
 wae-rnf train --config=configs/grammar/lagging.py --workdir=runs/grammar/lagging
 """

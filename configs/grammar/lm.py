@@ -1,4 +1,4 @@
-"""LSTM language model, the yardstick, on the built-in corpus.
+"""LSTM language model, the baseline, on the built-in corpus.
 
 wae-rnf train --config=configs/grammar/lm.py --workdir=runs/grammar/lm
 

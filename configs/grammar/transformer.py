@@ -1,4 +1,4 @@
-"""Text VAE with a transformer on both sides, on the built-in corpus.
+"""Text VAE with transformers as encoder and decoder, on the built-in corpus.
 
 wae-rnf train --config=configs/grammar/transformer.py --workdir=runs/grammar/transformer
 """

@@ -1,4 +1,4 @@
-"""WAE whose flow is drawn to the centres of the codes, on the built-in corpus.
+"""WAE whose flow is attracted to the centers of the codes, on the built-in corpus.
 
 wae-rnf train --config=configs/grammar/wae_rnf_attract.py --workdir=runs/grammar/wae_rnf_attract
 """

@@ -1,4 +1,4 @@
-"""WAE whose flow evens out the Fisher-Rao metric of the sentence, on the built-in corpus.
+"""WAE whose flow evens out the Fisher–Rao metric of the sentence, on the built-in corpus.
 
 wae-rnf train --config=configs/grammar/wae_rnf_fisher.py --workdir=runs/grammar/wae_rnf_fisher
 """

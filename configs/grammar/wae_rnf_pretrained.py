@@ -1,4 +1,4 @@
-r"""Riemannian flow after an autoencoder's pretraining, on the built-in corpus.
+r"""WAE with a Riemannian flow, pretrained as an autoencoder, on the built-in corpus.
 
 wae-rnf train --config=configs/grammar/wae_rnf_pretrained.py \
   --workdir=runs/grammar/wae_rnf_pretrained

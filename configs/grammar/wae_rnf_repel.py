@@ -1,4 +1,4 @@
-"""WAE whose flow is driven from the centres of the codes, on the built-in corpus.
+"""WAE whose flow is repelled from the centers of the codes, on the built-in corpus.
 
 wae-rnf train --config=configs/grammar/wae_rnf_repel.py --workdir=runs/grammar/wae_rnf_repel
 """

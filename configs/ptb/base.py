@@ -1,6 +1,6 @@
 """What all systems share on the Penn Treebank: the paper's sizes, batch 32, 48 epochs.
 
-Learning rate and dropout are this project's; the `*_paper` configs set the paper's.
+Learning rate and dropout are this project's own; the `*_paper` configurations use the paper's.
 """
 
 from ml_collections import ConfigDict

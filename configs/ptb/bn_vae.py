@@ -1,4 +1,4 @@
-"""Text VAE whose means are normalised to a fixed scale, on the Penn Treebank.
+"""Text VAE whose means are normalized to a fixed scale, on the Penn Treebank.
 
 wae-rnf train --config=configs/ptb/bn_vae.py --workdir=runs/ptb/bn_vae
 """

@@ -10,5 +10,5 @@ from configs.ptb import base
 def get_config():
     """Returns the configuration."""
     config = systems.cyclical(base.get_config())
-    config.kl_weight.period = 15_781  # of the 63,120 steps of 48 epochs
+    config.kl_weight.period = 15_781  # 48 epochs have 63,120 steps
     return config

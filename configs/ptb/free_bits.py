@@ -1,4 +1,4 @@
-"""Text VAE with free bits after an autoencoder's pretraining, on the Penn Treebank.
+"""Text VAE with free bits, pretrained as an autoencoder, on the Penn Treebank.
 
 wae-rnf train --config=configs/ptb/free_bits.py --workdir=runs/ptb/free_bits
 """

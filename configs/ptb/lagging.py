@@ -1,4 +1,4 @@
-"""Text VAE with a lagging inference network's training, on the Penn Treebank.
+"""Text VAE trained against a lagging inference network, on the Penn Treebank.
 
 wae-rnf train --config=configs/ptb/lagging.py --workdir=runs/ptb/lagging
 """

@@ -1,4 +1,4 @@
-"""LSTM language model, the yardstick, on the Penn Treebank.
+"""LSTM language model, the baseline, on the Penn Treebank.
 
 wae-rnf train --config=configs/ptb/lm.py --workdir=runs/ptb/lm
 

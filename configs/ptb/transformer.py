@@ -1,4 +1,4 @@
-"""Text VAE with a transformer on both sides, on the Penn Treebank.
+"""Text VAE with transformers as encoder and decoder, on the Penn Treebank.
 
 wae-rnf train --config=configs/ptb/transformer.py --workdir=runs/ptb/transformer
 """

@@ -1,4 +1,4 @@
-"""WAE whose flow is drawn to the centres of the codes, on the Penn Treebank.
+"""WAE whose flow is attracted to the centers of the codes, on the Penn Treebank.
 
 wae-rnf train --config=configs/ptb/wae_rnf_attract.py --workdir=runs/ptb/wae_rnf_attract
 """

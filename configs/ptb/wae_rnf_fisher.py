@@ -1,4 +1,4 @@
-"""WAE whose flow evens out the Fisher-Rao metric of the sentence, on the Penn Treebank.
+"""WAE whose flow evens out the Fisher–Rao metric of the sentence, on the Penn Treebank.
 
 wae-rnf train --config=configs/ptb/wae_rnf_fisher.py --workdir=runs/ptb/wae_rnf_fisher
 """

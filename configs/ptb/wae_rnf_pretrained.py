@@ -1,4 +1,4 @@
-"""Riemannian flow after an autoencoder's pretraining, on the Penn Treebank.
+"""WAE with a Riemannian flow, pretrained as an autoencoder, on the Penn Treebank.
 
 wae-rnf train --config=configs/ptb/wae_rnf_pretrained.py --workdir=runs/ptb/wae_rnf_pretrained
 """

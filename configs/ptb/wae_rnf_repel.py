@@ -1,4 +1,4 @@
-"""WAE whose flow is driven from the centres of the codes, on the Penn Treebank.
+"""WAE whose flow is repelled from the centers of the codes, on the Penn Treebank.
 
 wae-rnf train --config=configs/ptb/wae_rnf_repel.py --workdir=runs/ptb/wae_rnf_repel
 """

@@ -1,6 +1,6 @@
-"""What all systems share on Yahoo's answers (Yang et al. 2017): E 512, H 1,024, batch 32.
+"""What all systems share on Yahoo Answers (Yang et al. 2017): E 512, H 1,024, batch 32.
 
-100,000 texts; each line is led by its topic, which is a label.
+100,000 texts; each line begins with its topic, which is read as a label.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""What the paper's code trains as WAE, on Yahoo's answers.
+"""What the paper's code trains as WAE, on Yahoo Answers.
 
 wae-rnf train --config=configs/yahoo/wae_paper.py --workdir=runs/yahoo/wae_paper
 """

@@ -1,6 +1,6 @@
 """What all systems share on Yelp13 (Xu & Durrett 2018): the paper's sizes, batch 32, 48 epochs.
 
-Its 62,522 reviews are cut at 50 words; each line is led by its rating, which is a label.
+Its 62,522 reviews are cut at 50 words; each line begins with its rating, read as a label.
 """
 
 from ml_collections import ConfigDict

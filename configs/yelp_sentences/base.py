@@ -1,6 +1,6 @@
-"""What all systems share on sentences of Yelp's reviews: the paper's sizes, batch 64, 10 epochs.
+"""What all systems share on sentences of Yelp reviews: the paper's sizes, batch 64, 10 epochs.
 
-Up to 15 words each; a line is led by its sentiment and a tab, which is a label.
+Up to 15 words each; a line begins with its sentiment and a tab, which is read as a label.
 """
 
 from ml_collections import ConfigDict

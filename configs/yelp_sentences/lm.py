@@ -1,4 +1,4 @@
-"""LSTM language model, on sentences of Yelp's reviews.
+"""LSTM language model, on sentences of Yelp reviews.
 
 wae-rnf train --config=configs/yelp_sentences/lm.py --workdir=runs/yelp_sentences/lm
 """

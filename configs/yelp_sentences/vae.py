@@ -1,4 +1,4 @@
-"""Text VAE, on sentences of Yelp's reviews.
+"""Text VAE, on sentences of Yelp reviews.
 
 wae-rnf train --config=configs/yelp_sentences/vae.py --workdir=runs/yelp_sentences/vae
 """

@@ -1,4 +1,4 @@
-"""Text VAE on the unit sphere, on sentences of Yelp's reviews.
+"""Text VAE on the unit sphere, on sentences of Yelp reviews.
 
 wae-rnf train --config=configs/yelp_sentences/vmf.py --workdir=runs/yelp_sentences/vmf
 """

@@ -1,4 +1,4 @@
-"""Wasserstein autoencoder, on sentences of Yelp's reviews.
+"""Wasserstein autoencoder, on sentences of Yelp reviews.
 
 wae-rnf train --config=configs/yelp_sentences/wae.py --workdir=runs/yelp_sentences/wae
 """

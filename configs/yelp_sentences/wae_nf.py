@@ -1,4 +1,4 @@
-"""Wasserstein autoencoder with a planar flow, on sentences of Yelp's reviews.
+"""Wasserstein autoencoder with a planar flow, on sentences of Yelp reviews.
 
 wae-rnf train --config=configs/yelp_sentences/wae_nf.py --workdir=runs/yelp_sentences/wae_nf
 """

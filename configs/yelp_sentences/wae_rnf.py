@@ -1,4 +1,4 @@
-"""Wasserstein autoencoder with a Riemannian flow, on sentences of Yelp's reviews.
+"""Wasserstein autoencoder with a Riemannian flow, on sentences of Yelp reviews.
 
 wae-rnf train --config=configs/yelp_sentences/wae_rnf.py --workdir=runs/yelp_sentences/wae_rnf
 """

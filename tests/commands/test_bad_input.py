@@ -19,8 +19,8 @@ LONG = b"word " * 10_000
 TEXTS = {
     "no folder": (None, "needs a folder with train.txt, valid.txt and test.txt"),
     "a missing split": ({"valid": None}, "has no valid.txt"),
-    "an empty file": ({"test": b""}, "test.txt is empty: one sentence a line is needed"),
-    "empty lines alone": ({"valid": b"\n \n"}, "the valid split holds no sentence, only empty"),
+    "an empty file": ({"test": b""}, "test.txt is empty: it must contain one sentence"),
+    "empty lines alone": ({"valid": b"\n \n"}, "the valid split contains no sentences, only"),
     "latin-1": ({"train": b"a b\nc \xe9t\xe9\n"}, "train.txt:2: not UTF-8 (byte 3 of the line)"),
     "utf-16 with its mark": ({"train": "a b\n".encode("utf-16")}, "train.txt:1: not UTF-8"),
     "a NUL byte": ({"train": b"a\nb\0c\n"}, "train.txt:2: a NUL byte"),
@@ -99,12 +99,12 @@ CONFIGURATIONS = {
     "a variable that is not set": (
         VAE,
         "data.cache_dir=$NO_SUCH_VARIABLE/x",
-        "--config.data.cache_dir is $NO_SUCH_VARIABLE/x, and the environment lacks that variable",
+        "--config.data.cache_dir is $NO_SUCH_VARIABLE/x, but that environment variable is not set",
     ),
     "a batch that the devices do not divide": (
         VAE,
         "train.batch_size=6",
-        "--config.train.batch_size is 6, which 4 devices do not divide: take a multiple of 4",
+        "--config.train.batch_size is 6, which 4 devices do not divide: use a multiple of 4",
     ),
 }
 # Refused though there is no such workdir: flags are checked before it is opened.
@@ -131,10 +131,10 @@ FLAGS = {
     ),
     "an unknown split": (("evaluate", "--split=train"), "<valid|test>"),
     "no start": (("interpolate", "--workdir={tmp}/none", "--end=a dog"), "--start is missing"),
-    "an end without words": ((*INTERPOLATE, "--end= "), "--end holds no word: give a sentence"),
+    "an end without words": ((*INTERPOLATE, "--end= "), "--end contains no words: give a sentence"),
     "a reserved word": ((*INTERPOLATE, "--end=a <eos>"), "--end: the word <eos> is reserved"),
     "one point": ((*INTERPOLATE, "--end=a cat", "--num_points=1"), "--num_points is '1'"),
-    "a third sentence without words": ((*GEOMETRY, "--end=a", "--through= "), "--through holds no"),
+    "no third sentence": ((*GEOMETRY, "--end=a", "--through= "), "--through contains no words"),
     "a map of one point": ((*GEOMETRY, "--end=a cat", "--grid=1"), "--grid is '1'"),
     "no configuration's name": (("train", "--config="), "--config is missing"),
     "no configuration at all": (("train", "--config"), "--config is missing"),
@@ -142,8 +142,8 @@ FLAGS = {
 # By one command or another: all read their sentences alike.
 SENTENCES = {
     "no file": ("score", None, "in.txt: No such file or directory"),
-    "an empty file": ("reconstruct", b"", "holds no sentence: give one a line"),
-    "empty lines": ("encode", b"\n \n", "holds no sentence: give one a line"),
+    "an empty file": ("reconstruct", b"", "contains no sentences: give one per line"),
+    "empty lines": ("encode", b"\n \n", "contains no sentences: give one per line"),
     "latin-1": ("score", b"the cat\n\xe9\n", "in.txt:2: not UTF-8"),
     "a NUL byte": ("reconstruct", b"the cat\0\n", "in.txt:1: a NUL byte"),
     "a reserved word": ("encode", b"the <pad>\n", "in.txt:1: the word <pad> is reserved"),
@@ -308,10 +308,10 @@ def test_metrics_are_shown_where_they_cannot_be_written(copied, capsys):
 
 
 CONFIG_FILES = {
-    "no run": (None, "holds no run (no config.json): name the workdir of a `wae-rnf train`"),
+    "no run": (None, "holds no run (no config.json): name a workdir of `wae-rnf train`"),
     "no JSON": ("{", "config.json cannot be read"),
-    "another file": ("[1, 2]", "is no configuration of a run"),
-    "no sections": ('{"model": {}}', "is no configuration of a run"),
+    "another file": ("[1, 2]", "is not the configuration of a run"),
+    "no sections": ('{"model": {}}', "is not the configuration of a run"),
 }
 
 
@@ -337,14 +337,14 @@ def test_vocabulary_edited_by_hand_is_found_and_can_be_made_again(
 ):
     vocabulary = copied / "corpus" / "vocabulary.txt"
     vocabulary.write_text(vocabulary.read_text().replace("dog", "fox"))
-    said = f"{vocabulary} is not as it was written; delete {copied}/corpus, and the same"
+    said = f"{vocabulary} has changed since it was written; delete {copied}/corpus, and the same"
     for command in ("sample", "evaluate", "info"):
         assert said in refusal(command, f"--workdir={copied}")
     assert said in refusal(*train_arguments(text_folder, copied))
     shutil.rmtree(copied / "corpus")
     assert "holds no prepared corpus" in refusal("sample", f"--workdir={copied}")
     assert cli.main(train_arguments(text_folder, copied)) == 0
-    assert "trained already" in capsys.readouterr().out
+    assert "already trained" in capsys.readouterr().out
     assert "dog" in vocabulary.read_text()
 
 

@@ -77,13 +77,11 @@ def test_files_that_hold_no_codes_are_refused(reviews, tmp_path, refusal):
     decode = ("decode", f"--workdir={reviews}")
     assert "--input is missing: name a file of codes" in refusal(*decode)
     path = tmp_path / "x.npz"
-    assert "cannot be read as an array of NumPy: No such file" in refusal(
-        *decode, f"--input={path}"
-    )
+    assert "cannot be read as a NumPy array: No such file" in refusal(*decode, f"--input={path}")
     path.write_text("text")
-    assert "cannot be read as an array of NumPy" in refusal(*decode, f"--input={path}")
+    assert "cannot be read as a NumPy array" in refusal(*decode, f"--input={path}")
     path.write_bytes(b"PK\x03\x04cut")
-    assert "cannot be read as an array of NumPy" in refusal(*decode, f"--input={path}")
+    assert "cannot be read as a NumPy array" in refusal(*decode, f"--input={path}")
     np.savez(path, z=np.zeros(2), w=np.zeros(2))
     assert "holds no array named codes, but z, w" in refusal(*decode, f"--input={path}")
     np.savez(path, codes=np.zeros((2, 7)))
@@ -91,7 +89,7 @@ def test_files_that_hold_no_codes_are_refused(reviews, tmp_path, refusal):
     content = io.BytesIO()
     np.save(content, np.array([{}]), allow_pickle=True)
     path.write_bytes(content.getvalue())
-    assert "cannot be read as an array of NumPy" in refusal(*decode, f"--input={path}")
+    assert "cannot be read as a NumPy array" in refusal(*decode, f"--input={path}")
 
 
 def test_a_split_and_an_input_are_one_too_many(reviews, tmp_path, refusal):

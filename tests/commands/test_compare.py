@@ -123,7 +123,7 @@ def test_runs_that_differ_in_the_seed_alone_are_one_line(seeds, evaluated, capsy
     nll = [of_run["nll_iw"] for of_run in metrics]
     assert len(set(nll)) == 3
     assert f" {statistics.mean(nll):.2f} ± {statistics.stdev(nll):.2f} " in rows[0]
-    assert "standard deviation over runs that differ in the seed alone" in out
+    assert "standard deviation over runs that differ only in their seed" in out
     content = json.loads(compared(capsys, *seeds, "--format=json"))
     (pooled,) = content["seeds"]
     assert pooled["runs"] == [str(workdir) for workdir in seeds]
@@ -153,7 +153,7 @@ def test_what_differs_in_more_than_the_seed_is_not_joined(seeds, evaluated, tmp_
 
 def test_seeds_that_are_none_are_refused(seeds, text_folder, refusal):
     train = train_arguments(text_folder, seeds[0].parent, "wae")
-    assert "'x' is no whole number" in refusal(*train, "--seeds=0,x")
+    assert "'x' is not a whole number" in refusal(*train, "--seeds=0,x")
     assert "name each seed once" in refusal(*train, "--seeds=1,1")
     of_one = train_arguments(text_folder, seeds[0], "wae")
     assert "holds a run of one seed" in refusal(*of_one, "--seeds=0,1")

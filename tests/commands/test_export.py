@@ -131,15 +131,17 @@ def test_damage_is_told(exported, tmp_path, refusal):
     config = json.loads((folder / "config.json").read_text())
     config["model"]["flow"] = "radial"
     (folder / "config.json").write_text(json.dumps(config))
-    assert "is a model of another configuration" in refusal("sample", f"--workdir={folder}")
+    assert "does not have the configuration of the config.json" in refusal(
+        "sample", f"--workdir={folder}"
+    )
 
 
 def test_places_that_cannot_be_made_are_refused(source, exported, tmp_path, refusal):
     export = ("export", f"--workdir={source}")
-    assert "--output is missing: name a folder to make" in refusal(*export)
-    assert "is there already" in refusal(*export, f"--output={exported}")
+    assert "--output is missing: name a folder to create" in refusal(*export)
+    assert "already exists" in refusal(*export, f"--output={exported}")
     assert f"no folder {tmp_path}/none" in refusal(*export, f"--output={tmp_path}/none/x")
-    assert "name a folder here" in refusal(*export, "--output=gs://bucket/x")
+    assert "name a local folder" in refusal(*export, "--output=gs://bucket/x")
 
 
 def test_without_safetensors_it_is_said_in_one_sentence(

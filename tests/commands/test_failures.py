@@ -57,7 +57,7 @@ def test_an_accelerator_that_is_not_there(platform, workdir):
         found = run(command, f"--workdir={workdir}", JAX_PLATFORMS=platform)
         assert found.returncode == 2
         assert found.stderr.splitlines()[-1].startswith(
-            f"wae-rnf: JAX finds no device that JAX_PLATFORMS={platform} asks for"
+            f"wae-rnf: JAX finds no device for JAX_PLATFORMS={platform}"
         )
         assert "Traceback" not in found.stderr
 
@@ -109,7 +109,7 @@ def test_the_address_is_that_of_the_package(monkeypatch):
             return ["Homepage, https://a.example", "Issues, https://b.example/issues"]
 
     monkeypatch.setattr(failures, "metadata", lambda name: About(Version="9.8"))
-    assert "9.8 itself: please report it at https://b.example/issues, " in failures.report_request()
+    assert "9.8: please report it at https://b.example/issues, " in failures.report_request()
 
 
 def test_without_a_home_directory_places_in_it_are_refused(
@@ -118,10 +118,12 @@ def test_without_a_home_directory_places_in_it_are_refused(
     arguments = train_arguments(text_folder, tmp_path / "run", **{"data.cache_dir": "~/cache"})
     said = refusal(*arguments)
     assert said == (
-        "wae-rnf: --config.data.cache_dir: ~/cache is in a home directory, and there is none (HOME "
-        "is not set): set it, or name another folder"
+        "wae-rnf: --config.data.cache_dir: ~/cache is in the home directory, but HOME is not set: "
+        "set it, or name another folder"
     )
-    assert "--workdir: ~/runs is in a home directory" in refusal("info", "--workdir=~/runs")
+    assert "--workdir: ~/runs is in the home directory, but HOME" in refusal(
+        "info", "--workdir=~/runs"
+    )
     assert not os.path.exists("~")
 
 
@@ -131,7 +133,7 @@ def test_without_a_home_directory_a_run_elsewhere_is_used(workdir, tmp_path, cap
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     assert cli.main(["info", f"--workdir={copied}"]) == 0
-    assert "compiled programs are not kept" in capsys.readouterr().err
+    assert "compiled programs are not cached" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
 
 

@@ -79,7 +79,7 @@ def test_sentences_that_are_cut_are_counted(lm_workdir, capsys):
     cut = sum(len(line.split()) == 2 for line in lines)  # an end would be the second
     assert 0 < cut < 70
     assert captured.err.splitlines()[-1] == (
-        f"wae-rnf: {cut} of 70 sentences had not ended at max_length, 2 words, and are cut there"
+        f"wae-rnf: {cut} of 70 sentences did not end within max_length, 2 words, and are cut there"
     )
     assert cli.main([*command, "--max_length=1000"]) == 0
     assert "cut there" not in capsys.readouterr().err
@@ -97,6 +97,6 @@ def test_sentences_that_are_cut_are_counted(lm_workdir, capsys):
 def test_what_a_strategy_does_not_read_is_refused(strategy, flag, value, reader, refusal):
     command = ("sample", "--workdir=none", f"--strategy={strategy}", f"--{flag}={value}")
     assert refusal(*command) == (
-        f"wae-rnf: --{flag} is {value}, and nothing in this run reads it: it is read where "
+        f"wae-rnf: --{flag} is {value}, but nothing in this run reads it: it is read only if "
         f"--strategy is {reader}, and --strategy is {strategy}"
     )

@@ -168,7 +168,7 @@ def test_every_command_runs(follow, capsys):
     calls = follow(run)
     assert all(printed.values())
     (twice,) = {" ".join([c.name, *c.arguments]) for c in calls if calls.count(c) == 2}
-    assert "runs/my_text/wae_rnf: trained already" in printed[twice]
+    assert "runs/my_text/wae_rnf: already trained" in printed[twice]
     runs = Path("runs/my_text")
     for file in ("codes.npz", "plots/curves.png", "wae_rnf/geometry.png", "cap_0.3/results.json"):
         assert (runs / file).stat().st_size > 0
@@ -189,7 +189,7 @@ def test_the_road_with_labels_runs(tmp_path, stdin, monkeypatch, capsys):
             make(call)
             printed[call.name] = capsys.readouterr().out
     assert set(printed) == {"train", "probe", "shift", "encode", "decode", "export"}
-    assert "labels told from codes" in printed["probe"]
+    assert "accuracy of labels predicted from codes" in printed["probe"]
     shifted = printed["shift"].splitlines()
     assert shifted[0] == "the food was bad and the service was slow ."
     assert [line.split()[0] for line in shifted[1:]] == ["0", "1", "2", "3"]

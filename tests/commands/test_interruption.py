@@ -144,7 +144,7 @@ def test_a_full_disk_under_the_output_is_said(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "stdout", output)
         with files_of_at_most(10):
             assert cli.main(["--help"]) == 2
-    said = "wae-rnf: standard output, or a file, cannot be written: File too large\n"
+    said = "wae-rnf: cannot write to standard output or to a file: File too large\n"
     assert capsys.readouterr().err == said
 
 

@@ -19,7 +19,7 @@ def test_a_run_is_trained_resumed_and_used_in_a_folder_of_any_name(name, tmp_pat
     assert cli.main([*arguments, "--profile=1"]) == 0
     assert "trace of steps" in capsys.readouterr().out
     assert cli.main(arguments) == 0
-    assert "trained already" in capsys.readouterr().out
+    assert "already trained" in capsys.readouterr().out
     assert cli.main(["evaluate", f"--workdir={workdir}", "--num_generated=2"]) == 0
     assert cli.main(["info", f"--workdir={workdir}"]) == 0
     said = capsys.readouterr().err

@@ -54,7 +54,7 @@ def test_test_results_are_shown_where_there_are_any(
     assert metrics["kl_se"] > 0
     assert (seen["lm"].tested, seen["lm"].has_code) == (False, False)
     assert len(seen["corpora"]) == 2
-    assert "the runs are of different corpora, not to be compared" in capsys.readouterr().err
+    assert "the runs are on different corpora and cannot be compared" in capsys.readouterr().err
 
 
 def test_plot_refuses_what_it_cannot_read(workdir, tmp_path, refusal):

@@ -22,10 +22,8 @@ def test_prepare_says_what_the_corpus_holds(text_folder, capsys):
     kept = Counter(words).most_common(3)  # beside the four specials
     unknown = 1 - sum(count for _, count in kept) / len(words)
     assert f"train: 40 sentences, {len(words)} words, {unknown:.1%} <unk>\n" in out
-    told = (
-        f"median {median(lengths):g}, 95 of 100 at most {np.percentile(lengths, 95):.0f}, longest"
-    )
-    assert f"training sentences: {told} {max(lengths)} words\n" in out
+    told = f"median {median(lengths):g} words, 95th percentile {np.percentile(lengths, 95):.0f}"
+    assert f"training sentences: {told}, longest {max(lengths)}\n" in out
     assert "padding: " in out
 
 
@@ -34,7 +32,7 @@ def test_prepare_says_how_many_sentences_reach_the_limit(text_folder, capsys):
     out, lengths = prepared(text_folder, capsys, **{"data.max_words": limit})
     assert max(lengths) > limit
     share = sum(length >= limit for length in lengths) / len(lengths)
-    assert f"longest {limit} words; {share:.1%} are as long as data.max_words, or were cut" in out
+    assert f"longest {limit}; {share:.1%} reach data.max_words or were cut" in out
 
 
 def test_notes_and_empty_lines_are_said_each_time(text_folder, tmp_path, capsys):
@@ -46,9 +44,9 @@ def test_notes_and_empty_lines_are_said_each_time(text_folder, tmp_path, capsys)
     for _ in range(2):
         assert cli.main(["prepare", *arguments]) == 0
         said = capsys.readouterr().err
-        assert "note: 3 words are marks of other programs, such as _UNK" in said
-        assert "sentences of the valid split stand in the training split too" in said
-        assert "wae-rnf: 1 empty lines of the train split are left out\n" in said
+        assert "note: 3 words are special tokens of other programs, such as _UNK" in said
+        assert "sentences of the valid split also occur in the training split" in said
+        assert "wae-rnf: empty lines skipped in the train split: 1\n" in said
 
 
 def test_training_tells_notes_once_and_empty_lines_always(tmp_path, capsys):
@@ -58,12 +56,12 @@ def test_training_tells_notes_once_and_empty_lines_always(tmp_path, capsys):
     arguments = train_arguments(folder, tmp_path / "run", "lm", **{"train.num_epochs": 1})
     assert cli.main(arguments) == 0
     said = capsys.readouterr().err
-    assert "note: 1 words are marks of other programs, such as [UNK]" in said
-    assert "wae-rnf: 2 empty lines of the train split are left out\n" in said
+    assert "note: 1 words are special tokens of other programs, such as [UNK]" in said
+    assert "wae-rnf: empty lines skipped in the train split: 2\n" in said
     assert cli.main(arguments) == 0
     said = capsys.readouterr().err
     assert "note: " not in said
-    assert "wae-rnf: 2 empty lines of the train split are left out\n" in said
+    assert "wae-rnf: empty lines skipped in the train split: 2\n" in said
     with (folder / "train.txt").open("a") as file:
         file.write("one more\n")
     assert cli.main(arguments) == 2
@@ -75,4 +73,4 @@ def test_training_tells_notes_once_and_empty_lines_always(tmp_path, capsys):
 def test_empty_lines_of_standard_input_are_told(workdir, stdin, capsys):
     stdin("the cat sat\n\n \na cat ran\n")
     assert cli.main(["reconstruct", f"--workdir={workdir}"]) == 0
-    assert "wae-rnf: --input: 2 empty lines are left out\n" in capsys.readouterr().err
+    assert "wae-rnf: --input: empty lines skipped: 2\n" in capsys.readouterr().err

@@ -18,7 +18,7 @@ def test_metrics_of_labels_are_shown(checkout_with_run, capsys):
     assert cli.main(["probe", f"--workdir={workdir}", "--split=valid", "--num_train=30"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("wae_nf, step 24, split valid\n")
-    assert "labels told from counts of words" in out
+    assert "accuracy of labels predicted from word counts" in out
 
 
 def test_evaluation_has_them_where_there_are_labels(checkout_with_run, tmp_path, capsys):
@@ -34,10 +34,10 @@ def test_evaluation_has_them_where_there_are_labels(checkout_with_run, tmp_path,
     config["data"]["cache_dir"] = str(tmp_path / "empty")
     (workdir / "config.json").write_text(json.dumps(config))
     assert cli.main(["evaluate", f"--workdir={workdir}", *FEW]) == 0
-    assert "the probe of labels is left out: the train split" in capsys.readouterr().err
+    assert "the label probe is skipped: the train split" in capsys.readouterr().err
     assert "probe_accuracy" not in json.loads((workdir / "results.json").read_text())["metrics"]
 
 
 def test_text_without_labels_is_refused(workdir, refusal):
     said = refusal("probe", f"--workdir={workdir}")
-    assert "no labels to tell from codes" in said
+    assert "no labels to predict from codes" in said

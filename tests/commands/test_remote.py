@@ -102,7 +102,7 @@ def test_an_upload_that_fails_once_is_said_and_tried_again(
     assert cli.main(train_arguments(text_folder, URL, **SAVES)) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "wae-rnf:" in line]
     assert len(said) == 1
-    assert "the store is out; training goes on, and it is tried again" in said[0]
+    assert "the store is out; training continues, and each checkpoint tries again" in said[0]
     assert_same_state(remote, workdir)
 
 
@@ -123,7 +123,7 @@ def test_a_store_that_fails_to_the_end_is_exit_code_1_and_nothing_is_lost(
     (kept,) = (tmp_path / "here").glob("*/vae")
     assert f"the run is whole in {kept}, and the same command publishes it" in said[1]
     assert cli.main(arguments) == 0
-    assert "trained already" in capsys.readouterr().out
+    assert "already trained" in capsys.readouterr().out
     assert_same_state(remote, workdir)
 
 

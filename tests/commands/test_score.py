@@ -36,7 +36,7 @@ def labelled(lm_workdir, monkeypatch):
 def test_sentences_unlike_the_training_text_are_told(labelled, stdin, capsys):
     stdin("the cat\nbirds sing now\n")
     lines, errors = scored(capsys, labelled, "--input=-")
-    assert errors[0].startswith("wae-rnf: 1 of 2 sentences are longer than the 2 words after which")
+    assert errors[0].startswith("wae-rnf: 1 of 2 sentences are longer than 2 words, at which")
     assert not any("label" in line for line in errors)
     assert lines[1].endswith("  the cat")
 
@@ -45,7 +45,7 @@ def test_labels_are_taken_off_and_shown(labelled, stdin, capsys, refusal):
     text = "the\tcat sat\na dog\n"
     stdin(text)
     lines, errors = scored(capsys, labelled, "--format=tsv")
-    assert errors[0].startswith("labels are taken off: every line begins with one")
+    assert errors[0].startswith("labels are removed: every line begins with one")
     header, *rows = (line.split("\t") for line in lines)
     assert header == ["nll", "nll_per_token", "num_tokens", "label", "sentence"]
     assert [row[2:] for row in rows] == [["3", "the", "cat sat"], ["2", "a", "dog"]]

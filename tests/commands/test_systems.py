@@ -88,19 +88,19 @@ def test_geometry_is_drawn_or_refused(workdir, refusal, capsys, tmp_path):
     assert (tmp_path / "plane.png").exists()
     message = refusal(*command, "--features=state")
     assert message.endswith(
-        "the decoder has no initial state to pull a metric back from: take --features=fisher"
+        "the decoder has no initial state to pull a metric back from: use --features=fisher"
     )
 
 
 def test_what_makes_no_sense_together_is_refused(text_folder, tmp_path, refusal):
     for system, changes, message in (
-        ("vmf", {"model.num_flow_steps": 2}, "the flow's steps are maps of R^Z, which go with"),
+        ("vmf", {"model.num_flow_steps": 2}, "flow steps are maps of R^Z, which need posterior"),
         ("vmf", {"model.latent_dim": 1}, "lies on the unit sphere and needs at least 2"),
-        ("vae", {"posterior.concentration": 3.0}, "no such key where name is gaussian"),
-        ("wae_rnf", {"posterior.name": "vmf"}, "posterior.batch_norm: there is no such key where"),
+        ("vae", {"posterior.concentration": 3.0}, "no such key when name is gaussian"),
+        ("wae_rnf", {"posterior.name": "vmf"}, "posterior.batch_norm: there is no such key when"),
         ("wae_vmf", {"objective.name": "wae_paper"}, "objective wae_paper is of codes that fill"),
         ("wae_rnf_state", {"decoder.name": "dilated_cnn"}, "dilated_cnn has no initial state"),
-        ("vae", {"train.momentum": 0.5}, "it is read where train.optimizer is sgd,"),
+        ("vae", {"train.momentum": 0.5}, "it is read only if train.optimizer is sgd,"),
     ):
         arguments = train_arguments(text_folder, tmp_path / "run", system, **changes)
         assert message in refusal(*arguments)
@@ -134,4 +134,4 @@ def test_parts_are_combined_on_the_command_line(system, changes, text_folder, tm
         assert config["decoder"] == {"name": "dilated_cnn", "dilations": [1, 2], "internal_dim": 0}
     assert printed(capsys, "sample", f"--workdir={workdir}", "--num=2").count("\n") == 2
     assert cli.main(arguments) == 0  # the same run: a tuple and the list that JSON makes of it
-    assert "trained already" in capsys.readouterr().out
+    assert "already trained" in capsys.readouterr().out

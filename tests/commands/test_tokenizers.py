@@ -73,7 +73,7 @@ def test_every_command_takes_raw_sentences_and_prints_readable_ones(run, stdin, 
     stdin("\n".join(RAW))
     output(capsys, "encode", f"--workdir={workdir}", f"--output={tmp_path / 'codes.npz'}")
     assert np.load(tmp_path / "codes.npz")["codes"].shape == (2, 2)
-    assert f"tokeniser {name}" in output(capsys, "info", f"--workdir={workdir}")
+    assert f"tokenizer {name}" in output(capsys, "info", f"--workdir={workdir}")
 
 
 def test_bits_per_character_are_of_the_text(run, raw_folder, capsys):
@@ -101,10 +101,14 @@ def test_a_resumed_run_finds_its_tokeniser_wherever_it_is(run, raw_folder, tmp_p
     file.write_bytes((workdir / "corpus" / "tokenizer.json").read_bytes())
     arguments = train_arguments(raw_folder, workdir, "vae", **{"data.tokenizer": file})
     assert cli.main(arguments) == 0
-    assert "trained already" in capsys.readouterr().out
+    assert "already trained" in capsys.readouterr().out
     other = {"data.tokenizer": "words" if name == "char" else "char"}
     assert cli.main(train_arguments(raw_folder, workdir, "vae", **other)) == 2
-    said = "lower_case is true there and false" if name == "words" else "or another tokeniser"
+    said = (
+        "lower_case is true there and false"
+        if name == "words"
+        else "the text or the tokenizer is not the one that"
+    )
     assert said in capsys.readouterr().err
 
 
@@ -133,17 +137,19 @@ def test_compare_says_what_of_different_tokens_can_be_compared():
         evaluated("b", "char", "0" * 16, **with_bits),
     ]
     (note,) = footing_notes(one)
-    assert note.startswith("One text by different tokenisers (a: bpe; b: char): compare bits")
+    assert note.startswith(
+        "The runs read one text with different tokenizers (a: bpe; b: char): compare bits"
+    )
     assert footing_notes(one[:1]) == []
     notes = footing_notes([one[0], evaluated("c", "whitespace", "", unk_share=0.1)])
     assert "perplexities cannot be compared between them" in notes[0]
-    assert "not known of c, whose tokens do not give all of the text" in notes[0]
-    assert notes[1].startswith("These are metrics of different corpora")
+    assert "unknown for c, whose tokens do not give all of the text" in notes[0]
+    assert notes[1].startswith("These metrics are from different corpora")
     notes = footing_notes([one[0], evaluated("d", "char", "1" * 16, **with_bits)])
-    assert "bits per character could, but are not of the same characters here" in notes[0]
+    assert "bits per character could be, but here they are of different characters" in notes[0]
     # Of an earlier version, whose results say nothing of the text.
     old = [evaluated("e", "whitespace", None), one[0]]
-    assert "not known of e" in footing_notes(old)[0]
+    assert "unknown for e" in footing_notes(old)[0]
 
 
 def test_prepare_tells_labels_and_shows_sentences(tmp_path, capsys):
@@ -157,7 +163,7 @@ def test_prepare_tells_labels_and_shows_sentences(tmp_path, capsys):
     arguments = [f"--config.data.{key}={value}" for key, value in settings.items()]
     config = f"--config={ROOT}/configs/grammar/lm.py"
     out = output(capsys, "prepare", config, *arguments, "--sample=3")
-    assert "; tokeniser: words\n" in out
+    assert "; tokenizer: words\n" in out
     (balance,) = [line for line in out.splitlines() if line.startswith("labels of train: 5 ")]
     assert balance.endswith("%")
     sample = out.splitlines()[-3:]

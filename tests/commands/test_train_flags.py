@@ -25,7 +25,7 @@ def test_a_dry_run_says_what_the_run_will_take_and_leaves_nothing(
     out = capsys.readouterr().out
     assert not (tmp_path / "run").exists()
     counts = workdir_summary(workdir).parameters
-    for name, count in {**counts, "in all": sum(counts.values())}.items():
+    for name, count in {**counts, "total": sum(counts.values())}.items():
         assert re.search(rf"^{name} +{count:,} +{4 * count:,}$", out, re.MULTILINE)
     for line in (
         r"vocabulary: 14 types",
@@ -33,7 +33,7 @@ def test_a_dry_run_says_what_the_run_will_take_and_leaves_nothing(
         r"fresh        .*encoder, posterior",
         r"\[8, 5\] +5 +40 +\d+\.\d%",
         rf"parameters +{4 * sum(counts.values()):,}",
-        r"step: work space +[\d,]+",
+        r"step: workspace +[\d,]+",
         r"a step on \[8, 5\] takes \d.*FLOPs",
     ):
         assert re.search(line, out), line
@@ -47,7 +47,7 @@ def test_a_run_begun_from_another_never_needs_it_again(
     begun = [*arguments, f"--init_from={other}/", "--init_parts=embedding,decoder,output_layer"]
     assert cli.main([*begun, "--log_level=info"]) == 0
     captured = capsys.readouterr()
-    assert f"begun from   {other}, step 10" in captured.out
+    assert f"starts from   {other}, step 10" in captured.out
     assert "words        14 of 14 found there\n" in captured.out
     assert re.search("INFO .*[Ss]av", captured.err)  # Orbax' own lines
     record = json.loads((tmp_path / "run" / "init_from.json").read_text())
@@ -57,7 +57,7 @@ def test_a_run_begun_from_another_never_needs_it_again(
     assert read_config(tmp_path / "run")["init_from"] == parts
     shutil.rmtree(other)
     assert cli.main(begun) == 0
-    assert "trained already" in capsys.readouterr().out
+    assert "already trained" in capsys.readouterr().out
     assert load_trained_model(tmp_path / "run").step == 10
     for flags, found in (((), "absent"), ((f"--init_from={lm_workdir}",), f'"{lm_workdir}"')):
         message = refusal(*arguments, *flags)
@@ -120,7 +120,7 @@ def test_a_nan_is_traced_to_its_operation(text_folder, tmp_path, capsys):
     assert cli.main([*arguments, "--debug_nans"]) == 1
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert re.fullmatch(
-        r"wae-rnf: step 1: invalid value \(nan\) encountered in dot_general, asked for in "
+        r"wae-rnf: step 1: invalid value \(nan\) encountered in dot_general, called in "
         r"wae_rnf_jax/models/decoders/lstm\.py:\d+ \(start\); last good checkpoint: none",
         said,
     )
@@ -132,18 +132,18 @@ def test_what_becomes_of_the_weight_is_said(text_folder, tmp_path, capsys, monke
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     late = {"kl_weight.start": 4, "kl_weight.length": 20, "kl_weight.maximum": 0.8}
     arguments = train_arguments(text_folder, tmp_path / "run", "wae", **late)
-    warning = "the run ends at step 10 with λ, the weight of the KL, at 0.3 and not at its maximum"
+    warning = "the run ends at step 10 with λ, the weight of the KL, at 0.3 instead of its maximum"
     for flags in (["--dry_run"], []):
         assert cli.main([*arguments, *flags]) == 0
         captured = capsys.readouterr()
-        assert "leaves 0 after step 4, ends at 0.3 of 0.8 in step 10" in captured.out
-        assert f"wae-rnf: {warning} 0.8, which it would reach in step 20: " in captured.err
+        assert "leaves 0 after step 4, ends at 0.3 of 0.8 at step 10" in captured.out
+        assert f"wae-rnf: {warning} 0.8, which it would reach at step 20: " in captured.err
     assert "compiling length 1 of 1" in captured.err
     assert "compiling the validation" in captured.err
     soon = train_arguments(text_folder, tmp_path / "run", "wae", **{**late, "kl_weight.length": 5})
     assert cli.main([*soon, "--dry_run"]) == 0
     captured = capsys.readouterr()
-    assert re.search(r"λ +leaves 0 after step 4, is at its maximum 0.8 in step 8\n", captured.out)
+    assert re.search(r"λ +leaves 0 after step 4, reaches its maximum 0.8 at step 8\n", captured.out)
     assert "maximum" not in captured.err
 
 
@@ -163,7 +163,7 @@ def test_a_tracker_gets_the_configuration_and_the_lines_of_the_run(
 
     workdir = tmp_path / "run"
     arguments = train_arguments(text_folder, workdir, "lm")
-    assert "'mlflo' is no tracker" in refusal(*arguments, "--track=mlflo")
+    assert "'mlflo' is not a tracker" in refusal(*arguments, "--track=mlflo")
     assert not workdir.exists()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tmp_path / 'mlruns'}")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")

@@ -102,7 +102,7 @@ def test_a_given_vocabulary_is_taken_as_it_is(write_text, cache, tmp_path):
     Vocabulary(words[:-1]).save(moved)
     load_corpus("text", path=path, cache_dir=cache, vocabulary=str(moved))
     assert len(prepared(cache)) == 3
-    with pytest.raises(InputError, match=r"is that of .*moved\.txt: min_count must be 1 and max"):
+    with pytest.raises(InputError, match=r"comes from .*moved\.txt: min_count must be 1 and max"):
         load_corpus("text", path=path, cache_dir=cache, vocabulary=str(moved), max_size=9)
     with pytest.raises(InputError, match=r"cannot read the vocabulary .*words\.txt: No such file"):
         load_corpus("text", path=path, cache_dir=cache, vocabulary=str(file))
@@ -120,7 +120,7 @@ def test_a_very_long_line_and_a_single_word(write_text, cache):
         ({"valid": None}, r"has no valid\.txt"),
         ({"train": None, "test": None}, r"has no train\.txt and no test\.txt"),
         ({"train": b""}, r"train\.txt is empty"),
-        ({"valid": b"\n \n"}, "valid split holds no sentence"),
+        ({"valid": b"\n \n"}, "valid split contains no sentence"),
         ({"train": b"a b\nc \xe9t\xe9\n"}, r"train\.txt:2: not UTF-8 \(byte 3"),
         ({"train": "a b\n".encode("utf-16")}, r"train\.txt:1: not UTF-8"),
         ({"test": b"a\nb\nc\0d\n"}, r"test\.txt:3: a NUL byte"),
@@ -199,7 +199,9 @@ def test_damaged_cache_is_told_and_prepared_again_once_deleted(write_text, cache
     first = load_corpus("text", path=path, cache_dir=cache)
     vocabulary = pathlib.Path(cache) / prepared(cache)[0] / "vocabulary.txt"
     vocabulary.write_text(vocabulary.read_text().replace("dog", "fox"))
-    with pytest.raises(InputError, match=r"vocabulary\.txt is not as it was written; delete"):
+    with pytest.raises(
+        InputError, match=r"vocabulary\.txt has changed since it was written; delete"
+    ):
         load_corpus("text", path=path, cache_dir=cache)
     for file in sorted(vocabulary.parent.rglob("*"), reverse=True):
         file.rmdir() if file.is_dir() else file.unlink()
@@ -266,7 +268,7 @@ def test_evaluation_corpus_is_kept_once(write_text, cache, tmp_path):
     other = load_corpus("text", path=write_text(train=["x"]), cache_dir=cache)
     save_evaluation_corpus(corpus, tmp_path / "corpus")
     save_evaluation_corpus(corpus, tmp_path / "corpus")
-    with pytest.raises(InputError, match="holds another corpus"):
+    with pytest.raises(InputError, match="holds a different corpus"):
         save_evaluation_corpus(other, tmp_path / "corpus")
     assert load_evaluation_corpus(tmp_path / "corpus").fingerprint == corpus.fingerprint
 

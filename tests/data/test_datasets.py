@@ -115,11 +115,11 @@ def test_another_text_feature(tfds_dir, cache):
         ({"dataset": "sentence_corpus:9.9.9"}, "no prepared dataset 'sentence_corpus:9.9.9'"),
         (
             {"splits": ("train", "validation", "test")},
-            r"no split 'validation', .* are: train, test;",
+            r"no split 'validation'; .* are: train, test;",
         ),
         ({"splits": ("train[:half]", "test", "test")}, r"no split 'train\[:half\]'"),
         ({"splits": ("train[:1%]", "test", "test")}, "is empty"),
-        ({"splits": ("train", "test")}, "splits must name three"),
+        ({"splits": ("train", "test")}, "splits must be three names"),
         ({"text_feature": "review"}, r"no text feature 'review'; .* label, text"),
     ],
 )

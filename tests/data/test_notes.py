@@ -25,7 +25,7 @@ def noted(write_text, cache, capsys):
         load_corpus("text", **settings, thorough=True)
         assert capsys.readouterr().err.splitlines() == told
         # What is one line is one sentence, which the splits above are, too.
-        return "\n".join(note for note in corpus.notes if "is one line" not in note)
+        return "\n".join(note for note in corpus.notes if "is a single line" not in note)
 
     return prepare
 
@@ -37,14 +37,20 @@ def test_a_sound_text_is_not_doubted(noted):
 @pytest.mark.parametrize(
     "lines, note",
     [
-        ([*SOUND, "zero\u200bwidth and soft\u00adhyphen", "zero\u200bwidth"], "3 words hold invis"),
-        ([*SOUND, "a bell\x07"], r"1 words hold invisible characters, such as 'bell\x07'"),
+        (
+            [*SOUND, "zero\u200bwidth and soft\u00adhyphen", "zero\u200bwidth"],
+            "3 words contain inv",
+        ),
+        ([*SOUND, "a bell\x07"], r"1 words contain invisible characters, such as 'bell\x07'"),
         ([*SOUND, "cafe\u0301 na\u0131ve"], r"(NFC), such as 'cafe\u0301'"),
-        ([*SOUND, "the _UNK is [UNK] , <s> not"], "3 words are marks of other programs, such as <"),
+        (
+            [*SOUND, "the _UNK is [UNK] , <s> not"],
+            "3 words are special tokens of other programs, such as <",
+        ),
         ([*SOUND, *SOUND[:5]], "20.0% of the training sentences repeat an earlier one"),
         ([f'{{"text": "{line}"}}' for line in SOUND], "train.txt look like JSON"),
         ([f'{i},"{line}"' for i, line in enumerate(SOUND)], "train.txt look like CSV"),
-        ([f"{line}\t{i}" for i, line in enumerate(SOUND)], "look like fields parted by tabs"),
+        ([f"{line}\t{i}" for i, line in enumerate(SOUND)], "look like tab-separated fields"),
         ([f"{i % 5} {line}" for i, line in enumerate(SOUND)], "begin with a label, such as 0,"),
     ],
 )
@@ -54,7 +60,7 @@ def test_doubtful_words_and_lines_are_told(noted, lines, note):
 
 def test_sentences_known_from_training_are_told(noted):
     told = noted(valid=[*SOUND[:3], "quite new"], test=["quite new too"])
-    assert "75.0% of the sentences of the valid split stand in the training split too" in told
+    assert "75.0% of the sentences of the valid split also occur in the training split" in told
     assert "of the test split" not in told
 
 
@@ -62,7 +68,7 @@ def test_labels_are_told_and_those_that_training_lacks(noted):
     lines = [f"{'good' if i % 2 else 'bad'} {line}" for i, line in enumerate(SOUND)]
     told = noted(label="leading", train=lines, valid=["good news"], test=["ugly one", "bad one"])
     assert "3 labels found: bad, good, ugly" in told
-    assert "1 labels of the test split stand nowhere in the training split, such as ugly" in told
+    assert "1 labels of the test split do not occur in the training split, such as ugly" in told
     assert "of the valid split" not in told
 
 
@@ -86,11 +92,11 @@ def test_one_line_lone_carriage_returns_and_marks_are_told(write_text, cache):
     ]
     assert decode(corpus.valid.sentence(1)) == "a dog"
     told = "\n".join(corpus.notes)
-    assert "train.txt has 1 lone carriage returns, which are taken as ends of lines" in told
-    assert "valid.txt has a byte-order mark before 2 lines: stripped" in told
-    assert "test.txt is one line" not in told
+    assert "train.txt has 1 lone carriage returns, which are read as ends of lines" in told
+    assert "valid.txt has a byte-order mark before 2 lines, which is ignored" in told
+    assert "test.txt is a single line" not in told
     corpus = load_corpus("text", path=write_text(test=["all of it"]), cache_dir=cache)
-    assert "test.txt is one line, and so one sentence" in "\n".join(corpus.notes)
+    assert "test.txt is a single line and is read as one sentence" in "\n".join(corpus.notes)
 
 
 def test_the_form_of_a_text_is_counted_wherever_its_blocks_end(tmp_path, monkeypatch):

@@ -117,7 +117,7 @@ def test_a_store_that_cannot_be_written_costs_nothing_but_a_warning(
     said = [line for line in capsys.readouterr().err.splitlines() if "note: " not in line]
     assert len(said) == 1
     said = said[0]
-    assert "no right to write; the prepared corpus is kept on this machine alone" in said
+    assert "no right to write; the prepared corpus is kept only on this machine" in said
 
 
 def test_a_dataset_that_the_store_lacks_is_told(remote_text, cache):
@@ -131,7 +131,7 @@ def test_a_url_of_no_store_is_refused_and_not_taken_for_a_folder(
 ):
     monkeypatch.chdir(tmp_path)
     places = {"path": write_text(), "cache_dir": cache, setting: "http://host/x"}
-    with pytest.raises(InputError, match=r"^http://host.* is no folder that can be used: give one"):
+    with pytest.raises(InputError, match=r"^http://host.* is not a usable folder: give a local"):
         load_corpus("text", **places)
     assert not Path("http:").exists()
 

@@ -187,10 +187,10 @@ def test_a_tokeniser_is_read_from_its_file_and_pickled(tokenizer, tmp_path):
 def test_a_file_that_is_no_tokeniser_is_refused(tmp_path, content):
     file = tmp_path / "tokenizer.json"
     file.write_text(content)
-    with pytest.raises(InputError, match=r"tokenizer\.json is no tokeniser .*is needed") as caught:
+    with pytest.raises(InputError, match=r"tokenizer\.json is not a tokenizer .*must be") as caught:
         loaded_tokenizer(file)
     assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=r"cannot read the tokeniser .*none\.json: No such file"):
+    with pytest.raises(InputError, match=r"cannot read the tokenizer .*none\.json: No such file"):
         loaded_tokenizer(tmp_path / "none.json")
 
 
@@ -251,11 +251,14 @@ def test_the_default_writes_no_tokeniser_and_changes_no_fingerprint(write_text, 
 @pytest.mark.parametrize(
     "chosen, message",
     [
-        ({"tokenizer": "spaces"}, "no tokeniser 'spaces': it must be one of whitespace, words"),
-        ({"tokenizer": "none.json"}, r"cannot read the tokeniser none\.json"),
-        ({"tokenizer": "bpe", "min_count": 2}, "tokeniser bpe: min_count must be 1"),
+        ({"tokenizer": "spaces"}, "no tokenizer 'spaces': it must be one of whitespace, words"),
+        ({"tokenizer": "none.json"}, r"cannot read the tokenizer none\.json"),
+        ({"tokenizer": "bpe", "min_count": 2}, "tokenizer bpe: min_count must be 1"),
         ({"tokenizer": "bpe", "vocab_size": 100}, "vocab_size must be at least 261"),
-        ({"tokenizer": "unigram", "vocabulary": "x"}, "unigram has a vocabulary: name none"),
+        (
+            {"tokenizer": "unigram", "vocabulary": "x"},
+            "unigram has its own vocabulary: do not name",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(write_text, cache, chosen, message):

@@ -93,7 +93,7 @@ HEAD = b"<pad>\n<unk>\n<bos>\n<eos>\n"
 @pytest.mark.parametrize(
     "content, message",
     [
-        (HEAD + b"a\nb\na\n", r":7: 'a' already stands in line 5"),
+        (HEAD + b"a\nb\na\n", r":7: 'a' is already on line 5"),
         (HEAD + b"a\n\nb\n", r":6: expected one word"),
         (HEAD + b"a b\n", r":5: expected one word"),
         (HEAD + b"a\n\xff\n", r":6: not UTF-8"),

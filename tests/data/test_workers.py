@@ -38,7 +38,7 @@ def test_the_first_error_in_order_is_raised_after_the_results_before_it():
     [(signal.raise_signal, signal.SIGKILL, "signal 9"), (os._exit, 7, "exit code 7")],
 )
 def test_a_process_that_ends_is_told(function, item, how):
-    with pytest.raises(InputError, match=f"ended with {how}: .*num_workers lower"):
+    with pytest.raises(InputError, match=f"ended with {how}: .*lower --config.data.num_workers"):
         list(ordered_map(function, [item] * 8, num_workers=2))
 
 

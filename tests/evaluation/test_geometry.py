@@ -59,7 +59,9 @@ def test_pair_ratios_summarise_the_pairs():
     assert found["ratio"]["quartiles"][0] == 0.5
     assert found["ratio"]["quartiles"][1] == 1.0
     assert found["share_converged"] == 1.0
-    with pytest.raises(InputError, match="a pair needs 2 sentences, and there are 1"):
+    with pytest.raises(
+        InputError, match="a pair needs 2 sentences, but the number of sentences is 1"
+    ):
         geometry.pair_ratios(paths, 1, num_pairs=1, seed=0)
 
 

@@ -99,7 +99,7 @@ def test_interpolated_sentences_begin_and_end_with_the_reconstructions(trained):
     [
         ((), "no sentence"),
         (("red", "  "), "sentence 2 is empty"),
-        (("red <eos> blue",), "sentence 1 holds the word <eos>"),
+        (("red <eos> blue",), "sentence 1 contains the word <eos>"),
     ],
 )
 def test_what_cannot_be_encoded_is_named(trained, sentences, message):
@@ -128,5 +128,5 @@ def test_an_interpolation_of_one_point_is_refused(trained):
 
 def test_one_dimension_has_no_great_circle():
     trained = SimpleNamespace(model=SimpleNamespace(latent_dim=1))
-    with pytest.raises(InputError, match="in which there is no great circle"):
+    with pytest.raises(InputError, match="where there are no great circles"):
         interpolate_sentences(trained, "a cat", "a dog", num_points=3, path="spherical")

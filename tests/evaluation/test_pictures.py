@@ -46,7 +46,7 @@ def plane():
 def test_plane_shows_every_part_and_is_the_same_each_time(plane, tmp_path):
     files = save_plane(plane, tmp_path / "plane")
     text = assert_written(files)
-    for part in ("the title", "first axis", "second axis", "(nats)", "geodesic", "centres"):
+    for part in ("the title", "first axis", "second axis", "(nats)", "geodesic", "centers"):
         assert part in text
     assert "A: the first sentence" in text
     assert re.search(r"B: (the last one )+the last …\n", text)
@@ -58,7 +58,7 @@ def test_plane_shows_every_part_and_is_the_same_each_time(plane, tmp_path):
 
 def test_plane_without_centres_names_none(plane, tmp_path):
     files = save_plane(plane._replace(centers=np.zeros([0, 2])), tmp_path / "plane")
-    assert "centres" not in assert_written(files)
+    assert "centers" not in assert_written(files)
 
 
 @pytest.mark.parametrize("number, others", [(2, False), (8, False), (12, True)])
@@ -145,7 +145,7 @@ def test_test_results_have_errors_and_validations_none(tmp_path, monkeypatch):
     assert {bar[0].get_marker() for bars in (kl, nll, mi) for bar in bars} == {"o"}
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert len(texts) == 2
-    assert "different corpora, not to be compared: one, other" in figure.get_suptitle()
+    assert "different corpora, which cannot be compared: one, other" in figure.get_suptitle()
 
 
 def test_systems_show_each_value_once(tmp_path):

@@ -68,7 +68,7 @@ def test_markdown_rows_have_as_many_cells_as_the_header():
 def test_nll_paper_never_stands_without_its_warning(table):
     assert report.NLL_PAPER_NOTE in table(METRICS)
     assert report.NLL_PAPER_NOTE not in table(WITHOUT_PAPER)
-    assert "no bound" in report.NLL_PAPER_NOTE
+    assert "not a bound" in report.NLL_PAPER_NOTE
     assert "½·Z nats" in report.NLL_PAPER_NOTE
 
 
@@ -89,7 +89,7 @@ def test_text_metrics_stand_in_a_table_of_their_own():
     assert [line.split()[0] for line in first] == ["model", "wae_rnf", "grammar"]
     assert [line.split()[0] for line in second[: second.index("")]] == ["model", "wae_rnf"]
     assert "12.35" in second[1].split()
-    assert any("depend on how many samples" in line for line in second)
+    assert any("depend on the number of samples" in line for line in second)
     markdown = report.markdown_table(results).splitlines()
     assert any(line.startswith("| wae_rnf | 12.35 | 3761 |") for line in markdown)
     assert "41.50" in report.metric_table(results["wae_rnf"])
@@ -115,5 +115,5 @@ def test_a_code_that_has_collapsed_is_said_in_words():
     assert report.collapse_in_words(METRICS) == ""
     for mi, au, shown in ((0.02, 0, "0.02 nats"), (-0.01, 1, "0.00 nats"), (0.1, 10, "10 active")):
         said = report.collapse_in_words({**METRICS, "mi": mi, "au": au})
-        assert said.startswith("The code has collapsed: it tells ")
+        assert said.startswith("The code has collapsed: it carries ")
         assert shown in said

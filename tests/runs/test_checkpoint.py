@@ -116,7 +116,7 @@ def test_the_one_before_a_damaged_one_serves_and_the_run_goes_on(workdir, damage
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert f"{newest} " in said
-    assert f"going on from {newest.with_name('3')}" in said
+    assert f"continuing from {newest.with_name('3')}" in said
     assert not newest.exists()
     save(Checkpoints(workdir, run="a"), 4)
     assert restored(workdir) == (4, Progress(6.0, 3, 1))
@@ -127,7 +127,7 @@ def test_the_best_serves_where_no_latest_is_whole(workdir, capsys):
     for step in (3, 4):
         cut(workdir / "checkpoints" / "latest" / str(step))
     assert restored(workdir) == (3, Progress(6.0, 3, 0))
-    assert capsys.readouterr().err.count("going on from") == 2
+    assert capsys.readouterr().err.count("continuing from") == 2
     assert present(workdir) == ["best/2", "best/3"]
 
 
@@ -135,16 +135,18 @@ def test_where_none_is_whole_nothing_is_removed(workdir):
     for path in snapshots(workdir):
         cut(path)
     before = present(workdir)
-    with pytest.raises(InputError, match=r"no checkpoint is whole: .*latest/4 is damaged") as error:
+    with pytest.raises(
+        InputError, match=r"no checkpoint is intact: .*latest/4 is damaged"
+    ) as error:
         restored(workdir)
     assert "\n" not in str(error.value)
     assert present(workdir) == before
-    with pytest.raises(InputError, match=r"no checkpoint is whole: .*best/3 is damaged"):
+    with pytest.raises(InputError, match=r"no checkpoint is intact: .*best/3 is damaged"):
         restored_model(workdir / "checkpoints", "best", run="a")
 
 
 def test_a_checkpoint_of_another_run_is_refused_in_one_sentence(workdir):
-    other = "latest/4 is a checkpoint of another configuration than"
+    other = "latest/4 is a checkpoint of a run with another configuration than"
     with pytest.raises(InputError, match=other):
         restored(workdir, run="b")
     with pytest.raises(InputError, match=other):
@@ -169,7 +171,11 @@ def test_checkpoints_without_a_manifest_are_read_if_they_can_be(workdir, capsys)
 @pytest.mark.parametrize(
     "lost, progress, said",
     [
-        (["best/3"], Progress(6.0, 3, 1), "step 3, is missing or damaged: copied from the latest"),
+        (
+            ["best/3"],
+            Progress(6.0, 3, 1),
+            "step 3, is missing or damaged: restored from the latest",
+        ),
         (["best/3", "latest/3"], Progress(7.0, 2, 1), "the best is now step 2"),
         (["best/2", "best/3", "latest/3"], Progress(None, None, 1), "now the next one measured"),
     ],

@@ -39,8 +39,10 @@ def test_a_dead_run_is_waited_for_and_replaced(folder, capsys):
         assert time.monotonic() - begun > 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
-    assert "was in use by another run, process 7 on host h: looking for a sign of life" in said[0]
-    assert "process 7 on host h has given none" in said[1]
+    assert (
+        "was in use by another run, process 7 on host h: waiting 1 s for a sign of life" in said[0]
+    )
+    assert "process 7 on host h gave no sign of life" in said[1]
 
 
 def test_a_run_that_died_on_the_same_copy_is_replaced_at_once(folder, capsys):

@@ -115,5 +115,5 @@ def test_lines_that_cannot_be_dropped_are_said(tmp_path, capsys):
     log.close()
     said = [line for line in capsys.readouterr().err.splitlines() if "metrics.jsonl" in line]
     assert len(said) == 2
-    assert "still holds lines of steps after 3 (Is a directory)" in said[0]
-    assert "cannot be written (Is a directory); training goes on" in said[1]
+    assert "still contains lines of steps after 3 (Is a directory)" in said[0]
+    assert "cannot be written (Is a directory); training continues" in said[1]

@@ -182,7 +182,7 @@ def test_a_mirror_that_fell_behind_is_fetched_again_and_one_of_its_own_is_kept(
     assert steps(aside) == [25]
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert f"has checkpoints of its own, and is kept in {aside}" in said
+    assert f"has checkpoints of its own and is kept in {aside}" in said
 
 
 def test_a_remote_workdir_that_was_removed_begins_anew(bucket, remote):
@@ -244,7 +244,7 @@ def test_a_second_reader_waits_and_says_for_whom(bucket, remote, capsys):
     reader.join()
     assert found == [first.path]
     assert f"process {os.getpid()} on host" in said
-    assert f"is fetching {URL}: waiting until it is done" in said
+    assert f"is fetching {URL}: waiting for it to finish" in said
 
 
 def test_an_absent_run_and_a_store_that_fails_are_bad_input(bucket, monkeypatch):
@@ -262,7 +262,7 @@ def test_an_absent_run_and_a_store_that_fails_are_bad_input(bucket, monkeypatch)
 @pytest.mark.parametrize("name", ["http://a/b", "hf://datasets/a", "gs:///"])
 def test_other_urls_are_refused(name):
     for use in (local_workdir, training_workdir, lambda name: published_run(name).__enter__()):
-        with pytest.raises(InputError, match=f"^--workdir: {name} is no folder that can be used"):
+        with pytest.raises(InputError, match=f"^--workdir: {name} is not a usable folder"):
             use(name)
 
 

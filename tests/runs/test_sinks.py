@@ -37,7 +37,7 @@ def files_of_at_most(size):
 
 
 def said(capsys):
-    return [text for text in capsys.readouterr().err.splitlines() if "training goes on" in text]
+    return [text for text in capsys.readouterr().err.splitlines() if "training continues" in text]
 
 
 def steps(path):
@@ -125,7 +125,7 @@ def test_a_writer_that_dies_is_replaced(tmp_path, monkeypatch, capsys):
         sink.put(Line("train", step, {"loss": float(step), "kl": float("inf")}))
     sink.close()
     (text,) = said(capsys)
-    assert "board cannot be written (dead); training goes on" in text
+    assert "board cannot be written (dead); training continues" in text
     files = sorted(tmp_path.iterdir())
     assert len(files) == 2
     assert all(b"train/loss" in file.read_bytes() for file in files)

@@ -69,7 +69,7 @@ def test_empty_fields_more_or_fewer_are_no_other_model(snapshot):
 def test_another_model_is_told_by_its_first_array_that_differs(snapshot, changed, said):
     like = {**STATE, "params": {**STATE["params"], **changed}}
     with pytest.raises(
-        InputError, match=rf"3 is whole and does not fit this version's .*\({said}\)"
+        InputError, match=rf"3 is intact but does not fit this version's .*\({said}\)"
     ):
         read_like(snapshot, like)
     without = {**STATE, "params": {"w": STATE["params"]["w"]}}
@@ -82,7 +82,7 @@ def test_one_that_cannot_be_read_is_not_said_to_be_another_models(snapshot, monk
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(ocp.Checkpointer, "restore", fail)
-    with pytest.raises(InputError, match=r"3 is as it was written, and cannot be read .*open"):
+    with pytest.raises(InputError, match=r"3 is intact but cannot be read .*open"):
         read_snapshot(snapshot, run="r")
     (snapshot / MANIFEST).unlink()
     with pytest.raises(Damaged, match=r"3 cannot be read \(Too many open files\)"):
@@ -112,5 +112,5 @@ OTHERS = {
 def test_what_is_read_back_as_another_one_is_not_whole(tmp_path, monkeypatch, other):
     save = orbax.save
     monkeypatch.setattr(orbax, "save", lambda path, state, progress: save(path, other, progress))
-    with pytest.raises(OSError, match=r"^it is read back as another one$"):
+    with pytest.raises(OSError, match=r"^what is read back differs$"):
         write_snapshot(tmp_path / "1", STATE, PROGRESS, run="r")

@@ -120,7 +120,9 @@ def test_a_server_that_is_not_there_is_said_once_and_loses_no_line_of_the_workdi
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     workdir = tmp_path / "run"
     train(workdir, "mlflow", range(1, 4))
-    (said,) = [text for text in capsys.readouterr().err.splitlines() if "training goes on" in text]
+    (said,) = [
+        text for text in capsys.readouterr().err.splitlines() if "training continues" in text
+    ]
     assert "MLflow cannot be written (" in said
     assert [line["step"] for line in lines(workdir)] == [1, 2, 3, 3]
 
@@ -153,7 +155,9 @@ def test_a_tracker_that_hangs_at_its_start_or_end_holds_up_nothing(tmp_path, mon
 
 
 def test_what_is_unknown_or_not_installed_is_said_before_anything(monkeypatch):
-    with pytest.raises(InputError, match="--track: 'tensorbord' is no tracker; there are wandb"):
+    with pytest.raises(
+        InputError, match="--track: 'tensorbord' is not a tracker: it must be one of wandb"
+    ):
         check_trackers(["tensorbord"])
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(InputError, match=r"needs wandb.*pip install 'wae-rnf-jax\[wandb\]'"):

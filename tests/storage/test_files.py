@@ -99,7 +99,7 @@ def test_the_second_waits_says_for_whom_and_finds_it_made(tmp_path, maker, capsy
     assert (tmp_path / "corpus" / "file").read_text() == "of the maker"
     said = capsys.readouterr().err
     assert f"process {process.pid} on host" in said
-    assert f"is preparing {tmp_path / 'corpus'}: waiting until it is done" in said
+    assert f"is preparing {tmp_path / 'corpus'}: waiting for it to finish" in said
     assert os.listdir(tmp_path) == ["corpus"]
 
 

@@ -142,5 +142,5 @@ def test_a_url_has_one_form():
 
 @pytest.mark.parametrize("name", ["http://a/b", "gs://", "gs:///", "://a"])
 def test_other_urls_are_refused(name):
-    with pytest.raises(InputError, match=f"^{name} is no folder that can be used: give one of"):
+    with pytest.raises(InputError, match=f"^{name} is not a usable folder: give a local"):
         RemoteFolder(name)

@@ -24,10 +24,10 @@ def course(settings, num_steps, steps_per_epoch=10):
 @pytest.mark.parametrize(
     "settings, num_steps, leaves, reaches, line",
     [
-        (LINEAR, 2000, 100, 600, "leaves 0 after step 100, is at its maximum 0.5 in step 600"),
-        (LINEAR, 400, 100, 600, "leaves 0 after step 100, ends at 0.3 of 0.5 in step 400"),
+        (LINEAR, 2000, 100, 600, "leaves 0 after step 100, reaches its maximum 0.5 at step 600"),
+        (LINEAR, 400, 100, 600, "leaves 0 after step 100, ends at 0.3 of 0.5 at step 400"),
         (LINEAR, 90, None, 600, "0 throughout the 90 steps"),
-        (SHARES, 2000, 200, 1000, "leaves 0 after step 200, is at its maximum 0.8 in step 1,000"),
+        (SHARES, 2000, 200, 1000, "leaves 0 after step 200, reaches its maximum 0.8 at step 1,000"),
         ({"schedule": "constant", "value": 0.0}, 100, None, None, "0 throughout"),
         ({"schedule": "constant", "value": 0.5}, 100, 0, 0, "0.5 throughout"),
     ],
@@ -46,7 +46,7 @@ def test_a_run_that_ends_before_is_warned_of():
         _, cut = course(LINEAR, num_steps)
         said = cut.warning()
         assert said.startswith(f"the run ends at step {num_steps} with λ")
-        assert f"at {at_end} and not at its maximum 0.5, which it would reach in step 600" in said
+        assert f"at {at_end} instead of its maximum 0.5, which it would reach at step 600" in said
         assert "linear_of_run" in said
 
 
@@ -54,7 +54,7 @@ def test_the_steps_of_a_paper_schedule_are_those_of_the_run():
     """It counts 2,000 an epoch: 38,000 are 19 epochs of whatever length."""
     _, found = course(PAPER, 1856, steps_per_epoch=116)
     assert found.reaches == 19 * 116
-    assert "which it would reach in step 2,204" in found.warning()
+    assert "which it would reach at step 2,204" in found.warning()
 
 
 @pytest.mark.parametrize("num_steps", [40, 1010])

@@ -73,9 +73,9 @@ def test_what_makes_sense_together_trains(name, batch, rng):
 @pytest.mark.parametrize(
     "build, message",
     [
-        (lambda: configured(VAE, VMF, SEMI), "its steps are of means and variances"),
-        (lambda: configured(VAE, VMF, flow=True), "the flow's steps are maps of R"),
-        (lambda: configured({**VAE, "kl_floor": 0.1}, VMF), "a floor is for a KL"),
+        (lambda: configured(VAE, VMF, SEMI), "it refines means and variances"),
+        (lambda: configured(VAE, VMF, flow=True), "flow steps are maps of R"),
+        (lambda: configured({**VAE, "kl_floor": 0.1}, VMF), "a floor needs a KL"),
         (lambda: configured({"name": "wae_rnf_pullback", "mmd_weight": 1.0, "rnf_weight": 1.0,
                              "features": "state"}, {"decoder": TRANSFORMER}, flow=True),
          "has no initial state"),

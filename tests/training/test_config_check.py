@@ -180,8 +180,8 @@ TOGETHER = {
     ),
     "a file of centres that would not be read": (
         {"codebook.centers_file": "centers.npy"},
-        "--config.codebook.centers_file is 'centers.npy', and nothing in this run reads it: it is "
-        "read where codebook.refresh_every is 0, and codebook.refresh_every is 2",
+        "--config.codebook.centers_file is 'centers.npy', but nothing in this run reads it: it is "
+        "read only if codebook.refresh_every is 0, and codebook.refresh_every is 2",
     ),
     "a missing file of centres": (
         {
@@ -201,30 +201,30 @@ TOGETHER = {
     ),
     "an objective of Gaussians on the sphere": (
         {"posterior": VMF, "model.num_flow_steps": 1},
-        "--config.posterior.name is 'vmf': objective wae_rnf is of codes that fill R^Z",
+        "--config.posterior.name is 'vmf': objective wae_rnf needs codes that fill R^Z",
     ),
     "a flow on the sphere": (
         {"posterior": VMF, "objective": VAE},
-        "--config.model.num_flow_steps is 2: the flow's steps are maps of R^Z",
+        "--config.model.num_flow_steps is 2: flow steps are maps of R^Z",
     ),
     "keys of another posterior": (
         {"posterior.name": "vmf", "posterior.batch_norm": True},
-        "--config.posterior.batch_norm: there is no such key where name is vmf (it takes "
+        "--config.posterior.batch_norm: there is no such key when name is vmf (it takes "
         "concentration)",
     ),
     "keys of another schedule": (
         {"kl_weight.schedule": "cyclical"},
-        "--config.kl_weight.length: there is no such key where schedule is cyclical (it takes "
+        "--config.kl_weight.length: there is no such key when schedule is cyclical (it takes "
         "period, rise, maximum)",
     ),
     "keys of another objective": (
         {"objective.name": "wae"},
-        "--config.objective.rnf_weight: there is no such key where name is wae (it takes "
+        "--config.objective.rnf_weight: there is no such key when name is wae (it takes "
         "mmd_weight, kl_floor)",
     ),
     "an argument that is missing": (
         {"objective": {"name": "wae_rnf", "mmd_weight": 10.0}},
-        "--config.objective.rnf_weight is missing where name is wae_rnf (it takes mmd_weight, "
+        "--config.objective.rnf_weight is missing when name is wae_rnf (it takes mmd_weight, "
         "rnf_weight, kl_floor): it must be at least 0",
     ),
     "heads that do not divide the model": (
@@ -233,17 +233,17 @@ TOGETHER = {
     ),
     "two scales of the means": (
         {"posterior.mean_scale": 0.6, "posterior.batch_norm": True},
-        "--config.posterior.mean_scale is 0.6: batch_norm has a scale for the means already",
+        "--config.posterior.mean_scale is 0.6: batch_norm already scales the means: use only",
     ),
     "free bits on the sphere": (
         {"posterior": VMF, "objective": {"name": "vae", "kl_floor": 0.1}, **NO_FLOW},
-        "--config.objective.kl_floor is 0.1: a floor is for a KL that is learned, as posterior "
-        "gaussian has it; that of vmf is a constant",
+        "--config.objective.kl_floor is 0.1: a floor needs a KL that is learned, as with posterior "
+        "gaussian; that of posterior vmf is constant",
     ),
     "refinement on the sphere": (
         {"posterior": VMF, "objective": VAE, "procedure": {"name": "semi_amortized"}, **NO_FLOW},
-        "--config.procedure.name is 'semi_amortized': its steps are of means and variances; "
-        "posterior vmf has none, and goes with any other procedure",
+        "--config.procedure.name is 'semi_amortized': it refines means and variances, "
+        "which posterior vmf does not have: use another procedure",
     ),
     "a language model with an encoder's procedure": (
         {
@@ -256,11 +256,11 @@ TOGETHER = {
     ),
     "stages of unequal number": (
         {"procedure": {"name": "pretrained", "max_steps": (5, 5)}},
-        "--config.procedure.max_steps is (5, 5): there must be one for each of the 1 of kl_weights",
+        "--config.procedure.max_steps is (5, 5): it must have as many entries as kl_weights, 1",
     ),
     "a reset of what there is not": (
         {"procedure": {"name": "pretrained", "reset": ("flow",)}},
-        "--config.procedure.reset is ('flow',): it must be a list of names among none, encoder, "
+        "--config.procedure.reset is ('flow',): it must be a list of names from none, encoder, "
         "decoder",
     ),
     "a constant weight above 1": (
@@ -269,7 +269,7 @@ TOGETHER = {
     ),
     "an end before the beginning": (
         {"kl_weight": {"schedule": "linear_of_run", "begin": 0.5, "end": 0.4, "maximum": 1.0}},
-        "--config.kl_weight.end is 0.4: λ rises from kl_weight.begin, 0.5, on: it must be greater",
+        "--config.kl_weight.end is 0.4: it must be greater than kl_weight.begin, 0.5",
     ),
     "a share above 1": (
         {"kl_weight": {"schedule": "linear_of_run", "begin": 150, "end": 0.4, "maximum": 1.0}},
@@ -320,9 +320,9 @@ def test_what_a_file_leaves_out_is_named():
 @pytest.mark.parametrize(
     "array, message",
     [
-        (np.full((3, 3), np.nan), "must hold finite real numbers alone"),
-        (np.zeros((3, 3), complex), "must hold finite real numbers alone"),
-        (np.zeros((2, 3)), "has shape (2, 3); codebook.num_centers and model.latent_dim ask for"),
+        (np.full((3, 3), np.nan), "must contain only finite real numbers"),
+        (np.zeros((3, 3), complex), "must contain only finite real numbers"),
+        (np.zeros((2, 3)), "has shape (2, 3); codebook.num_centers and model.latent_dim require"),
     ],
 )
 def test_a_file_of_centres_is_read_before_anything_is_begun(array, message, tmp_path):

@@ -232,8 +232,8 @@ def test_a_full_disk_costs_only_the_checkpoints_it_did_not_take(
     errors = capsys.readouterr().err
     assert "Traceback" not in errors
     said = [line for line in errors.splitlines() if "wae-rnf:" in line]
-    assert "step 4 could not be saved (File too large); training goes on" in said[0]
-    assert "step 5 could not be saved (File too large); training goes on" in said[1]
+    assert "step 4 could not be saved (File too large); training continues" in said[0]
+    assert "step 5 could not be saved (File too large); training continues" in said[1]
     assert f"step {LAST} could not be saved (No space left on device): make room" in said[2]
     assert f"last good checkpoint: step {steps_on_disk(workdir)}, in" in said[2]
     assert len(said) == 3

@@ -19,13 +19,13 @@ from wae_rnf_jax.runs.lock import sole_use
         (["--num_processes=2"], "--num_processes without --coordinator_address and --process_id"),
         (
             ["--coordinator_address=a:1", "--num_processes=2", "--process_id=2"],
-            "--process_id is 2: with --num_processes=2 it must be one of 0 to 1",
+            "--process_id is 2: with --num_processes=2 it must be from 0 to 1",
         ),
         (
             ["--coordinator_address=a", "--num_processes=1", "--process_id=0"],
             "--coordinator_address is 'a': it must be host:port",
         ),
-        (["--distributed", "--dry_run"], "--dry_run is for one process"),
+        (["--distributed", "--dry_run"], "--dry_run runs in one process"),
         (["--num_processes=0"], "--num_processes"),
     ],
 )
@@ -51,7 +51,10 @@ def test_processes_that_find_no_others_say_so(tmp_path):
         f"--coordinator_address=127.0.0.1:{free_port()}",
         *("--num_processes=2", "--process_id=1", "--join_timeout=1"),
     ]
-    cases = {"the environment tells of no other": ["--distributed"], "did not meet at 127": missing}
+    cases = {
+        "the environment does not describe the job": ["--distributed"],
+        "did not meet at 127": missing,
+    }
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "wae_rnf_jax", *arguments(tmp_path / "run", tmp_path), *flags],

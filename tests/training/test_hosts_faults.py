@@ -178,7 +178,7 @@ def test_a_disk_that_process_0_cannot_write_to_ends_all(cache, tmp_path):
     subprocess.run(limit, check=True)
     ended = job.wait()
     assert [x.code for x in ended] == [1, 1], ended
-    assert "step 4 could not be saved (File too large); training goes on" in ended[0].output
+    assert "step 4 could not be saved (File too large); training continues" in ended[0].output
     for one in ended:
         assert f"step {LAST} could not be saved (File too large): make room" in said(one)[-1]
     assert len(said(ended[1])) == 1

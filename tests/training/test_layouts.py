@@ -149,7 +149,7 @@ def test_groups_must_fit_the_rows_of_a_device():
     check_batch_size(32, 1, 16)
     with pytest.raises(InputError, match=r"mmd_group is 3; it must divide the 32 sentences"):
         check_batch_size(32, 1, 3)
-    with pytest.raises(InputError, match=r"mmd_group is 8; .* and divide the 6 of a device"):
+    with pytest.raises(InputError, match=r"mmd_group is 8; .* and divide the 6 of each device"):
         check_batch_size(24, 1, 8)
 
 

@@ -68,7 +68,7 @@ def test_a_workdir_is_self_contained_and_refuses_another_configuration(
     workdir = loop.train(config, tmp_path / "run")
     config.train.update(log_every=5, backend="shard_map")
     loop.train(config, workdir)
-    assert "trained already" in capsys.readouterr().out
+    assert "already trained" in capsys.readouterr().out
     config.model.hidden_dim = 7
     with pytest.raises(
         InputError, match=r"another configuration \(model.hidden_dim is 6 there and 7"

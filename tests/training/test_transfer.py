@@ -111,8 +111,8 @@ def test_all_else_is_taken_as_it_is_and_the_optimizer_begins_anew(wae):
     jax.tree.map(np.testing.assert_array_equal, state.opt_state, drawn.opt_state)
     assert int(state.step) == 0
     assert transfer.lines() == [
-        f"begun from   {workdir}, step 7",
-        "words        7 of 9 found there; the other 2 keep fresh values",
+        f"starts from   {workdir}, step 7",
+        "words        7 of 9 found there; the other 2 are initialized afresh",
         "taken        decoder, embedding, encoder, flow_stack, output_layer, posterior",
         "fresh        nothing",
     ]
@@ -164,7 +164,11 @@ REFUSED = {
         r"posterior/\S+ of \S+ does not fit \(posterior.initial_log_var is 0.0 there and -2.0 "
         r"here\)",
     ),
-    "no such part": ({}, ("embeddings",), "no part 'embeddings' in common: name some of decoder,"),
+    "no such part": (
+        {},
+        ("embeddings",),
+        "no part 'embeddings' in common: name one or more of decoder,",
+    ),
     "beginning of a name": ({}, ("enc",), "no part 'enc' in common"),
 }
 

@@ -72,8 +72,8 @@ def test_what_nothing_reads_is_refused(system, key, value, where):
     other = where.partition(" is ")[0]
     now = config_leaves(config.to_dict())[other]
     assert str(caught.value) == (
-        f"--config.{key} is {value!r}, and nothing in this run reads it: it is read where {where}, "
-        f"and {other} is {now!r}"
+        f"--config.{key} is {value!r}, but nothing in this run reads it: it is read only "
+        f"if {where}, and {other} is {now!r}"
     )
 
 
@@ -99,7 +99,7 @@ def test_settings_of_the_built_in_corpus_go_with_it_alone():
     config.data.update(source="tfds", path="/some/folder", dataset="lm1b")
     check_config(config)
     for key, value in (("data.seed", 1), ("data.num_sentences", (9, 9, 9))):
-        with pytest.raises(InputError, match=r"it is read where data.source is grammar"):
+        with pytest.raises(InputError, match=r"it is read only if data.source is grammar"):
             check_config(with_value(config, key, value))
 
 
@@ -108,7 +108,7 @@ def test_dropout_of_a_kind_goes_with_dropout():
     config.model.locked_dropout = True
     check_config(config)
     config.model.dropout = 0.0
-    with pytest.raises(InputError, match=r"it is read where model.dropout is above 0"):
+    with pytest.raises(InputError, match=r"it is read only if model.dropout is above 0"):
         check_config(config)
 
 
@@ -125,8 +125,8 @@ def test_the_command_refuses_it_from_the_command_line_and_from_an_own_file(tmp_p
     ):
         assert cli.main(command) == 2
         assert capsys.readouterr().err == (
-            "wae-rnf: --config.data.path is 'no_such_folder', and nothing in this run reads it: it "
-            "is read where data.source is text or table or tfds, and data.source is 'grammar'\n"
+            "wae-rnf: --config.data.path is 'no_such_folder', but nothing in this run reads it: it "
+            "is read only if data.source is text or table or tfds, and data.source is 'grammar'\n"
         )
     assert not (tmp_path / "run").exists()
 
@@ -136,7 +136,7 @@ def test_locked_dropout_is_read_where_there_is_dropout():
     config.model.locked_dropout = True
     check_config(config)
     config.model.dropout = 0.0
-    with pytest.raises(InputError, match=r"it is read where model.dropout is above 0"):
+    with pytest.raises(InputError, match=r"it is read only if model.dropout is above 0"):
         check_config(config)
 
 
@@ -156,7 +156,7 @@ def test_the_default_of_a_chosen_definition_is_one_too():
     config["encoder"]["num_layers"] = 2
     check_unread(config, {"encoder.num_layers": 2})
     for defaults in ({"encoder.num_layers": 1}, {}):
-        with pytest.raises(InputError, match=r"encoder.num_layers is 2, and nothing in this run"):
+        with pytest.raises(InputError, match=r"encoder.num_layers is 2, but nothing in this run"):
             check_unread(config, defaults)
 
 

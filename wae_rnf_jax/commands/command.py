@@ -31,4 +31,4 @@ class Command(NamedTuple):
     define_flags: Callable[[flags.FlagValues], None] = _no_flags
     takes_config: bool = False
     arguments: str = ""
-    takes_less: str = "what is asked for"
+    takes_less: str = "the amount of data"

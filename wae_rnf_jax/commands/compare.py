@@ -14,17 +14,21 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_boolean(
         "published",
         True,
-        "published values beside the runs', where there are any of the runs' test split",
+        "show published values too, if any are known for the runs' test split",
         flag_values=values,
     )
     flags.DEFINE_boolean(
         "pool",
         True,
-        "runs that differ in the seed alone in one line, as mean ± standard deviation",
+        "merge runs that differ only in their seed into one line: mean ± standard deviation",
         flag_values=values,
     )
     flags.DEFINE_enum(
-        "format", "text", ["text", "markdown", "tsv", "json"], "of the table", flag_values=values
+        "format",
+        "text",
+        ["text", "markdown", "tsv", "json"],
+        "format of the table",
+        flag_values=values,
     )
 
 
@@ -49,7 +53,7 @@ def _run(values: flags.FlagValues) -> None:
         on_test = {run.corpus for run in runs if run.split == "test"}
         published = [result for name in sorted(on_test) for result in published_results(name)]
         if not published and values["published"].present:
-            print("no published values of these runs' test split are known", file=sys.stderr)
+            print("no published values are known for these runs' test split", file=sys.stderr)
     rows = pooled_rows(runs) if values["pool"].value else single_rows(runs)
     if values["format"].value == "json":
         pooled = [row for row in rows if len(row.runs) > 1]
@@ -71,7 +75,7 @@ def _run(values: flags.FlagValues) -> None:
     table = {"text": report.comparison_table, "markdown": report.markdown_table}
     print(table[values["format"].value](metrics, deviations))
     if deviations:
-        print("± is the standard deviation over runs that differ in the seed alone.")
+        print("± is the standard deviation over runs that differ only in their seed.")
     for note in footing_notes(runs):
         print(note)
     for result in published:
@@ -79,7 +83,7 @@ def _run(values: flags.FlagValues) -> None:
 
 
 COMMAND = Command(
-    summary="Show the results of several evaluated runs in one table, published values beside.",
+    summary="Show the results of several evaluated runs in one table, next to published values.",
     examples=(
         "wae-rnf compare runs/grammar/lm runs/grammar/wae_rnf",
         "wae-rnf compare --workdirs=runs/grammar/lm,runs/grammar/wae_rnf --format=markdown",

@@ -32,7 +32,7 @@ def enable_compilation_cache() -> None:
             pass
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
         warn(
-            f"compiled programs are not kept: {DIRECTORY} cannot be written ({error}); set "
+            f"compiled programs are not cached, since {DIRECTORY} cannot be written ({error}): set "
             "JAX_COMPILATION_CACHE_DIR to another folder"
         )
         return

@@ -12,7 +12,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "input",
         None,
-        "file of codes: .npz with an array codes [N, Z], as encode writes it, or .npy",
+        "file of codes: .npz with an array named codes [N, Z], as encode writes it, or .npy",
         flag_values=values,
     )
 
@@ -36,7 +36,7 @@ def _run(values: flags.FlagValues) -> None:
 
 
 COMMAND = Command(
-    summary="Write the sentences that codes decode to, one a line.",
+    summary="Decode codes to sentences, one per line.",
     examples=("wae-rnf decode --workdir=runs/grammar/wae_rnf --input=codes.npz",),
     run=_run,
     define_flags=_define_flags,

@@ -49,7 +49,7 @@ def print_dry_run(config, origin=None) -> None:
         ("corpus", corpus_name(corpus, config.data.to_dict())),
         ("", f"sentences: {counts}"),
         *(("", line) for line in label_lines(corpus.label_counts)),
-        ("", f"vocabulary: {corpus.vocabulary.size:,} types, tokeniser {tokenizer}"),
+        ("", f"vocabulary: {corpus.vocabulary.size:,} types, tokenizer {tokenizer}"),
         ("steps", _steps(total, config.train.num_epochs, epoch)),
         *([("λ", course.line())] if config.model.latent_dim else []),
         ("devices", f"{devices} × {kind}, {config.train.batch_size // devices} rows each"),
@@ -71,13 +71,13 @@ def print_dry_run(config, origin=None) -> None:
     _print_memory(state, estimate.step_memory(recipe, state, **largest))
     flops = estimate.step_flops(recipe, state, **largest)
     rows, words = config.train.batch_size, largest["length"]
-    print(f"\na step on [{rows}, {words}] takes {flops:.3g} FLOPs, those of its matrix products")
+    print(f"\na step on [{rows}, {words}] takes {flops:.3g} FLOPs in its matrix products")
     print("nothing was trained, and no workdir was made")
 
 
 def _steps(total: int, num_epochs: int, epoch: int) -> str:
     before = total - num_epochs * epoch
-    stages = f", after at most {before:,} of earlier stages" if before else ""
+    stages = f", after at most {before:,} steps of earlier stages" if before else ""
     return f"{total:,}: {num_epochs} epochs of {epoch:,}{stages}"
 
 
@@ -86,14 +86,14 @@ def _print_buckets(buckets, rows: int) -> None:
         (f"[{rows}, {b.length}]", f"{b.num_batches:,}", f"{b.num_sentences:,}", f"{b.padding:.1%}")
         for b in buckets
     ]
-    _print_table([("tokens", "batches an epoch", "sentences", "padding"), *cells])
+    _print_table([("tokens", "batches per epoch", "sentences", "padding"), *cells])
 
 
 def _print_parameters(state) -> None:
     from wae_rnf_jax.training.estimate import tree_size
 
     modules = {name: tree_size(module) for name, module in sorted(state.params.items())}
-    modules["in all"] = tree_size(state.params)
+    modules["total"] = tree_size(state.params)
     cells = [(name, f"{count:,}", f"{size:,}") for name, (count, size) in modules.items()]
     _print_table([("module", "parameters", "bytes"), *cells])
 
@@ -105,19 +105,19 @@ def _print_memory(state, of_step: dict[str, int] | None) -> None:
     parts = {
         "parameters": state.params,
         "batch statistics": state.batch_stats,
-        "optimiser state": state.opt_state,
+        "optimizer state": state.opt_state,
         "codebook": state.codebook,
     }
     sizes = {name: tree_size(part)[1] for name, part in parts.items()}
-    sizes["state in all"] = sum(sizes.values())
+    sizes["state, total"] = sum(sizes.values())
     for name, size in (of_step or {}).items():
         sizes[f"step: {name}"] = size
     if of_step:
-        sizes["step in all"] = sum(of_step.values())
+        sizes["step, total"] = sum(of_step.values())
     cells = [(name, f"{size:,}") for name, size in sizes.items()]
-    _print_table([("memory of each device", "bytes"), *cells])
+    _print_table([("memory per device", "bytes"), *cells])
     if not of_step:
-        print("this device does not tell what a compiled step takes")
+        print("this device does not report the memory that a compiled step needs")
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

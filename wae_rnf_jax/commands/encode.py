@@ -13,8 +13,8 @@ from wae_rnf_jax.errors import InputError
 def _define_flags(values: flags.FlagValues) -> None:
     options.define_workdir(values)
     define_labelled_input(values, split=True)
-    flags.DEFINE_string("output", None, "file to write, .npz", flag_values=values)
-    flags.DEFINE_integer("batch_size", 64, "sentences at once", lower_bound=1, flag_values=values)
+    flags.DEFINE_string("output", None, "the .npz file to write", flag_values=values)
+    flags.DEFINE_integer("batch_size", 64, "sentences per batch", lower_bound=1, flag_values=values)
 
 
 def _run(values: flags.FlagValues) -> None:
@@ -45,7 +45,7 @@ def _output_path(values: flags.FlagValues) -> Path:
 
 
 COMMAND = Command(
-    summary="Write sentences' codes, posteriors, words and labels to a file of arrays.",
+    summary="Write the codes, posteriors, words and labels of sentences to an .npz file.",
     examples=(
         'echo "the singers play the song" | wae-rnf encode --workdir=runs/grammar/wae_rnf '
         "--output=codes.npz",

@@ -13,25 +13,29 @@ def _define_flags(values: flags.FlagValues) -> None:
     options.define_workdir(values)
     options.define_likelihood(values)
     count = {"lower_bound": 0, "flag_values": values}
-    flags.DEFINE_enum("split", "test", ["valid", "test"], "sentences", flag_values=values)
+    flags.DEFINE_enum("split", "test", ["valid", "test"], "split to evaluate", flag_values=values)
     flags.DEFINE_integer(
         "num_reconstructions",
         None,
-        "sentences to reconstruct for BLEU, the split's first; all unless told, 0 for none",
+        "number of sentences to reconstruct for BLEU, from the beginning of the split; if not "
+        "given, all; 0 for none",
         **count,
     )
     flags.DEFINE_integer(
-        "num_generated", 1_000, "samples from the prior to measure; 0 for none", **count
+        "num_generated", 1_000, "number of samples from the prior; 0 for none", **count
     )
     flags.DEFINE_integer(
         "num_probe",
         20_000,
-        "training sentences from which the labels of codes are learnt, where the text has labels; "
-        "0 for none",
+        "number of training sentences from which a probe learns to predict labels, if the text has "
+        "labels; 0 for none",
         **count,
     )
     flags.DEFINE_string(
-        "lm_workdir", None, "run of a language model that judges the samples", flag_values=values
+        "lm_workdir",
+        None,
+        "workdir of a language model that scores the samples",
+        flag_values=values,
     )
 
 
@@ -70,7 +74,7 @@ def _run(values: flags.FlagValues) -> None:
     print(metric_table(metrics))
     if run.model.latent_dim and (words := collapse_in_words(metrics)):
         print(f"\n{words}")
-    sys.stdout.flush()  # whatever becomes of the file
+    sys.stdout.flush()  # even if the file cannot be written
     path = workdir / "results.json"
     with options.writing(path, "workdir"):
         write_results(path, split=split_name, settings=settings, metrics=metrics)
@@ -89,12 +93,12 @@ def _language_model(values: flags.FlagValues, run):
     if judge.model.latent_dim:
         raise InputError(
             f"--lm_workdir: {workdir} holds a model with a latent code ("
-            f"{judge.config['system']}), whose likelihood is not exact: name a language model's run"
+            f"{judge.config['system']}), whose likelihood is not exact: name a language model"
         )
     if judge.corpus.vocabulary != run.corpus.vocabulary:
         raise InputError(
-            f"--lm_workdir: {workdir} has another vocabulary than {values['workdir'].value}: name "
-            "a language model trained on the same corpus"
+            f"--lm_workdir: {workdir} does not have the vocabulary of {values['workdir'].value}: "
+            "name a language model trained on the same corpus"
         )
     return judge
 
@@ -142,7 +146,7 @@ def _probe_metrics(values: flags.FlagValues, run) -> dict[str, float | int]:
     try:
         return probe_metrics(run, num_train=wanted, **settings)
     except InputError as error:
-        print(f"the probe of labels is left out: {error}", file=sys.stderr)
+        print(f"the label probe is skipped: {error}", file=sys.stderr)
         return {}
 
 
@@ -153,7 +157,7 @@ def _training_split(run):
     cache = run.config["data"]["cache_dir"]
     corpus = cached_corpus(cache, run.corpus.fingerprint)
     if corpus is None:
-        print(f"novel is left out: {cache} no longer holds the training text", file=sys.stderr)
+        print(f"novel is not computed: {cache} no longer holds the training text", file=sys.stderr)
         return None
     return corpus.train
 

@@ -9,18 +9,18 @@ from wae_rnf_jax.errors import InputError
 
 def _define_flags(values: flags.FlagValues) -> None:
     options.define_workdir(values)
-    flags.DEFINE_string("output", None, "folder to make", flag_values=values)
+    flags.DEFINE_string("output", None, "folder to create", flag_values=values)
 
 
 def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.export import export_model
 
-    name = options.required(values, "output", "name a folder to make")
+    name = options.required(values, "output", "name a folder to create")
     if "://" in name:
-        raise InputError(f"--output is {name}: name a folder here, and copy it there afterwards")
+        raise InputError(f"--output is {name}: name a local folder, and copy it there afterwards")
     output = options.path_of(name)
     if output.exists():
-        raise InputError(f"--output: {output} is there already: name a new folder")
+        raise InputError(f"--output: {output} already exists: name a new folder")
     options.check_folder(output.absolute().parent, "output")
     workdir = options.workdir_path(values)
     run = options.open_run(workdir)
@@ -31,7 +31,7 @@ def _run(values: flags.FlagValues) -> None:
 
 
 COMMAND = Command(
-    summary="Write a model to a folder: safetensors, configuration, vocabulary, model card.",
+    summary="Export a model to a folder: safetensors, configuration, vocabulary, model card.",
     examples=("wae-rnf export --workdir=runs/grammar/wae_rnf --output=wae_rnf_grammar",),
     run=_run,
     define_flags=_define_flags,

@@ -33,11 +33,11 @@ def _no_device() -> str | None:
         jax.devices()
     except Exception as error:
         wanted = os.environ.get("JAX_PLATFORMS")
-        asked = f"JAX_PLATFORMS={wanted} asks for" if wanted else "it could compute on"
+        asked = f"for JAX_PLATFORMS={wanted}" if wanted else "to compute on"
         reason = f" ({first_line(error)})" if str(error) else ""
         return (
-            f"JAX finds no device that {asked}{reason}: install what drives it, as "
-            f"{_DISTRIBUTION}[cuda] and [tpu] do, or set JAX_PLATFORMS=cpu"
+            f"JAX finds no device {asked}{reason}: install {_DISTRIBUTION}[cuda] or "
+            f"{_DISTRIBUTION}[tpu], or set JAX_PLATFORMS=cpu"
         )
     return None
 
@@ -54,6 +54,6 @@ def report_request() -> str:
     place = next((urls[name] for name in ("Issues", "Repository") if name in urls), "")
     where = f" at {place}" if place else " to its authors"
     return (
-        f"This is an error of {_DISTRIBUTION}{version} itself: please report it{where}, with all "
-        "of the above."
+        f"This is a bug in {_DISTRIBUTION}{version}: please report it{where}, with all of the "
+        "output above."
     )

@@ -9,12 +9,16 @@ from wae_rnf_jax.commands.command import Command
 from wae_rnf_jax.errors import progress_bar
 
 _COUNTS = {  # default, least and meaning
-    "grid": (32, 2, "points of the map along either axis"),
-    "num_codes": (300, 3, "validation sentences whose codes are shown and measured"),
-    "num_points": (7, 2, "sentences decoded along each path, the ends included"),
+    "grid": (32, 2, "points of the map along each axis"),
+    "num_codes": (300, 3, "number of validation sentences whose codes are shown and measured"),
+    "num_points": (7, 2, "sentences decoded along each path, including both ends"),
     "num_knots": (8, 2, "knots of the geodesic's spline"),
-    "num_pairs": (0, 0, "random pairs of test sentences whose two lengths are compared"),
-    "num_shown": (0, 0, "how many of these pairs have both their paths decoded and printed"),
+    "num_pairs": (
+        0,
+        0,
+        "random pairs of test sentences whose geodesic and straight lengths are compared",
+    ),
+    "num_shown": (0, 0, "how many of these pairs have both paths decoded and printed"),
 }
 
 
@@ -27,22 +31,25 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "through",
         None,
-        "a third sentence: the plane then goes through all three, not along the principal axes",
+        "a third sentence: the plane then contains all three, not the principal axes",
         flag_values=values,
     )
     flags.DEFINE_enum(
         "features",
         "fisher",
         list(UNITS),
-        "what the metric is pulled back from: Fisher–Rao distances of every next word, or the "
-        "decoder's initial state",
+        "what the metric is pulled back from: the Fisher–Rao distances of the distributions of the "
+        "next word, or the decoder's initial state",
         flag_values=values,
     )
     for name, (default, least, text) in _COUNTS.items():
         flags.DEFINE_integer(name, default, text, lower_bound=least, flag_values=values)
-    options.define_seed(values, "of the pairs and the codes")
+    options.define_seed(values, "seed for drawing the pairs and the codes")
     flags.DEFINE_string(
-        "output", None, "files without suffix; WORKDIR/geometry if not given", flag_values=values
+        "output",
+        None,
+        "path of the output files without their suffixes; WORKDIR/geometry if not given",
+        flag_values=values,
     )
 
 
@@ -102,7 +109,7 @@ class _Progress:
 
 
 COMMAND = Command(
-    summary="Draw the curved latent space, with a straight and a geodesic path.",
+    summary="Draw the curved latent space, with a straight and a geodesic path through it.",
     examples=(
         'wae-rnf geometry --workdir=runs/grammar/wae_rnf --start="the singers play the song" '
         '--end="these sailors do not launch the boat"',

@@ -41,7 +41,7 @@ def _corpus_lines(summary) -> list[str]:
         summary.corpus,
         f"sentences: {counts}",
         *label_lines(summary.label_counts),
-        f"vocabulary: {summary.vocab_size:,} types, tokeniser {summary.tokenizer}",
+        f"vocabulary: {summary.vocab_size:,} types, tokenizer {summary.tokenizer}",
     ]
 
 
@@ -59,7 +59,7 @@ def _checkpoint_lines(summary) -> list[str]:
         for name, steps in summary.checkpoints.items()
     ]
     if summary.selected_step is not None:
-        lines.append(f"evaluation takes: {summary.selected_step}")
+        lines.append(f"evaluation uses: {summary.selected_step}")
     return lines
 
 
@@ -71,15 +71,15 @@ def _result_lines(summary, workdir: str) -> list[str]:
     shown = {name: metrics[name] for name in names if name in metrics}
     step = settings["step"]
     lines = [f"{summary.results['split']} split, step {step}, S = {metrics['num_samples']}:"]
-    lines.append(_metrics(shown) + " (nll_paper is no bound)" * ("nll_paper" in shown))
+    lines.append(_metrics(shown) + " (nll_paper is not a bound)" * ("nll_paper" in shown))
     now = summary.selected_step
     if step != now:
-        lines.append(f"of another checkpoint than evaluation takes now, step {now}")
+        lines.append(f"from another checkpoint than the one that evaluation now uses, step {now}")
     return lines
 
 
 def _with_total(parameters: dict[str, int]) -> list[tuple[str, int]]:
-    return [*parameters.items(), ("in all", sum(parameters.values()))]
+    return [*parameters.items(), ("total", sum(parameters.values()))]
 
 
 def _metrics(line: dict) -> str:
@@ -87,7 +87,7 @@ def _metrics(line: dict) -> str:
 
 
 COMMAND = Command(
-    summary="Say what a workdir holds: corpus, progress, checkpoints, parameters, metrics.",
+    summary="Show what a workdir holds: corpus, progress, checkpoints, parameters, metrics.",
     examples=("wae-rnf info --workdir=runs/grammar/wae_rnf",),
     run=_run,
     define_flags=options.define_workdir,

@@ -13,9 +13,13 @@ def _define_flags(values: flags.FlagValues) -> None:
     options.define_decoding(values)
     flags.DEFINE_string("start", None, "the first sentence", flag_values=values)
     flags.DEFINE_string("end", None, "the last sentence", flag_values=values)
-    flags.DEFINE_enum("path", "straight", PATHS, "between the codes", flag_values=values)
+    flags.DEFINE_enum("path", "straight", PATHS, "path between the codes", flag_values=values)
     flags.DEFINE_integer(
-        "num_points", 7, "sentences, the ends included", lower_bound=2, flag_values=values
+        "num_points",
+        7,
+        "number of sentences, including both ends",
+        lower_bound=2,
+        flag_values=values,
     )
     define_format(values)
 
@@ -46,7 +50,7 @@ def _as_text(row) -> str:
 
 
 COMMAND = Command(
-    summary="Walk from sentence to sentence, saying where on the way each one is.",
+    summary="Decode the points of a path between the codes of two sentences.",
     examples=(
         'wae-rnf interpolate --workdir=runs/grammar/wae_rnf --start="the singers play the song" '
         '--end="these sailors do not launch the boat"',

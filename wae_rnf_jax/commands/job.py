@@ -14,29 +14,29 @@ def define_job(values: flags.FlagValues) -> None:
     flags.DEFINE_boolean(
         "distributed",
         False,
-        "train with the other processes of this job, one a host, which the environment names "
-        "(Cloud TPU, GKE, SLURM, Open MPI)",
+        "train together with the other processes of this job, one per host, as the environment "
+        "(Cloud TPU, GKE, SLURM, Open MPI) describes it",
         flag_values=values,
     )
     flags.DEFINE_string(
         "coordinator_address",
         None,
-        "host:port that process 0 listens on; with --num_processes and --process_id in place of "
-        "what the environment would say",
+        "host:port on which process 0 listens; with --num_processes and --process_id, it replaces "
+        "--distributed where no environment describes the job",
         flag_values=values,
     )
     integer = {"lower_bound": 1, "flag_values": values}
-    flags.DEFINE_integer("num_processes", None, "of the job", **integer)
+    flags.DEFINE_integer("num_processes", None, "number of processes in the job", **integer)
     flags.DEFINE_integer(
-        "process_id", None, "which of the job's processes this is, from 0", flag_values=values
+        "process_id", None, "index of this process in the job, from 0", flag_values=values
     )
     flags.DEFINE_integer(
-        "join_timeout", 300, "seconds to wait at the start for the job's processes", **integer
+        "join_timeout", 300, "seconds to wait at startup for the job's processes", **integer
     )
     flags.DEFINE_integer(
         "heartbeat_timeout",
         100,
-        "seconds after which a process that is not heard of counts as dead, and the others end",
+        "seconds of silence after which a process counts as dead and the others exit",
         **integer,
     )
 
@@ -54,7 +54,7 @@ def job_of(values: flags.FlagValues):
         present = [f"--{name}" for name, value in given.items() if value is not None]
         raise InputError(
             f"{' and '.join(present)} without {' and '.join(missing)}: give all three, or "
-            "--distributed alone where the environment names the processes"
+            "--distributed alone where the environment describes the job"
         )
     else:
         _check(**given)
@@ -66,11 +66,11 @@ def _check(coordinator_address: str, num_processes: int, process_id: int) -> Non
     if not 0 <= process_id < num_processes:
         raise InputError(
             f"--process_id is {process_id}: with --num_processes={num_processes} it must be "
-            + (f"one of 0 to {num_processes - 1}" if num_processes > 1 else "0")
+            + (f"from 0 to {num_processes - 1}" if num_processes > 1 else "0")
         )
     address = re.fullmatch(r"(\S+):(\d+)", coordinator_address)
     if not address or not 0 < int(address[2]) < 65536:
         raise InputError(
-            f"--coordinator_address is {coordinator_address!r}: it must be host:port, a port of "
-            "process 0 from 1 to 65535"
+            f"--coordinator_address is {coordinator_address!r}: it must be host:port, "
+            "with a port from 1 to 65535"
         )

@@ -24,8 +24,8 @@ def define_labelled_input(values: flags.FlagValues, *, split: bool = False) -> N
         "label",
         "auto",
         ["auto", "leading", "none"],
-        "whether the first field of a line is its label: leading, none, or as the lines look, by "
-        "the labels of the training text",
+        "whether each line begins with a label: leading, none, or auto, which compares the lines "
+        "with the labels of the training text",
         flag_values=values,
     )
     if split:
@@ -33,7 +33,7 @@ def define_labelled_input(values: flags.FlagValues, *, split: bool = False) -> N
             "split",
             None,
             ["train", "valid", "test"],
-            "sentences and labels of a split, in place of --input",
+            "take the sentences and labels of a split instead of --input",
             flag_values=values,
         )
 
@@ -53,7 +53,7 @@ def labelled_input(values: flags.FlagValues, run: Any) -> GivenText:
     """
     if "split" in values and values["split"].value:
         if values["input"].present:
-            raise InputError("--split and --input both name sentences: give one of them")
+            raise InputError("--split and --input both name sentences: give only one of them")
         try:
             return GivenText(*run.split(values["split"].value))
         except InputError as error:
@@ -70,15 +70,15 @@ def _without_labels(lines: Sequence[str], known: Sequence[str], label: str) -> G
     if label == "none" or (label == "auto" and (wrong or not known)):
         return GivenText(list(lines), None)
     if not known:
-        raise InputError("--label is leading, but the run's training text has no labels: leave it")
+        raise InputError("--label is leading, but the run's training text has no labels: omit it")
     if wrong:
         raise InputError(
             f"--label is leading, but sentence {wrong[0] + 1} of --input, {lines[wrong[0]]!r}, "
-            f"does not begin with one of the labels {', '.join(known)} and a word after it"
+            f"does not begin with one of the labels {', '.join(known)}, followed by a word"
         )
     if label == "auto":
         print(
-            "labels are taken off: every line begins with one (--label=none reads it as a word)",
+            "labels are removed: every line begins with one (--label=none reads it as a word)",
             file=sys.stderr,
         )
     return GivenText([text for _, _, text in fields], [name for name, _, _ in fields])

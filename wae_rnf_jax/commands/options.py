@@ -42,7 +42,7 @@ def prepare_process() -> None:
 def define_workdir(values: flags.FlagValues) -> None:
     """Defines `--workdir`."""
     flags.DEFINE_string(
-        "workdir", None, "folder of the run, also gs://BUCKET/FOLDER", flag_values=values
+        "workdir", None, "folder of the run; may be gs://BUCKET/FOLDER", flag_values=values
     )
 
 
@@ -51,7 +51,7 @@ def define_input(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "input",
         "-",
-        "file of sentences, one a line, empty lines left out; - is standard input",
+        "file of sentences, one per line; empty lines are skipped; - is standard input",
         flag_values=values,
     )
 
@@ -59,10 +59,10 @@ def define_input(values: flags.FlagValues) -> None:
 def define_likelihood(values: flags.FlagValues) -> None:
     """Defines how a likelihood is estimated: `--num_samples`, `--seed`, sizes of the batches."""
     integer = {"lower_bound": 1, "flag_values": values}
-    flags.DEFINE_integer("num_samples", 500, "draws of the code a sentence, S", **integer)
-    flags.DEFINE_integer("batch_size", 32, "sentences at once", **integer)
-    flags.DEFINE_integer("memory_limit_rows", 256, "(draw, sentence) pairs at once", **integer)
-    define_seed(values, "of the draws")
+    flags.DEFINE_integer("num_samples", 500, "draws of the code per sentence, S", **integer)
+    flags.DEFINE_integer("batch_size", 32, "sentences per batch", **integer)
+    flags.DEFINE_integer("memory_limit_rows", 256, "(draw, sentence) pairs per batch", **integer)
+    define_seed(values, "seed of the draws")
 
 
 def define_seed(values: flags.FlagValues, text: str) -> None:
@@ -82,19 +82,22 @@ def define_decoding(values: flags.FlagValues, strategy: str = "greedy") -> None:
 
     default = Decoding()
     define_workdir(values)
-    flags.DEFINE_enum("strategy", strategy, STRATEGIES, "of decoding", flag_values=values)
-    for name, text in (("max_length", "most tokens predicted"), ("beam_width", "of beam")):
+    flags.DEFINE_enum("strategy", strategy, STRATEGIES, "decoding strategy", flag_values=values)
+    for name, text in (
+        ("max_length", "maximum number of tokens to predict"),
+        ("beam_width", "width of beam search"),
+    ):
         flags.DEFINE_integer(name, getattr(default, name), text, flag_values=values)
     for name, text in (
-        ("temperature", "of sample; 0 is greedy"),
-        ("top_p", "share of the probability that sample keeps"),
-        ("length_penalty", "exponent of beam's length normalisation"),
+        ("temperature", "temperature of sample; 0 is greedy"),
+        ("top_p", "share of the probability mass that sample draws from"),
+        ("length_penalty", "exponent of the length normalization in beam search"),
     ):
         flags.DEFINE_float(name, getattr(default, name), text, flag_values=values)
     flags.DEFINE_boolean(
-        "unk", True, "<unk> may be produced; --unk=false forbids it", flag_values=values
+        "unk", True, "whether <unk> may be produced; --unk=false forbids it", flag_values=values
     )
-    define_seed(values, "of the draws")
+    define_seed(values, "seed of the draws")
 
 
 def decoding(values: flags.FlagValues) -> dict[str, Any]:
@@ -110,8 +113,8 @@ def decoding(values: flags.FlagValues) -> dict[str, Any]:
     for name, reader in _STRATEGY_READING.items():
         if settings[name] != getattr(Decoding(), name) and chosen.strategy != reader:
             raise InputError(
-                f"--{name} is {settings[name]}, and nothing in this run reads it: it is read where "
-                f"--strategy is {reader}, and --strategy is {chosen.strategy}"
+                f"--{name} is {settings[name]}, but nothing in this run reads it: it is read only "
+                f"if --strategy is {reader}, and --strategy is {chosen.strategy}"
             )
     return chosen._asdict()
 
@@ -209,11 +212,11 @@ def given_sentence(values: flags.FlagValues, name: str) -> str:
 
     words = required(values, name, f'give a sentence, --{name}="…"').split()
     if not words:
-        raise InputError(f"--{name} holds no word: give a sentence")
+        raise InputError(f"--{name} contains no words: give a sentence")
     reserved = first_reserved_word(words)
     if reserved is not None:
         raise InputError(
-            f"--{name}: the word {reserved} is reserved and may not stand in a sentence"
+            f"--{name}: the word {reserved} is reserved and may not appear in a sentence"
         )
     return " ".join(words)
 
@@ -224,7 +227,7 @@ def input_sentences(values: flags.FlagValues) -> list[str]:
 
     name = values["input"].value
     if name == "-" and sys.stdin is None:
-        raise InputError("--input: standard input is closed: name a file, or give sentences there")
+        raise InputError("--input: standard input is closed: name a file, or pipe sentences in")
     try:
         source = sys.stdin.buffer if name == "-" else path_of(name)
         lines = [" ".join(record.text.split()) for record in text_records(source, label="none")]
@@ -232,9 +235,9 @@ def input_sentences(values: flags.FlagValues) -> list[str]:
         raise InputError(f"--input: {error}") from error
     sentences = [line for line in lines if line]
     if not sentences:
-        raise InputError(f"--input: {name} holds no sentence: give one a line")
+        raise InputError(f"--input: {name} contains no sentences: give one per line")
     if empty := len(lines) - len(sentences):
-        warn(f"--input: {empty:,} empty lines are left out")
+        warn(f"--input: empty lines skipped: {empty:,}")
     return sentences
 
 
@@ -244,8 +247,8 @@ def report_form(sentences: Sequence[str], run) -> None:
     longer = sum(len(encode(sentence)) > limit for sentence in sentences) if limit else 0
     if longer:
         warn(
-            f"{longer:,} of {len(sentences):,} sentences are longer than the {limit} words after "
-            "which training and `evaluate` cut them (data.max_words); here they are taken whole"
+            f"{longer:,} of {len(sentences):,} sentences are longer than {limit} words, at which "
+            "training and `evaluate` cut them (data.max_words); here they are not cut"
         )
 
 

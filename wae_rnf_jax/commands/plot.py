@@ -14,7 +14,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "output",
         "plots",
-        "folder for curves and systems, each as .png, .svg and .pdf",
+        "folder for the plots curves and systems, each as .png, .svg and .pdf",
         flag_values=values,
     )
 
@@ -43,7 +43,7 @@ def _run(values: flags.FlagValues) -> None:
     }
     corpora = _corpora(workdirs)
     if len(corpora) > 1:
-        warn(f"the runs are of different corpora, not to be compared: {', '.join(corpora)}")
+        warn(f"the runs are on different corpora and cannot be compared: {', '.join(corpora)}")
     with options.writing(output, "output"):
         files = save_training_curves(runs, output / "curves")
         files += save_systems(systems, output / "systems", corpora=corpora)
@@ -105,7 +105,7 @@ def _metrics(workdir: Path) -> list[dict]:
 
 
 COMMAND = Command(
-    summary="Draw training curves, and KL, NLL and MI by system.",
+    summary="Plot training curves, and KL, NLL and MI by system.",
     examples=("wae-rnf plot runs/grammar/lm runs/grammar/wae_rnf --output=runs/plots",),
     run=_run,
     define_flags=_define_flags,

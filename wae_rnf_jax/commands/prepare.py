@@ -1,4 +1,4 @@
-"""`wae-rnf prepare`: a corpus, tokenised into the cache."""
+"""`wae-rnf prepare`: a corpus, tokenized into the cache."""
 
 from absl import flags
 
@@ -10,7 +10,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "sample",
         0,
-        "training sentences to show as the model will see them",
+        "number of training sentences to show as the model will see them",
         lower_bound=0,
         flag_values=values,
     )
@@ -28,7 +28,10 @@ def _run(values: flags.FlagValues) -> None:
     config = options.checked_config(values)
     corpus = open_corpus(config.data.to_dict(), thorough=True)
     tokenizer = tokenizer_name(corpus.vocabulary.tokenizer)
-    print(f"vocabulary: {corpus.vocabulary.size} types, specials included; tokeniser: {tokenizer}")
+    print(
+        f"vocabulary: {corpus.vocabulary.size} types, special words included; "
+        f"tokenizer: {tokenizer}"
+    )
     for name in ("train", "valid", "test"):
         split = getattr(corpus, name)
         unknown = split.occurrences(UNK_ID) / split.num_words
@@ -40,13 +43,11 @@ def _run(values: flags.FlagValues) -> None:
         print(line)
     lengths = corpus.train.lengths
     line = (
-        f"training sentences: median {np.median(lengths):g}, 95 of 100 at most "
-        f"{np.percentile(lengths, 95):.0f}, longest {lengths.max()} words"
+        f"training sentences: median {np.median(lengths):g} words, 95th percentile "
+        f"{np.percentile(lengths, 95):.0f}, longest {lengths.max()}"
     )
     if limit := config.data.max_words:
-        line += (
-            f"; {np.mean(lengths == limit):.1%} are as long as data.max_words, or were cut there"
-        )
+        line += f"; {np.mean(lengths == limit):.1%} reach data.max_words or were cut there"
     print(line)
     plan = epoch_plan(
         lengths,
@@ -55,7 +56,7 @@ def _run(values: flags.FlagValues) -> None:
         seed=config.train.seed,
         epoch=0,
     )
-    print(f"padding: {padding_share(lengths, plan):.1%} of the training batches' tokens")
+    print(f"padding: {padding_share(lengths, plan):.1%} of the tokens in training batches")
     _print_sample(corpus, values["sample"].value)
 
 
@@ -70,7 +71,7 @@ def _print_sample(corpus, number: int) -> None:
 
 
 COMMAND = Command(
-    summary="Tokenise a corpus and say what it holds.",
+    summary="Tokenize a corpus and report what it contains.",
     examples=(
         "wae-rnf prepare --config=configs/grammar/wae_rnf.py",
         "wae-rnf prepare --config=configs/grammar/wae_rnf.py --config.data.min_count=2",

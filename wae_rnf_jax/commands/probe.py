@@ -10,17 +10,19 @@ from wae_rnf_jax.errors import standard_error
 def _define_flags(values: flags.FlagValues) -> None:
     options.define_workdir(values)
     flags.DEFINE_enum(
-        "split", "test", ["valid", "test"], "sentences whose labels are told", flag_values=values
+        "split", "test", ["valid", "test"], "split whose labels are predicted", flag_values=values
     )
     flags.DEFINE_integer(
         "num_train",
         0,
-        "training sentences to learn from, drawn at random; 0 for all",
+        "number of training sentences to learn from, drawn at random; 0 for all",
         lower_bound=0,
         flag_values=values,
     )
-    flags.DEFINE_enum("format", "text", ["text", "json"], "of the metrics", flag_values=values)
-    options.define_seed(values, "of the draw and of the clustering")
+    flags.DEFINE_enum(
+        "format", "text", ["text", "json"], "format of the metrics", flag_values=values
+    )
+    options.define_seed(values, "seed of the draw and of the clustering")
 
 
 def _run(values: flags.FlagValues) -> None:
@@ -43,7 +45,7 @@ def _say(stage: str) -> None:
 
 
 COMMAND = Command(
-    summary="Measure how well labels can be told from codes, beside a bag of words.",
+    summary="Measure how well labels can be predicted from codes, compared with a bag of words.",
     examples=("wae-rnf probe --workdir=runs/reviews",),
     run=_run,
     define_flags=_define_flags,

@@ -36,7 +36,7 @@ def _as_text(row) -> str:
 
 
 COMMAND = Command(
-    summary="Send sentences through the code.",
+    summary="Encode sentences and decode them again.",
     examples=(
         'echo "the singers play the song" | wae-rnf reconstruct --workdir=runs/grammar/wae_rnf',
         'echo "the singers play the song" | wae-rnf reconstruct --workdir=runs/grammar/wae_rnf '

@@ -11,7 +11,7 @@ FORMATS = ("text", "tsv", "json")
 def define_format(values: flags.FlagValues) -> None:
     """Defines `--format`."""
     flags.DEFINE_enum(
-        "format", "text", FORMATS, "for reading, tab-separated, or JSON", flag_values=values
+        "format", "text", FORMATS, "plain text, tab-separated values, or JSON", flag_values=values
     )
 
 

@@ -8,7 +8,7 @@ from wae_rnf_jax.commands.command import Command
 
 def _define_flags(values: flags.FlagValues) -> None:
     options.define_decoding(values, strategy="sample")
-    flags.DEFINE_integer("num", 10, "sentences", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("num", 10, "number of sentences", lower_bound=1, flag_values=values)
 
 
 def _run(values: flags.FlagValues) -> None:
@@ -19,7 +19,7 @@ def _run(values: flags.FlagValues) -> None:
 
 
 COMMAND = Command(
-    summary="Write sentences from the prior.",
+    summary="Sample sentences from the prior.",
     examples=(
         "wae-rnf sample --workdir=runs/grammar/wae_rnf --num=10",
         "wae-rnf sample --workdir=runs/grammar/wae_rnf --temperature=0.8 --top_p=0.9 --seed=1",

@@ -19,7 +19,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         "sort",
         "input",
         ["input", "nll", "nll_per_token"],
-        "order: the input's, or by a value, the most likely sentence first",
+        "order of the output: as given, or by a score, with the most likely sentence first",
         flag_values=values,
     )
 
@@ -67,7 +67,7 @@ def _as_text(row) -> str:
 
 
 COMMAND = Command(
-    summary="Say how likely each sentence is: NLL in nats, end of sentence counted.",
+    summary="Measure how likely each sentence is: NLL in nats, including the end of the sentence.",
     examples=(
         'echo "the singers play the song" | wae-rnf score --workdir=runs/grammar/wae_rnf '
         "--num_samples=100",

@@ -16,18 +16,18 @@ def _define_flags(values: flags.FlagValues) -> None:
     define_labelled_input(values)
     define_format(values)
     flags.DEFINE_string("from_label", None, "label to move away from", flag_values=values)
-    flags.DEFINE_string("to_label", None, "label to move towards", flag_values=values)
+    flags.DEFINE_string("to_label", None, "label to move toward", flag_values=values)
     flags.DEFINE_list(
         "strengths",
         ["0", "1", "2"],
-        "how much of the difference is added; 0 is the sentence's own code",
+        "multiples of the difference to add; 0 is the sentence's own code",
         flag_values=values,
     )
     flags.DEFINE_enum(
         "means_of",
         "valid",
         ["train", "valid", "test"],
-        "split whose sentences the labels' mean codes are of",
+        "split from which the mean code of each label is computed",
         flag_values=values,
     )
 
@@ -68,7 +68,7 @@ def _as_text(row: dict, *, first: float) -> str:
 
 
 COMMAND = Command(
-    summary="Move sentences' codes from the mean of one label towards another's, and decode them.",
+    summary="Move the codes of sentences from one label's mean toward another's, and decode them.",
     examples=(
         'echo "the food was bad" | wae-rnf shift --workdir=runs/reviews --from_label=bad '
         "--to_label=good --strengths=0,1,2,3",

@@ -18,54 +18,54 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_boolean(
         "dry_run",
         False,
-        "only check the configuration and say what the run will take: batches, parameters, memory, "
-        "FLOPs; no workdir is needed",
+        "only check the configuration and report what the run will need: batches, parameters, "
+        "memory, FLOPs; takes no workdir",
         flag_values=values,
     )
     flags.DEFINE_string(
         "init_from",
         None,
-        "workdir of another run whose model to start from; words find theirs by name",
+        "workdir of another run whose model to start from; words are matched by name",
         flag_values=values,
     )
     flags.DEFINE_list(
         "init_parts",
         [],
-        "what to take from it, such as embedding,decoder or decoder/lstm; all that both models "
-        "have unless told",
+        "what to take from it, such as embedding,decoder or decoder/lstm; if not given, all that "
+        "both models have",
         flag_values=values,
     )
     flags.DEFINE_list(
         "seeds",
         [],
-        "values of train.seed, as in 0,1,2: a run of each, one after the other, in the folders "
+        "values of train.seed, as in 0,1,2: one run each, one after another, in the folders "
         "seed_0, seed_1, … of the workdir",
         flag_values=values,
     )
     flags.DEFINE_list(
         "track",
         [],
-        "experiment trackers to write metrics to beside TensorBoard: wandb, mlflow",
+        "experiment trackers to write metrics to, besides TensorBoard: wandb, mlflow",
         flag_values=values,
     )
     flags.DEFINE_integer(
         "profile",
         0,
-        "steps to trace, after those that compile, into profile/ in the workdir; 0 for none",
+        "number of steps to trace to profile/ in the workdir, once all is compiled; 0 for none",
         lower_bound=0,
         flag_values=values,
     )
     flags.DEFINE_boolean(
         "debug_nans",
         False,
-        "stop at the first NaN, naming the operation; slower, and takes more memory",
+        "stop at the first NaN and name its operation; slower, and takes more memory",
         flag_values=values,
     )
     flags.DEFINE_integer(
         "stop_code",
         0,
-        "exit code of a run that SIGTERM stopped and that has saved, for schedulers to tell it "
-        "from one that is finished, which is 0; of several processes, process 0's",
+        "exit code of a run that saved and stopped on SIGTERM, so that a scheduler can tell it "
+        "from a finished one, whose code is 0; of several processes, only process 0 returns it",
         lower_bound=0,
         upper_bound=125,
         flag_values=values,
@@ -74,7 +74,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         "log_level",
         "warning",
         ["error", "warning", "info", "debug"],
-        "what libraries write on standard error; error also hides this program's progress",
+        "how much libraries write to standard error; error also hides the progress of training",
         flag_values=values,
     )
     define_job(values)
@@ -87,14 +87,14 @@ def _run(values: flags.FlagValues) -> int:
 
     job = job_of(values)
     if job is not None and values["dry_run"].value:
-        raise InputError("--dry_run is for one process: leave the flags of the job out")
+        raise InputError("--dry_run runs in one process: omit the flags of the job")
     with library_logging(values["log_level"].value):
         try:
             with member_of(job):
                 _train(values)
         except Interrupted as stop:
             print(f"wae-rnf: {stop}", file=sys.stderr)
-            # Of process 0 alone, lest a scheduler end it, for another's code, while it publishes.
+            # Process 0 alone: for the code of another, a scheduler might end it while it publishes.
             return stop.exit_code or is_first() * values["stop_code"].value
         except TrainingFailed as failure:
             print(f"wae-rnf: {failure}", file=sys.stderr)
@@ -140,12 +140,12 @@ def _runs(workdir: str, seed: int, seeds: list[str]) -> list[tuple[str, int]]:
     wrong = [text for text in seeds if not text.isdecimal() or int(text) >= 2**32]
     if wrong:
         raise InputError(
-            f"--seeds: {wrong[0]!r} is no whole number from 0 to {2**32 - 1}: give numbers, as in "
-            "0,1,2"
+            f"--seeds: {wrong[0]!r} is not a whole number from 0 to {2**32 - 1}: give numbers, as "
+            "in 0,1,2"
         )
     numbers = [int(text) for text in seeds]
     if len(set(numbers)) < len(numbers):
-        raise InputError(f"--seeds is {','.join(seeds)}: name each seed once")
+        raise InputError(f"--seeds is {','.join(seeds)}: give each seed once")
     if "://" not in workdir and (options.path_of(workdir) / "config.json").exists():
         raise InputError(
             f"--workdir: {workdir} holds a run of one seed: with --seeds, name a folder for runs "
@@ -169,7 +169,7 @@ def _origin(values: flags.FlagValues):
 
 
 COMMAND = Command(
-    summary="Train a model, or resume its training.",
+    summary="Train a model, or resume training.",
     examples=(
         "wae-rnf train --config=configs/grammar/wae_rnf.py --workdir=runs/grammar/wae_rnf",
         "wae-rnf train --config=configs/grammar/lm.py --workdir=runs/grammar/lm",

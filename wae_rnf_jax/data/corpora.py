@@ -147,7 +147,7 @@ def _check_max_words(max_words: int, source: str) -> None:
     if max_words < 0:
         raise InputError(f"max_words must be 0 (no limit) or more, not {max_words}")
     if source == "grammar" and max_words:
-        raise InputError("max_words must be 0 for the grammar: it knows no cut sentence's log p")
+        raise InputError("max_words must be 0 for the grammar: log p of a cut sentence is unknown")
 
 
 def cached_corpus(cache_dir: str, fingerprint: str) -> Corpus | None:
@@ -228,7 +228,7 @@ def save_evaluation_corpus(
     with new_directory(directory) as temporary:
         if temporary is None:
             if read_manifest(directory)["fingerprint"] != corpus.fingerprint:
-                raise InputError(f"{directory} holds another corpus; choose another directory")
+                raise InputError(f"{directory} holds a different corpus; choose another directory")
             return
         corpus.vocabulary.write_to(temporary)
         for split in splits:

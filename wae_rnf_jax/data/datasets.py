@@ -65,8 +65,8 @@ def open_dataset(
                 f"{how}"
             ) from error
         raise InputError(
-            f"no prepared dataset {name!r} in {where} that can be read: it is of another version "
-            f"or config, or damaged ({first_line(error)}); prepare it again {how}"
+            f"no prepared dataset {name!r} in {where} can be read: it has another version or "
+            f"config, or is damaged ({first_line(error)}); prepare it again {how}"
         ) from error
     _check_features(builder, text_feature)
     for split in splits:
@@ -94,7 +94,7 @@ def _check_features(builder: tfds.core.DatasetBuilder, text_feature: str) -> Non
         )
     if builder.info.file_format.value != _FORMAT:
         raise InputError(
-            f"dataset {name} is stored as {builder.info.file_format.value}, which only tensorflow "
+            f"dataset {name} is stored as {builder.info.file_format.value}, which only TensorFlow "
             f"can read; prepare it with --file_format={_FORMAT}"
         )
 
@@ -105,9 +105,9 @@ def _check_split(builder: tfds.core.DatasetBuilder, split: str) -> None:
         number = builder.info.splits[split].num_examples
     except (KeyError, ValueError, AssertionError) as error:
         raise InputError(
-            f"dataset {builder.info.full_name} has no split {split!r}, its splits are: {known}; "
-            "name three to be read as training, validation and test split, parts such as "
-            "train[:90%] and train[90%:] allowed"
+            f"dataset {builder.info.full_name} has no split {split!r}; its splits are: {known}; "
+            "name three for training, validation and test, or parts of them, such as train[:90%] "
+            "and train[90%:]"
         ) from error
     if number == 0:
         raise InputError(f"split {split!r} of dataset {builder.info.full_name} is empty")
@@ -233,5 +233,5 @@ def _record(content: bytes, where: str) -> Record:
         raise InputError(f"{where} is not UTF-8") from error
     reserved = first_reserved_word(text.split())
     if reserved is not None:
-        raise InputError(f"{where}: the word {reserved} is reserved and may not stand in a text")
+        raise InputError(f"{where}: the word {reserved} is reserved and may not appear in a text")
     return Record(text)

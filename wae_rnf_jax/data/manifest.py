@@ -109,8 +109,8 @@ def read_manifest(directory: Path, *, thorough: bool = False) -> dict:
     for name, digest in file_digests(directory, doubtful).items():
         if digest != files[name]:
             raise InputError(
-                f"{os.fspath(directory / name)} is not as it was written; delete {directory}, and "
-                "the same `wae-rnf train` makes it again"
+                f"{os.fspath(directory / name)} has changed since it was written; delete "
+                f"{directory}, and the same `wae-rnf train` recreates it"
             )
     return manifest
 

@@ -45,12 +45,12 @@ _FOREIGN_MARKS = frozenset(
     "[UNK] [PAD] [CLS] [SEP] [MASK] [BOS] [EOS] <|endoftext|>".split()
 )
 _WORD_NOTES = {
-    "invisible": "{count:,} words hold invisible characters, such as {example}: they are words of "
-    "their own to the model",
+    "invisible": "{count:,} words contain invisible characters, such as {example}: to the model "
+    "they differ from the words that look the same",
     "decomposed": "{count:,} words are not in Unicode's composed form (NFC), such as {example}: to "
-    "the model they are other words than their like that are composed",
-    "foreign": "{count:,} words are marks of other programs, such as {example}, and are read as "
-    "ordinary words: write <unk> for an unknown word, and nothing for beginning and end",
+    "the model they differ from the same words in composed form",
+    "foreign": "{count:,} words are special tokens of other programs, such as {example}, and are "
+    "read as ordinary words: write <unk> for an unknown word, and mark no beginnings and ends",
 }
 _BLOCK_BYTES = 1 << 20
 _FORM_BYTES = 1 << 16  # of a file's beginning, which tells what form its lines have
@@ -87,11 +87,11 @@ def form_notes(file: Path, *, label: str) -> Iterator[str]:
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from error
     if returns:
-        yield f"{file} has {returns:,} lone carriage returns, which are taken as ends of lines"
+        yield f"{file} has {returns:,} lone carriage returns, which are read as ends of lines"
     if marks:
-        yield f"{file} has a byte-order mark before {_lines(marks)}: stripped"
+        yield f"{file} has a byte-order mark before {_lines(marks)}, which is ignored"
     if lines < 2:
-        yield f"{file} is one line, and so one sentence: one sentence a line is needed"
+        yield f"{file} is a single line and is read as one sentence: put one sentence on each line"
     text = plain_lines(beginning[:_FORM_BYTES]).decode(errors="replace")
     # The last one may be cut short.
     yield from _line_form(file, [line for line in text.split("\n")[:-1] if line.strip()], label)
@@ -109,19 +109,19 @@ def _line_form(file: Path, lines: Sequence[str], label: str) -> Iterator[str]:
     if label == "none" and len(first) <= _MOST_LABELS and all(map(_LABEL.fullmatch, first)):
         yield (
             f"every line of {file} seems to begin with a label, such as {next(iter(first))}, which "
-            "is read as a word: data.label=leading takes it off"
+            "is read as a word: data.label=leading removes it"
         )
         return
     ends = Counter(line.strip()[:: max(1, len(line.strip()) - 1)] for line in lines)
     if ends["{}"] + ends["[]"] > _MOST * len(lines):
-        yield f"the lines of {file} look like JSON: each is read as a sentence, all of it"
+        yield f"the lines of {file} look like JSON, but each whole line is read as a sentence"
         return
-    for delimiter, name in ((",", "CSV"), ("\t", "fields parted by tabs")):
+    for delimiter, name in ((",", "CSV"), ("\t", "tab-separated fields")):
         fields = Counter(_num_fields(line, delimiter) for line in lines)
         number, common = fields.most_common(1)[0]
         labelled = delimiter == "\t" and label == "leading" and number == 2
         if number > 1 and common > _MOST * len(lines) and not labelled:
-            yield f"the lines of {file} look like {name}: each is read as a sentence, all of it"
+            yield f"the lines of {file} look like {name}, but each whole line is read as a sentence"
             break
 
 
@@ -190,8 +190,8 @@ def label_notes(labels: Sequence[str], counts: Mapping[str, Mapping[str, int]]) 
     for split in ("valid", "test"):
         if lacking := [label for label in counts[split] if label not in counts["train"]]:
             yield (
-                f"{len(lacking):,} labels of the {split} split stand nowhere in the training "
-                f"split, such as {lacking[0]}"
+                f"{len(lacking):,} labels of the {split} split do not occur in the training split, "
+                f"such as {lacking[0]}"
             )
 
 
@@ -249,8 +249,8 @@ class Repetitions:
             here = splits[name][splits[name] & self._mask == 0]
             if known := int(np.isin(here, trained).sum()):
                 yield (
-                    f"{_share(known, len(here))} of the sentences of the {name} split stand in the "
-                    "training split too: what is measured on these is memory"
+                    f"{_share(known, len(here))} of the sentences of the {name} split also occur "
+                    "in the training split: on these, memorization is measured"
                 )
 
 

@@ -181,8 +181,8 @@ def trained_pieces(
 
     if vocab_size < LEAST_PIECES:
         raise InputError(
-            f"vocab_size must be at least {LEAST_PIECES}, as every byte and {len(SPECIAL_WORDS)} "
-            f"special words are tokens, not {vocab_size}"
+            f"vocab_size must be at least {LEAST_PIECES}, since every byte and "
+            f"{len(SPECIAL_WORDS)} special words are tokens, not {vocab_size}"
         )
     settings = {
         "vocab_size": vocab_size - len(SPECIAL_WORDS),

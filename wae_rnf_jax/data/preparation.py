@@ -73,7 +73,7 @@ def prepare_corpus(
                 parts = (next(encoded) for _ in shards[split])
                 skipped[split] = _write_split(writer, findings.of(split, parts), labels)
             if writer.num_sentences == 0:
-                raise InputError(f"the {split} split holds no sentence, only empty lines")
+                raise InputError(f"the {split} split contains no sentences, only empty lines")
     content = {"key": key, "labels": list(labels), "skipped": skipped, **findings.counts()}
     if notes is not None:
         content["notes"] = [*notes, *findings.notes(list(labels))]

@@ -42,7 +42,7 @@ def fetch_corpus(url: str, directory: Path) -> bool:
     content = remote.read(MANIFEST)
     if content is None:
         return False
-    damaged = InputError(f"{url} is damaged: delete it, and it is prepared again")
+    damaged = InputError(f"{url} is damaged: delete it, and it will be prepared again")
     try:
         names = [*json.loads(content)["files"], MANIFEST]
     except (ValueError, KeyError, TypeError) as error:
@@ -73,4 +73,4 @@ def publish_corpus(directory: Path, url: str) -> None:
         for name in (*names, MANIFEST):
             RemoteFolder(url).upload(directory / name, name)
     except InputError as error:
-        warn(f"{error}; the prepared corpus is kept on this machine alone")
+        warn(f"{error}; the prepared corpus is kept only on this machine")

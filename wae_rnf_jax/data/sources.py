@@ -86,7 +86,7 @@ def tfds_source(
       InputError: if dataset, feature or a split does not exist; it names what exists.
     """
     if len(splits) != len(SPLITS):
-        raise InputError(f"splits must name three (training, validation, test), not {splits!r}")
+        raise InputError(f"splits must be three names (training, validation, test), not {splits!r}")
     if is_remote(path):
         folder = dataset.partition(":")[0].partition("/")[0]
         remote = RemoteFolder(path)

@@ -71,8 +71,8 @@ def write_splits(
     for split, count in counts.items():
         if not count:
             raise InputError(
-                f"the {split} split gets none of {sum(counts.values()):,} sentences: take other "
-                "data.fractions, or another data.seed"
+                f"the {split} split gets none of {sum(counts.values()):,} sentences: choose "
+                "other data.fractions or another data.seed"
             )
     repeated = 0 if grouped else sum(len(some) - len(np.unique(some)) for some in found.values())
     notes = list(_numbers(counts, left_out, repeated))
@@ -140,12 +140,12 @@ def _numbers(
     yield f"split by data.fractions and data.seed: {parts} sentences"
     if repeated:
         yield (
-            f"{repeated:,} sentences repeat another one; the repetitions of a sentence are all in "
-            "one split"
+            f"{repeated:,} sentences repeat another one; all copies of a sentence are in the same "
+            "split"
         )
     for split, number in left_out.items():
         if number:
             yield (
-                f"{number:,} sentences of groups in the {split} split stand in an earlier split "
-                "too, and are left out"
+                f"{number:,} sentences of groups in the {split} split also occur in an earlier "
+                "split and are left out"
             )

@@ -85,15 +85,15 @@ def _row(where: str, values: Mapping[str, Any]) -> Row:
     if text is None:
         text = ""
     if not isinstance(text, str):
-        raise InputError(f"{where}: the field of the text holds {text!r}, which is no text")
+        raise InputError(f"{where}: the text field contains {text!r}, which is not text")
     words, label = text.split(), None
     if "label_field" in values:
         label = "_".join(_in_words(values["label_field"]).split()) or _NO_VALUE
     reserved = first_reserved_word(words if label is None else [*words, label])
     if reserved is not None:
-        raise InputError(f"{where}: the word {reserved} is reserved and may not stand in a text")
+        raise InputError(f"{where}: the word {reserved} is reserved and may not appear in a text")
     if "\0" in text:
-        raise InputError(f"{where}: a NUL character; the text must be plain")
+        raise InputError(f"{where}: a NUL character; the text must be plain text")
     return Row(" ".join(words), label, _in_words(values.get("group_field")) or None)
 
 
@@ -126,7 +126,7 @@ def _csv_records(file: Path, asked: Sequence[tuple[str, str]]) -> Iterator[Recor
     try:
         yield from _fields(file, asked, rows)
     except csv.Error as error:
-        raise InputError(f"{file}:{reader.line_num}: {first_line(error)}: no sound CSV") from error
+        raise InputError(f"{file}:{reader.line_num}: invalid CSV: {first_line(error)}") from error
 
 
 def _tab_records(file: Path, asked: Sequence[tuple[str, str]]) -> Iterator[Record]:
@@ -152,7 +152,7 @@ def _fields(
             if header:
                 continue
         if row and len(row) != length:
-            raise InputError(f"{where}: {len(row)} fields, where the first row has {length}")
+            raise InputError(f"{where}: {len(row)} fields, but the first row has {length}")
         yield where, [row[place] for place in places] if row else [None] * len(places)
 
 
@@ -166,7 +166,7 @@ def _place(where: str, key: str, field: str, names: Sequence[str], length: int) 
         known = f"its fields are {', '.join(names)}{did_you_mean(field, names)}"
     else:
         known = f"it has {length} fields"
-    raise InputError(f"{where}: {key} is {field!r}, and there is no such field: {known}")
+    raise InputError(f"{where}: {key} is {field!r}, but there is no such field: {known}")
 
 
 def _json_records(file: Path, asked: Sequence[tuple[str, str]]) -> Iterator[Record]:
@@ -178,9 +178,12 @@ def _json_records(file: Path, asked: Sequence[tuple[str, str]]) -> Iterator[Reco
         try:
             values = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{where}: no JSON ({first_line(error)}): one a line") from error
+            raise InputError(
+                f"{where}: invalid JSON ({first_line(error)}): each line must be a JSON object or "
+                "list"
+            ) from error
         if not isinstance(values, dict | list):
-            raise InputError(f"{where}: neither an object nor a list: one a line")
+            raise InputError(f"{where}: each line must be a JSON object or list")
         names = list(values) if isinstance(values, dict) else []
         content = list(values.values()) if names else list(values)
         yield where, [content[_place(where, key, name, names, len(content))] for key, name in asked]

@@ -63,18 +63,18 @@ def text_files(path: str) -> dict[str, Path]:
     if not path or not folder.is_dir():
         raise InputError(
             f"no folder {path!r}: the text source needs a folder with train.txt, valid.txt and "
-            "test.txt, one sentence a line"
+            "test.txt, one sentence per line"
         )
     files = {split: folder / f"{split}.txt" for split in SPLITS}
     missing = [file.name for file in files.values() if not file.is_file()]
     if missing:
         raise InputError(
             f"{folder} has no {' and no '.join(missing)}: it needs train.txt, valid.txt and "
-            "test.txt, one sentence a line"
+            "test.txt, one sentence per line"
         )
     for file in files.values():
         if file.stat().st_size == 0:
-            raise InputError(f"{file} is empty: one sentence a line is needed")
+            raise InputError(f"{file} is empty: it must contain one sentence per line")
     return files
 
 
@@ -161,7 +161,7 @@ def parsed_line(line: bytes, where: str, label: str) -> Record:
     words = text.split()
     reserved = first_reserved_word(words)
     if reserved is not None:
-        raise InputError(f"{where}: the word {reserved} is reserved and may not stand in a text")
+        raise InputError(f"{where}: the word {reserved} is reserved and may not appear in a text")
     if label == "none" or not words:
         return Record(text)
     return Record(text[len(words[0]) :].lstrip(), label=words[0])

@@ -133,14 +133,14 @@ def _check_drawn(path: str, fractions: Sequence[float], seed: int, group: str = 
     """Refuses what is said of splitting where the splits are there."""
     if tuple(fractions) != _FRACTIONS or seed or group:
         raise InputError(
-            f"{path} is no single file, so that nothing is split: fractions, seed and group_field "
-            "must be left as they are"
+            f"{path} is not a single file and is not split: leave fractions, seed and group_field "
+            "at their defaults"
         )
 
 
 def _tables(path: str, cache: Path) -> list[Path]:
     """The table that a path names, or those of the splits in a folder."""
-    kinds = f"{', '.join(TABLES)}, also with .gz"
+    kinds = f"{', '.join(TABLES)} (or these followed by .gz)"
     if is_remote(path) and is_table(path):
         found = cached_file(path, cache)
     elif is_remote(path):
@@ -150,14 +150,14 @@ def _tables(path: str, cache: Path) -> list[Path]:
         found = Path(home_expanded(path))
     if found.is_file():
         if not is_table(found.name):
-            raise InputError(f"{path} is no table that can be read: its name must end in {kinds}")
+            raise InputError(f"{path} is not a readable table: its name must end in {kinds}")
         return [found]
     files = [file for file in found.iterdir() if _split_of(file.name)] if found.is_dir() else []
     splits = sorted(files, key=lambda file: SPLITS.index(_split_of(file.name)))
     if [_split_of(file.name) for file in splits] != list(SPLITS) or not path:
         raise InputError(
-            f"no table {path!r}: the table source needs a file that ends in {kinds}, or a folder "
-            "with one each called train, valid and test"
+            f"no table {path!r}: the table source needs a file ending in {kinds}, or a folder "
+            "with three of them, named train, valid and test"
         )
     return splits
 

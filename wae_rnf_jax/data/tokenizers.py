@@ -238,9 +238,9 @@ def loaded_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"cannot read the tokeniser {path}: {error.strerror}") from error
+        raise InputError(f"cannot read the tokenizer {path}: {error.strerror}") from error
     except ValueError as error:
-        raise InputError(f"the tokeniser {path} is not UTF-8") from error
+        raise InputError(f"the tokenizer {path} is not UTF-8") from error
     try:
         settings = json.loads(text)
         if "tokenizer" not in settings:
@@ -248,6 +248,6 @@ def loaded_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
         return _BY_NAME[settings.pop("tokenizer")](**settings)
     except Exception as error:  # the library's are of no class of their own
         raise InputError(
-            f"{path} is no tokeniser ({first_line(error)}): a tokenizer.json of the tokenizers "
-            "library is needed, or the one of a workdir's corpus"
+            f"{path} is not a tokenizer ({first_line(error)}): it must be a tokenizer.json of the "
+            "tokenizers library or of a workdir's corpus"
         ) from error

@@ -148,7 +148,7 @@ class TokenSplit:
             and all(len(array) == len(offsets) - 1 for array in optional.values())
         )
         if not sound:
-            raise InputError(f"the arrays of {directory} do not belong together; prepare it again")
+            raise InputError(f"the arrays in {directory} do not match; prepare it again")
         return cls(tokens, offsets, **optional)
 
 

@@ -76,9 +76,9 @@ class Vocabulary:
         ids: dict[str, int] = {}
         for position, word in enumerate(self.words):
             if word.split() != [word]:
-                raise ValueError(f"word {position}, {word!r}, is empty or holds white space")
+                raise ValueError(f"word {position}, {word!r}, is empty or contains white space")
             if word in ids:
-                raise ValueError(f"word {position}, {word!r}, stands there twice")
+                raise ValueError(f"word {position}, {word!r}, appears twice")
             ids[word] = position
         object.__setattr__(self, "_ids", ids)
 
@@ -119,7 +119,7 @@ class Vocabulary:
             )
         reserved = first_reserved_word(tuple(counts))
         if reserved is not None:
-            raise InputError(f"the text holds the word {reserved}, which is reserved")
+            raise InputError(f"the text contains the word {reserved}, which is reserved")
         kept = [
             (word, count)
             for word, count in counts.items()
@@ -175,7 +175,7 @@ class Vocabulary:
         """
         reserved = first_reserved_word(sentence.split())
         if reserved is not None:
-            raise InputError(f"the sentence {sentence!r} holds the reserved word {reserved}")
+            raise InputError(f"the sentence {sentence!r} contains the reserved word {reserved}")
         ids = self._ids
         return [ids.get(word, UNK_ID) for word in self._words_of(sentence)]
 
@@ -288,7 +288,7 @@ class Vocabulary:
                     f"{path}:{number}: expected {SPECIAL_WORDS[number - 1]}, found {word!r}"
                 )
             if word in words:
-                raise InputError(f"{path}:{number}: {word!r} already stands in line {words[word]}")
+                raise InputError(f"{path}:{number}: {word!r} is already on line {words[word]}")
             words[word] = number
         if len(words) < len(SPECIAL_WORDS):
             raise InputError(f"{path}: a vocabulary must begin with {', '.join(SPECIAL_WORDS)}")

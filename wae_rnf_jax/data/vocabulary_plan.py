@@ -72,8 +72,8 @@ class VocabularyPlan:
         vocabulary = Vocabulary.from_counts(counts, tokenizer=tokenizer, **self.limits)
         if vocabulary.size == len(SPECIAL_WORDS) and counts:
             raise InputError(
-                f"the vocabulary is empty: no word stands {self.limits['min_count']} times in the "
-                "training split, <unk> left aside"
+                f"the vocabulary is empty: no word except <unk> occurs "
+                f"{self.limits['min_count']} times in the training split"
             )
         return vocabulary
 
@@ -114,8 +114,8 @@ def vocabulary_plan(
     """
     if not is_tokenizer(tokenizer):
         raise InputError(
-            f"there is no tokeniser {tokenizer!r}: it must be one of {', '.join(TOKENIZERS)}, or a "
-            "file that ends in .json"
+            f"there is no tokenizer {tokenizer!r}: it must be one of {', '.join(TOKENIZERS)}, or a "
+            ".json file"
         )
     limits = {"min_count": min_count, "max_size": max_size}
     form = {"lower_case": lower_case, "nfc": nfc}
@@ -123,13 +123,13 @@ def vocabulary_plan(
     if tokenizer not in TOKENIZERS:
         if lower_case or nfc:
             raise InputError(
-                f"{tokenizer} says itself how text is read: lower_case and nfc must be False"
+                f"{tokenizer} normalizes the text itself: lower_case and nfc must be False"
             )
         chosen = loaded_tokenizer(_local_file(tokenizer, cache))
     if chosen is None or isinstance(chosen, Pieces):
-        _check_limits(limits, f"tokeniser {tokenizer}")
+        _check_limits(limits, f"tokenizer {tokenizer}")
         if vocabulary:
-            raise InputError(f"tokeniser {tokenizer} has a vocabulary: name none beside it")
+            raise InputError(f"tokenizer {tokenizer} has its own vocabulary: do not name another")
     if vocabulary:
         _check_limits(limits, vocabulary)
         given = Vocabulary.load(_local_file(vocabulary, cache), chosen)
@@ -143,7 +143,7 @@ def vocabulary_plan(
 def _check_limits(limits: Mapping[str, int], owner: str) -> None:
     if limits != {"min_count": 1, "max_size": 0}:
         raise InputError(
-            f"the vocabulary is that of {owner}: min_count must be 1 and max_size 0, not "
+            f"the vocabulary comes from {owner}: min_count must be 1 and max_size 0, not "
             f"{limits['min_count']} and {limits['max_size']}"
         )
 

@@ -132,8 +132,8 @@ def _ended(process: subprocess.Popen) -> InputError:
     code = process.wait()
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     return InputError(
-        f"a process that prepared the corpus ended with {how}: if memory ran short, set "
-        "--config.data.num_workers lower; what it left is removed"
+        f"a process that prepared the corpus ended with {how}: if it ran out of memory, lower "
+        "--config.data.num_workers; its files have been removed"
     )
 
 

@@ -45,7 +45,9 @@ def _mean_code(trained: TrainedModel, text: Split, label: str, split: str) -> ja
     labels = trained.corpus.labels
     if label not in labels:
         nearest = did_you_mean(label, labels)
-        raise InputError(f"there is no label {label!r}: they are {', '.join(labels)}{nearest}")
+        raise InputError(
+            f"there is no label {label!r}: the labels are {', '.join(labels)}{nearest}"
+        )
     sentences = [s for s, of in zip(text.sentences, text.labels, strict=True) if of == label]
     if not sentences:
         raise InputError(f"no sentence of the {split} split has the label {label!r}")

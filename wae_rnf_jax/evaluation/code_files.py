@@ -60,10 +60,10 @@ def read_codes(path: Path) -> np.ndarray:
                 return content
             if "codes" not in content:
                 held = ", ".join(content) or "nothing"
-                raise InputError(f"{path} holds no array named codes, but {held}")
+                raise InputError(f"{path} contains no array named codes, but {held}")
             return content["codes"]
     except InputError:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InputError(f"{path} cannot be read as an array of NumPy: {reason}") from error
+        raise InputError(f"{path} cannot be read as a NumPy array: {reason}") from error

@@ -63,7 +63,7 @@ def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
         results = saved_results(workdir)
         if results is None:
             raise InputError(
-                f"{workdir} was not evaluated (no results.json): run `wae-rnf evaluate "
+                f"{workdir} has not been evaluated (no results.json): run `wae-rnf evaluate "
                 f"--workdir={workdir}` first"
             )
         corpus = run_corpus(workdir, config)
@@ -158,8 +158,8 @@ def footing_notes(runs: Iterable[EvaluatedRun]) -> list[str]:
     runs = list(runs)
     coded = [run for run in runs if run.metrics.get("kl")]  # without a code all draws are the same
     coded.sort(key=lambda run: run.metrics["num_samples"])
-    apart = "These are metrics of different {what}, not to be compared ({groups})."
-    draws = "NLL (IW) is of different numbers of {what}, and falls with them ({groups})."
+    apart = "These metrics are from different {what} and cannot be compared ({groups})."
+    draws = "NLL (IW) uses different numbers of {what}, and more of them lower it ({groups})."
     notes = _tokenisation_notes(runs)
     corpora = [] if _is_one_text(runs) else runs
     for note, what, group, among in (
@@ -189,14 +189,16 @@ def _tokenisation_notes(runs: Sequence[EvaluatedRun]) -> list[str]:
     kinds = "; ".join(f"{run.name}: {run.tokenizer}" for run in runs)
     if _is_one_text(runs):
         return [
-            f"One text by different tokenisers ({kinds}): compare bits per character, or NLL; "
-            "perplexities are per token, and each has its own."
+            f"The runs read one text with different tokenizers ({kinds}): compare bits per "
+            "character or NLL; perplexities are per token and cannot be compared."
         ]
     without = [run.name for run in runs if "bits_per_char" not in run.metrics]
-    reason = "are not of the same characters here"
+    reason = "here they are of different characters"
     if without:
-        reason = f"are not known of {', '.join(without)}, whose tokens do not give all of the text"
+        reason = (
+            f"they are unknown for {', '.join(without)}, whose tokens do not give all of the text"
+        )
     return [
-        f"The tokenisers differ ({kinds}): perplexities cannot be compared between them; bits per "
-        f"character could, but {reason}."
+        f"The tokenizers differ ({kinds}): perplexities cannot be compared between them; bits per "
+        f"character could be, but {reason}."
     ]

@@ -10,15 +10,15 @@ from wae_rnf_jax.evaluation.pictures import line_style, new_figure, saved
 
 # Name in the metrics, title with unit; read from the validations but for λ.
 CURVES = (
-    ("neg_elbo", "negative ELBO (nats a sentence)"),
-    ("rec", "reconstruction (nats a sentence)"),
+    ("neg_elbo", "negative ELBO (nats per sentence)"),
+    ("rec", "reconstruction (nats per sentence)"),
     ("kl", "KL (nats)"),
     ("mi", "mutual information (nats)"),
     ("au", "active units"),
     ("kl_weight", "λ, the weight of the KL"),
 )
 WITH_CODE = {"kl", "mi", "au", "kl_weight"}  # which a language model has not
-_BEYOND = "▲▼ values beyond the panel, before the later three quarters of a run"
+_BEYOND = "▲▼ values outside the panel, in the first quarter of a run"
 Lines = Sequence[Mapping[str, Any]]
 
 

@@ -80,7 +80,7 @@ def decoded_sentences(
     cut = finished[: zk.shape[0]].count(False)
     if cut:
         warn(
-            f"{cut:,} of {zk.shape[0]:,} sentences had not ended at max_length, "
+            f"{cut:,} of {zk.shape[0]:,} sentences did not end within max_length, "
             f"{decoding.max_length} words, and are cut there"
         )
     return tuple(texts[: zk.shape[0]])

@@ -32,7 +32,7 @@ def export_model(trained: TrainedModel, workdir: Path, directory: Path) -> None:
     """
     with new_directory(directory) as temporary:
         if temporary is None:
-            raise InputError(f"{directory} is there already: name a new folder")
+            raise InputError(f"{directory} already exists: name a new folder")
         restored = RestoredModel(dict(trained.model.variables), trained.step, trained.centers)
         write_model(temporary, restored, run=fingerprint(trained.config))
         write_json(temporary / "config.json", trained.config)
@@ -59,12 +59,12 @@ def model_card(trained: TrainedModel, name: str, results: dict[str, Any] | None)
     lines = [
         f"# {name}",
         "",
-        f"A text autoencoder of wae_rnf_jax, system `{config['system']}`, at step "
-        f"{trained.step:,} of its training.",
+        f"A text autoencoder trained with wae_rnf_jax: system `{config['system']}`, step "
+        f"{trained.step:,}.",
         "",
         f"- trained on: {corpus_name(trained.corpus, config['data'])}",
         f"- model: {_parts(trained)}",
-        f"- vocabulary: {trained.vocabulary.size:,} types by the tokeniser "
+        f"- vocabulary: {trained.vocabulary.size:,} types of the tokenizer "
         f"`{tokenizer_name(trained.vocabulary.tokenizer)}`, in `corpus/`",
         *([f"- labels of the text: {', '.join(labels)}"] if labels else []),
         _metrics(results),
@@ -76,9 +76,9 @@ def model_card(trained: TrainedModel, name: str, results: dict[str, Any] | None)
         "run.sample(10)",
         "```",
         "",
-        "`config.json` has every setting. Sentences are read as those of the training text were. "
-        "The model repeats what that text says, its errors and prejudices included; the text's "
-        "licence may bear on the word list and the weights.",
+        "`config.json` has every setting. Sentences are read as the training text was. The model "
+        "repeats what that text says, including its errors and biases, and the license of the text "
+        "may apply to the word list and the weights.",
         "",
     ]
     return "\n".join(lines)

@@ -44,12 +44,12 @@ def check_flat_support(model: BoundModel, features: str = "fisher") -> None:
     """Raises InputError for a model whose codes do not fill R^Z, or have no such features."""
     if features == "state" and not model.has_state:
         raise InputError(
-            "the decoder has no initial state to pull a metric back from: take --features=fisher"
+            "the decoder has no initial state to pull a metric back from: use --features=fisher"
         )
     if not isinstance(model.prior, StandardNormal):
         raise InputError(
-            "this model's codes lie on the unit sphere, and geodesics and maps are of R^Z: walk "
-            "along the sphere with `wae-rnf interpolate --path=spherical`"
+            "this model's codes lie on the unit sphere, but geodesics and maps need codes in R^Z: "
+            "follow the sphere with `wae-rnf interpolate --path=spherical`"
         )
 
 
@@ -155,7 +155,9 @@ def pair_ratios(
       InputError: fewer than 2 sentences, or no two of different codes.
     """
     if num_sentences < 2:
-        raise InputError(f"a pair needs 2 sentences, and there are {num_sentences}")
+        raise InputError(
+            f"a pair needs 2 sentences, but the number of sentences is {num_sentences}"
+        )
     rng = np.random.default_rng(seed)
     pairs = []
     for number in range(num_pairs):
@@ -177,7 +179,9 @@ def pair_ratios(
     )
     differ = straight > 0  # a sentence can stand in a split twice
     if not differ.any():
-        raise InputError("the sentences of every pair have the same code: there are no paths")
+        raise InputError(
+            "the sentences of every pair have the same code: there are no paths between them"
+        )
     lower, median, upper = np.percentile(shortest[differ] / straight[differ], (25, 50, 75))
     return {
         "ratio": {"median": float(median), "quartiles": [float(lower), float(upper)]},
@@ -204,7 +208,7 @@ def principal_plane(codes: np.ndarray) -> Plane:
     origin = codes.mean(0)
     _, spread, directions = np.linalg.svd(codes - origin, full_matrices=False)
     if codes.shape[1] < 2:
-        raise InputError("a plane needs at least 2 latent dimensions, and this model has 1")
+        raise InputError("a plane needs at least 2 latent dimensions, but this model has 1")
     if len(spread) < 2 or spread[1] <= 1e-6 * spread[0] or spread[0] == 0:
         raise InputError("these codes lie on one line: they do not span a plane")
     axes = directions[:2]
@@ -256,8 +260,8 @@ def magnification_map(
     found = np.stack(rows)
     if not np.isfinite(found).any():
         raise InputError(
-            "the metric is degenerate everywhere on this plane: some latent dimensions change "
-            "nothing of what is decoded, as where the posterior has collapsed"
+            "the metric is degenerate everywhere on this plane: some latent dimensions "
+            "have no effect on what is decoded, as after a collapse of the posterior"
         )
     return found
 

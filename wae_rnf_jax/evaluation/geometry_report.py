@@ -94,7 +94,7 @@ def geometry_report(
     valid = token_split(trained, "valid")
     check_flat_support(model, features)
     if model.latent_dim == 1:
-        raise InputError("a plane needs at least 2 latent dimensions, and this model has 1")
+        raise InputError("a plane needs at least 2 latent dimensions, but this model has 1")
     if start.split() == end.split():
         raise InputError("--start and --end are the same sentence: there is no path between them")
     tell = progress or (lambda stage, done, total: None)
@@ -162,7 +162,7 @@ def pairs_in_words(pairs: Mapping[str, Any]) -> str:
     return (
         f"geodesic over straight length, {pairs['num_pairs']} pairs: median "
         f"{pairs['ratio']['median']:.3f}, quartiles {lower:.3f} to {upper:.3f}; "
-        f"{pairs['share_shorter']:.0%} shorter by more than the error of measuring; "
+        f"{pairs['share_shorter']:.0%} shorter by more than the error of measurement; "
         f"{pairs['share_converged']:.0%} converged"
     )
 

@@ -248,8 +248,7 @@ def interpolate_sentences(
         raise InputError(f"there is no path {path!r}: it must be one of {', '.join(PATHS)}")
     if path == "spherical" and trained.model.latent_dim == 1:
         raise InputError(
-            "the codes have one dimension, in which there is no great circle: take the straight "
-            "path"
+            "the codes have one dimension, where there are no great circles: use the straight path"
         )
     encoded = encode_sentences(trained, (start, end), batch_size=2)
     if path == "geodesic":
@@ -298,7 +297,7 @@ def _word_ids(
             raise InputError(f"sentence {number} is empty; each needs at least one word")
         reserved = first_reserved_word(words)
         if reserved is not None:
-            raise InputError(f"sentence {number} holds the word {reserved}, which is reserved")
+            raise InputError(f"sentence {number} contains the word {reserved}, which is reserved")
         rows.append(vocabulary.encode(sentence))
         unknown.append(vocabulary.unknown_words(sentence))
     return rows, tuple(unknown)

@@ -72,8 +72,8 @@ def _fonts(texts: Iterable[str]) -> list[str]:
     if lacking:
         shown = "".join(sorted(lacking)[:5])
         warn(
-            f"no installed font has {shown} ({len(lacking)} characters in all), which are boxes in "
-            "the picture: install a font that has them, such as Noto Sans CJK"
+            f"no installed font has {shown} ({len(lacking)} characters in total), drawn as boxes: "
+            "install a font that has them, such as Noto Sans CJK"
         )
     return fonts
 

@@ -55,18 +55,20 @@ def probe_metrics(
     """
     _sklearn("linear_model")
     if not trained.corpus.labels:
-        raise InputError("the run's training text has no labels to tell from codes")
+        raise InputError("the run's training text has no labels to predict from codes")
     tell = progress or (lambda stage: None)
     train, test = token_split(trained, "train"), token_split(trained, split)
     rows = _chosen_rows(len(train), num_train, seed)
     targets, expected = np.asarray(train.labels)[rows], np.asarray(test.labels)
     if len(np.unique(targets)) < 2:
-        raise InputError("the training sentences all have the same label: there is none to tell")
+        raise InputError(
+            "the training sentences all have the same label: there is nothing to predict"
+        )
     tell("encoding")
     codes = _codes(trained, train, rows), _codes(trained, test, np.arange(len(test)))
-    tell("fitting the codes")
+    tell("fitting the probe of codes")
     of_codes = _fitted(codes[0], targets, scaled=True).predict(codes[1])
-    tell("fitting the bag of words")
+    tell("fitting the probe of word counts")
     words = (
         _word_counts(train, trained.vocabulary.size, rows),
         _word_counts(test, trained.vocabulary.size, np.arange(len(test))),

@@ -37,7 +37,7 @@ class PublishedResult(NamedTuple):
         return f"{self.corpus}, published: {self.name}"
 
 
-_PAPER = "Wang & Wang 2019: the paper's formula, no bound on anything"
+_PAPER = "Wang & Wang 2019: the paper's formula, not a bound on anything"
 _SMALL = "LSTMs of E = H = 256, dropout .5"
 
 PUBLISHED = (
@@ -50,8 +50,8 @@ PUBLISHED = (
         "WAE-RNF, its code",
         PENN_TREEBANK,
         {"nll_iw": 105.94, "ppl_iw": 125.6, "kl": 0.56, "nll_paper": 89.65, "num_samples": 50},
-        "the paper's code run for 10 epochs, its annealing scaled to them: of one and the same "
-        "model, which has collapsed, both the paper's formula and the importance-weighted NLL",
+        "the paper's code run for 10 epochs, with its annealing scaled to them: the paper's "
+        "formula and the importance-weighted NLL of the same model, which has collapsed",
     ),
     PublishedResult(
         "LSTM-LM",

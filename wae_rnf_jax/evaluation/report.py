@@ -32,7 +32,12 @@ LIKELIHOOD_COLUMNS = (
     Column("nll_iw_se", "± SE", ".2f", "its standard error over sentences"),
     Column("ppl_iw", "PPL (IW)", ".2f", "perplexity per predicted token, from nll_iw"),
     Column("bits_per_char", "Bits/char", ".4f", "nll_iw in bits per character, line ends counted"),
-    Column("unk_share", "<unk>", ".2%", "share of the words; without their text, no bits_per_char"),
+    Column(
+        "unk_share",
+        "<unk>",
+        ".2%",
+        "share of words that are unknown, which leaves no bits_per_char",
+    ),
     Column("neg_elbo", "−ELBO", ".2f", "rec + kl"),
     Column("rec", "Rec", ".2f", "reconstruction NLL"),
     Column("kl", "KL", ".3f", "KL(q(zk|x) ‖ prior), Monte Carlo"),
@@ -40,7 +45,7 @@ LIKELIHOOD_COLUMNS = (
     Column("mi", "MI", ".3f", "mutual information of sentence and code"),
     Column("marginal_kl", "KL(q(z))", ".3f", "kl − mi: aggregate posterior to prior"),
     Column("au", "AU", "d", "active latent dimensions"),
-    Column("nll_paper", "NLL (paper)", ".2f", "the formula of the paper's code; no bound"),
+    Column("nll_paper", "NLL (paper)", ".2f", "the formula of the paper's code; not a bound"),
     Column("true_nll", "True NLL", ".3f", "exact entropy estimate: −log p of the source"),
     Column("true_nll_ratio", "NLL / true", ".3f", "nll_iw / true_nll"),
     Column("num_samples", "S", "d", "draws per sentence for nll_iw, rec and kl"),
@@ -52,9 +57,9 @@ TEXT_COLUMNS = (
     Column("recon_bleu", "Rec. BLEU", ".2f", "BLEU of greedy reconstructions, 0 to 100"),
     Column("num_reconstructions", "of", "d", "sentences reconstructed"),
     Column("distinct_1", "Dist-1", ".4f", "samples from the prior: different words / words"),
-    Column("distinct_2", "Dist-2", ".4f", "the same of pairs of words"),
-    Column("distinct_3", "Dist-3", ".4f", "the same of triples"),
-    Column("novel", "Novel", ".3f", "share of samples that are no training sentence"),
+    Column("distinct_2", "Dist-2", ".4f", "the same for pairs of words"),
+    Column("distinct_3", "Dist-3", ".4f", "the same for triples of words"),
+    Column("novel", "Novel", ".3f", "share of samples that are not training sentences"),
     Column("sample_lm_nll", "LM NLL", ".2f", "samples under the language model, nats per sample"),
     Column("sample_lm_ppl", "LM PPL", ".2f", "the same as perplexity per predicted token"),
     Column("num_generated", "Samples", "d", "samples from the prior"),
@@ -62,27 +67,27 @@ TEXT_COLUMNS = (
     Column("num_self_bleu", "of", "d", "samples that self_bleu compares, the first ones"),
 )
 PROBE_COLUMNS = (
-    Column("probe_accuracy", "Probe acc.", ".4f", "labels told from codes: share that is right"),
+    Column("probe_accuracy", "Probe acc.", ".4f", "accuracy of labels predicted from codes"),
     Column("probe_f1", "F1", ".4f", "the same, F1 averaged over labels"),
-    Column("bow_accuracy", "Words acc.", ".4f", "labels told from counts of words"),
+    Column("bow_accuracy", "Words acc.", ".4f", "accuracy of labels predicted from word counts"),
     Column("bow_f1", "F1", ".4f", "the same, F1 averaged over labels"),
-    Column("majority_accuracy", "Majority", ".4f", "the most frequent training label for all"),
+    Column("majority_accuracy", "Majority", ".4f", "accuracy of the most frequent training label"),
     Column("majority_f1", "F1", ".4f", "the same, F1 averaged over labels"),
     Column("cluster_nmi", "NMI", ".4f", "k-means clusters of codes and labels, 0 to 1"),
     Column("num_labels", "Labels", "d", "labels"),
-    Column("num_probe_train", "of", "d", "training sentences that the labels are learnt from"),
-    Column("num_probe", "on", "d", "sentences whose labels are told"),
+    Column("num_probe_train", "of", "d", "training sentences that labels are learned from"),
+    Column("num_probe", "on", "d", "sentences whose labels are predicted"),
 )
 COLUMNS = LIKELIHOOD_COLUMNS + TEXT_COLUMNS + PROBE_COLUMNS
 COLLAPSED_BELOW = 0.2  # nats of mutual information
 
 NLL_IW_NOTE = (
-    "NLL (IW) is importance-weighted over S draws: an upper bound of −log p(x) in expectation, "
-    "which nears it as S grows; a language model's is exact."
+    "NLL (IW) is importance-weighted over S draws: an upper bound on −log p(x) in expectation, "
+    "which approaches it as S grows; a language model's is exact."
 )
 NLL_PAPER_NOTE = (
-    "nll_paper is the formula of the paper's code, shown for comparison with its tables only. It "
-    "is no bound on anything: without a flow it is the analytic bound less ½Σσ² (½·Z nats for a "
+    "nll_paper is the formula of the paper's code, shown only for comparison with its tables. It "
+    "is not a bound on anything: without a flow it is the analytic bound less ½Σσ² (½·Z nats for a "
     "collapsed posterior)."
 )
 
@@ -114,9 +119,9 @@ def collapse_in_words(metrics: Metrics) -> str:
     if nats >= COLLAPSED_BELOW and units != 0:
         return ""
     return (
-        f"The code has collapsed: it tells {max(nats, 0.0):.2f} nats about a sentence, in {units} "
-        "active units, and the decoder writes as a language model does, whatever the code. "
-        "Reconstructions, interpolations and geometry show nothing of the sentences."
+        f"The code has collapsed: it carries {max(nats, 0.0):.2f} nats about a sentence, in "
+        f"{units} active units, and the decoder ignores it and writes like a language model. "
+        "Reconstructions, interpolations and geometry say nothing about the sentences."
     )
 
 
@@ -283,7 +288,7 @@ def _notes(results: Iterable[Metrics]) -> list[str]:
             "near it."
         )
     if any("distinct_1" in metrics for metrics in results):
-        notes.append("distinct_n and self_bleu depend on how many samples they are of.")
+        notes.append("distinct_n and self_bleu depend on the number of samples.")
     if any("nll_paper" in metrics for metrics in results):
         notes.append(NLL_PAPER_NOTE)
     return notes

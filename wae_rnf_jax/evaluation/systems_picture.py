@@ -12,7 +12,7 @@ Metrics = Mapping[str, float]
 # Title, its name among test results with its standard error, and its name in a validation.
 PANELS = (
     ("KL (nats)", "kl", "kl_se", "kl"),
-    ("NLL (nats a sentence)", "nll_iw", "nll_iw_se", "neg_elbo"),
+    ("NLL (nats per sentence)", "nll_iw", "nll_iw_se", "neg_elbo"),
     ("mutual information (nats)", "mi", "", "mi"),
 )
 _SOURCES = {
@@ -76,7 +76,7 @@ def save_systems(
         figure.legend(shown.values(), shown, loc="outside lower center", ncols=2, fontsize=7)
         if len(corpora) > 1:
             figure.suptitle(
-                f"different corpora, not to be compared: {', '.join(corpora)}",
+                f"different corpora, which cannot be compared: {', '.join(corpora)}",
                 fontsize=8,
                 color=COLORS[1],
             )

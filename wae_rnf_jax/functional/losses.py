@@ -163,7 +163,7 @@ def _nearest_squared_distance(points: jax.Array, centers: jax.Array) -> jax.Arra
         raise ValueError(f"points must be [K, ..., Z], got shape {points.shape}.")
     chex.assert_axis_dimension(points, -1, centers.shape[1])
     if centers.shape[0] == 0:
-        raise ValueError("at least one centre is needed.")
+        raise ValueError("at least one center is needed.")
     points, centers = widened((points, centers))
     inner = jnp.matmul(points, centers.T, precision=_HIGHEST)
     norms = jnp.square(centers).sum(axis=-1)

@@ -76,8 +76,8 @@ def member_of(job: Job | None) -> Iterator[None]:
         raise
     except jax.errors.JaxRuntimeError as error:  # a process that died is seen as a lost connection
         warn(
-            f"process {jax.process_index()} of {jax.process_count()} cannot go on: "
-            f"{first_line(error)}; the same command, on all processes, resumes from the last "
+            f"process {jax.process_index()} of {jax.process_count()} cannot continue: "
+            f"{first_line(error)}; the same command on all processes resumes from the last "
             "checkpoint"
         )
         _leave(1)
@@ -98,7 +98,7 @@ def _join(job: Job) -> None:
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{count} on process {i}" for i, count in sorted(counts.items()))
         raise InputError(
-            f"the processes differ in their number of devices ({found}): give each as many"
+            f"the processes differ in their number of devices ({found}): give each the same number"
         )
 
 
@@ -123,8 +123,8 @@ def _met(job: Job) -> Counter[int]:
         where = f" at {job.coordinator_address}" if job.coordinator_address else ""
         warn(
             f"the processes of the job did not meet{where} within --join_timeout="
-            f"{job.join_timeout} seconds: start all of them, with one address, that of process 0, "
-            "and one number of processes"
+            f"{job.join_timeout} seconds: start all of them, with the address of process 0 and "
+            "the same number of processes"
         )
         _leave(2)
 
@@ -143,12 +143,12 @@ def _initialized(job: Job) -> Counter[int]:
         return Counter(device.process_index for device in jax.devices())
     except ValueError as error:  # address, number or id is unknown
         raise InputError(
-            "--distributed: the environment tells of no other processes, as those of Cloud TPU, "
-            f"GKE, SLURM and Open MPI do (JAX: {first_line(error)}): give --coordinator_address, "
+            "--distributed: the environment does not describe the job, as those of Cloud TPU, GKE, "
+            f"SLURM and Open MPI do (JAX: {first_line(error)}): give --coordinator_address, "
             "--num_processes and --process_id"
         ) from error
     except (RuntimeError, OSError) as error:
-        raise InputError(f"the processes did not come together: {first_line(error)}") from error
+        raise InputError(f"the processes could not connect: {first_line(error)}") from error
 
 
 def _check_port(address: str) -> None:

@@ -55,7 +55,7 @@ class StopSignals:
 
     def _take(self, signum: int, frame) -> None:
         if not self._own:
-            warn("stopping once this step is done and saved")
+            warn("stopping once this step is finished and saved")
         self._own = signum
 
     def told(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -114,7 +114,7 @@ class Checkpoints:
         Raises:
           InputError: there are checkpoints, and none is whole, or one is of another run.
         """
-        found = _first_whole(_newest_first(self.directory), self._run, "going on from {}")
+        found = _first_whole(_newest_first(self.directory), self._run, "continuing from {}")
         if found is None:
             return None
         (content, progress), place, damaged = found
@@ -136,7 +136,9 @@ class Checkpoints:
             copy = self._unfinished / "best"
             shutil.copytree(self.directory / "latest" / str(step), copy)
             self._publish(copy, step)
-            warn(f"the best checkpoint, step {step}, is missing or damaged: copied from the latest")
+            warn(
+                f"the best checkpoint, step {step}, is missing or damaged: restored from the latest"
+            )
             return progress
         self._remove(self.directory / "best" / str(step))
         earlier = self._newest_best()
@@ -234,5 +236,5 @@ def _first_whole(
         return content, path, list(damaged)
     if damaged:
         reasons = "; ".join(str(error) for error in damaged.values())
-        raise InputError(f"--workdir: no checkpoint is whole: {reasons}; name another workdir")
+        raise InputError(f"--workdir: no checkpoint is intact: {reasons}; name another workdir")
     return None

@@ -75,7 +75,7 @@ def read_model(directory: Path, *, run: str) -> RestoredModel:
     about = _about(path)
     if about["run"] != run:
         raise InputError(
-            f"--workdir: {path} is a model of another configuration than the config.json beside it"
+            f"--workdir: {path} does not have the configuration of the config.json next to it"
         )
     state = current_state(arrays)
     variables = {name: nested(state, name) for name in ("params", "batch_stats")}
@@ -105,7 +105,7 @@ def _about(path: Path) -> dict[str, Any]:
         raise InputError(f"--workdir: {path} cannot be read ({first_line(error)})") from error
     if not known:
         raise InputError(
-            f"--workdir: {path} has format {about['format']} and this version reads {FORMAT}: use "
+            f"--workdir: {path} has format {about['format']}, but this version reads {FORMAT}: use "
             "the version that wrote it"
         )
     return about

@@ -65,7 +65,7 @@ class Lease:
             if not self.lost and self._is_own():
                 self._folder.remove(NAME)
         except RemoteError as failure:
-            warn(f"{failure}; the next run waits {LIFE:g} s for it")
+            warn(f"{failure}; the next run will wait {LIFE:g} s for this one")
 
     def still_held(self) -> bool:
         """Looks again; False once another run has taken the workdir."""
@@ -80,8 +80,8 @@ class Lease:
         """Returns when the run that wrote this is gone."""
         holder = found.get("owner", "unknown")
         warn(
-            f"{self._folder.url} was in use by another run, {holder}: looking for a sign of life "
-            f"for {LIFE:g} s"
+            f"{self._folder.url} was in use by another run, {holder}: waiting {LIFE:g} s for a "
+            "sign of life"
         )
         end = time.monotonic() + LIFE
         while time.monotonic() < end:
@@ -91,7 +91,7 @@ class Lease:
                 return
             if now != found:
                 self._refuse(now)
-        warn(f"{holder} has given none: this run takes its place")
+        warn(f"{holder} gave no sign of life: this run takes its place")
 
     def _refuse(self, found: dict[str, Any]) -> None:
         raise InputError(

@@ -26,7 +26,7 @@ def sole_use(workdir: Path) -> Iterator[None]:
     with ExitStack() as held:
         try:
             workdir.mkdir(parents=True, exist_ok=True)
-            unlocked = "see to it that no second run uses it"
+            unlocked = "make sure that no other run uses it"
             held.enter_context(lock(workdir / NAME, unlocked=unlocked))
         except Locked as holder:
             raise InputError(

@@ -184,7 +184,7 @@ def keep_lines_to(path: Path, step: int) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        warn(f"{path} still holds lines of steps after {step} ({error.strerror})")
+        warn(f"{path} still contains lines of steps after {step} ({error.strerror})")
 
 
 def _weighted_means(rows: list[dict[str, np.ndarray]]) -> dict[str, float]:

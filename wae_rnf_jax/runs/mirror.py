@@ -67,7 +67,7 @@ class Mirror:
         self.base.mkdir(parents=True, exist_ok=True)
 
         def waiting(holder: str) -> None:
-            warn(f"{holder} is fetching {self.url}: waiting until it is done")
+            warn(f"{holder} is fetching {self.url}: waiting for it to finish")
 
         with lock(self.base / "reading", waiting=waiting):
             yield
@@ -96,7 +96,7 @@ class Mirror:
                 continue
             self._replace(fetched, token)
             return
-        raise RemoteError(f"{self.url} cannot be read: it changes all the time")
+        raise RemoteError(f"{self.url} cannot be read: it keeps changing")
 
     def _continues(self, token: str | None) -> bool:
         """Whether the mirror is the remote workdir, or has come from it and got further."""
@@ -150,7 +150,7 @@ class Mirror:
                 self.path.rename(aside)
                 warn(
                     f"{self.url} was changed by another run, or removed, since the local copy was "
-                    f"published; the copy has checkpoints of its own, and is kept in {aside}"
+                    f"published; the copy has checkpoints of its own and is kept in {aside}"
                 )
             else:
                 shutil.rmtree(self.path)

@@ -38,7 +38,7 @@ def local_workdir(name: str, flag: str = "workdir") -> Path:
         raise InputError(f"--{flag}: {error}") from error
     if not (mirror.path / "config.json").exists():
         raise InputError(
-            f"--{flag}: {mirror.url} holds no run (no config.json): name the workdir of a "
+            f"--{flag}: {mirror.url} holds no run (no config.json): name a workdir of "
             "`wae-rnf train`"
         )
     return mirror.path
@@ -123,7 +123,7 @@ def _publishing(mirror: Mirror, lease: Lease) -> Iterator[Callable[[], None]]:
         try:
             if not lease.still_held():
                 raise TrainingFailed(
-                    f"another run has taken {mirror.url}: this one stops, and is kept in "
+                    f"another run has taken over {mirror.url}: this one stops and is kept in "
                     f"{mirror.path}"
                 )
             mirror.publish()
@@ -134,7 +134,7 @@ def _publishing(mirror: Mirror, lease: Lease) -> Iterator[Callable[[], None]]:
                     f"{error}; the run is whole in {mirror.path}, and the same command publishes it"
                 ) from error
             if not said:
-                warn(f"{error}; training goes on, and it is tried again with each checkpoint")
+                warn(f"{error}; training continues, and each checkpoint tries again")
             said = True
 
     try:

@@ -1,7 +1,7 @@
 """Places that metrics are written to: files that may be slow, full or gone.
 
 Each is written by a thread of its own. Training hands lines over and never waits for long; what
-goes wrong is said once on standard error, and training goes on.
+goes wrong is said once on standard error, and training continues.
 """
 
 import errno
@@ -57,7 +57,7 @@ class Sink:
         try:
             self._waiting.put_nowait(line)
         except queue.Full:
-            self._say("it is slower than training, and lines are lost")
+            self._say("it is slower than training, so lines are lost")
             return False
         return True
 
@@ -96,7 +96,7 @@ class Sink:
     def _say(self, what: str) -> None:
         if not self._said:
             self._said = True
-            warn(f"{self._name} cannot be written ({what}); training goes on")
+            warn(f"{self._name} cannot be written ({what}); training continues")
 
 
 class JsonLines:

@@ -50,7 +50,7 @@ def write_snapshot(directory: Path, state: Any, progress: dict[str, Any], *, run
     except OSError as error:
         raise OSError(f"it cannot be read back: {error}") from error
     if not _equal(found, (state, progress)):
-        raise OSError("it is read back as another one")
+        raise OSError("what is read back differs")
 
 
 def check_snapshot(directory: Path, *, run: str) -> bool:
@@ -82,11 +82,11 @@ def check_snapshot(directory: Path, *, run: str) -> bool:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"{directory} is damaged ({path.name} cannot be read)") from error
     if wrong:
-        raise Damaged(f"{directory} is damaged ({wrong[0]} is not as it was written)")
+        raise Damaged(f"{directory} is damaged ({wrong[0]} has changed since it was written)")
     if of_run != run:
         raise InputError(
-            f"--workdir: {directory} is a checkpoint of another configuration than the workdir's "
-            "config.json: remove it, or name another workdir"
+            f"--workdir: {directory} is a checkpoint of a run with another configuration than the "
+            "workdir's config.json: remove it, or name another workdir"
         )
     return True
 
@@ -111,7 +111,7 @@ def read_snapshot(directory: Path, *, run: str) -> tuple[Any, dict[str, Any]]:
         if not with_manifest:
             raise Damaged(f"{directory} cannot be read ({error})") from error
         raise InputError(
-            f"--workdir: {directory} is as it was written, and cannot be read ({error}): use the "
+            f"--workdir: {directory} is intact but cannot be read ({error}): use the "
             "versions of this program and of Orbax that wrote it, or name another workdir"
         ) from error
     return state, progress

@@ -130,7 +130,8 @@ def check_trackers(names: Sequence[str]) -> None:
     """Raises InputError where there is no such tracker, or it is not installed."""
     for name in names:
         if name not in _TRACKERS:
-            raise InputError(f"--track: {name!r} is no tracker; there are {', '.join(_TRACKERS)}")
+            known = ", ".join(_TRACKERS)
+            raise InputError(f"--track: {name!r} is not a tracker: it must be one of {known}")
         extra_module(name, package=_TRACKERS[name][2], extra=name)
 
 

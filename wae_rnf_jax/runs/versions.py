@@ -151,7 +151,7 @@ def fitted(state: Any, like: Any, *, place: str) -> Any:
         )
         if there != here:
             raise InputError(
-                f"--workdir: {place} is whole and does not fit this version's model ({path} is "
+                f"--workdir: {place} is intact but does not fit this version's model ({path} is "
                 f"{there} there and {here} here): use the version that trained it, or name another "
                 "workdir"
             )

@@ -105,12 +105,12 @@ def open_workdir(
     ]
     if not refused and any(key == "data_fingerprint" for key, *_ in changed):
         raise InputError(
-            f"--workdir: the text has changed since the run in {workdir} began, or another one is "
-            "named, or another tokeniser: name another workdir, or train on the text as it was"
+            f"--workdir: the text or the tokenizer is not the one that the run in {workdir} began "
+            "with: name another workdir, or restore the text and the tokenizer"
         )
     if refused:
         raise InputError(
-            f"--workdir: {workdir} holds a run of another configuration ({'; '.join(refused)}): "
+            f"--workdir: {workdir} holds a run with another configuration ({'; '.join(refused)}): "
             "name another workdir, or train with the same values"
         )
     save_evaluation_corpus(corpus, workdir / "corpus")  # where it was deleted, it is made again
@@ -160,14 +160,14 @@ def read_config(workdir: Path) -> dict[str, Any]:
         instead = f"did you mean {' or '.join(map(str, nearby))}?" if nearby else ""
         raise InputError(
             f"--workdir: {workdir} holds no run (no config.json): "
-            f"{instead or 'name the workdir of a `wae-rnf train`'}"
+            f"{instead or 'name a workdir of `wae-rnf train`'}"
         ) from None
     except (ValueError, OSError) as error:
         raise InputError(f"--workdir: {path} cannot be read: {error}") from error
     sections = ("data", "model", "train")
     if not isinstance(content, dict) or not {"system", *sections} <= content.keys():
         raise InputError(
-            f"--workdir: {path} is no configuration of a run, which has system, "
+            f"--workdir: {path} is not the configuration of a run, which has system, "
             f"{', '.join(sections)}: name another workdir"
         )
     return current_config(content)

@@ -34,8 +34,8 @@ def home_expanded(path: str, prefix: str = "") -> str:
     expanded = os.path.expanduser(path)
     if path.startswith("~") and expanded == path and path.partition("/")[0] == "~":
         raise InputError(
-            f"{prefix}{path} is in a home directory, and there is none (HOME is not set): set it, "
-            "or name another folder"
+            f"{prefix}{path} is in the home directory, but HOME is not set: set it, or name "
+            "another folder"
         )
     return expanded
 
@@ -133,8 +133,8 @@ def _sole_maker(directory: Path) -> Iterator[None]:
     directory.parent.mkdir(parents=True, exist_ok=True)
     with lock(
         _lock_of(directory),
-        waiting=lambda holder: warn(f"{holder} is preparing {directory}: waiting until it is done"),
-        unlocked="of several processes that make the same folder each does all of the work",
+        waiting=lambda holder: warn(f"{holder} is preparing {directory}: waiting for it to finish"),
+        unlocked="several processes that prepare the same folder each do all of the work",
         remove=True,
     ) as held:
         if held:

@@ -38,7 +38,7 @@ def lock(
     path: Path,
     *,
     waiting: Callable[[str], object] | None = None,
-    unlocked: str = "see to it that no second process uses it",
+    unlocked: str = "make sure that no other process uses it",
     remove: bool = False,
 ) -> Iterator[bool]:
     """Holds the lock on a file.
@@ -73,7 +73,7 @@ def lock(
                 fcntl.flock(file, fcntl.LOCK_EX)
             except OSError as error:
                 warn(
-                    f"{path.parent} lies on a file system without locks ({error.strerror}): "
+                    f"{path.parent} is on a file system without locks ({error.strerror}): "
                     f"{unlocked}"
                 )
                 held = False
@@ -119,4 +119,4 @@ def _sign(file: BinaryIO, path: Path) -> None:
 def _holder(file: BinaryIO) -> str:
     text = os.pread(file.fileno(), _HOLDER_BYTES, 0).decode(errors="replace")
     name = text.partition("\n")[0].strip()
-    return f"process {name or 'of unknown number'}"
+    return f"process {name or '(unknown)'}"

@@ -48,7 +48,7 @@ def checked_url(name: str, schemes: Sequence[str] = tuple(PACKAGES)) -> str:
     scheme, _, place = name.partition("://")
     if scheme not in schemes or not place.strip("/"):
         raise InputError(
-            f"{name} is no folder that can be used: give one of this machine, or gs://BUCKET/FOLDER"
+            f"{name} is not a usable folder: give a local folder or gs://BUCKET/FOLDER"
         )
     return f"{scheme}://{posixpath.normpath(place).strip('/')}"
 

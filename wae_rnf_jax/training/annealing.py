@@ -49,9 +49,9 @@ class Annealing(NamedTuple):
         left = f"leaves 0 after step {self.leaves:,}"
         if not self.complete:
             return (
-                f"{left}, ends at {self.at_end:.3g} of {self.maximum:g} in step {self.num_steps:,}"
+                f"{left}, ends at {self.at_end:.3g} of {self.maximum:g} at step {self.num_steps:,}"
             )
-        return f"{left}, is at its maximum {self.maximum:g} in step {self.reaches:,}"
+        return f"{left}, reaches its maximum {self.maximum:g} at step {self.reaches:,}"
 
     @property
     def complete(self) -> bool:
@@ -62,12 +62,12 @@ class Annealing(NamedTuple):
         """What is wrong with it, and what would be right; None where nothing is."""
         if self.complete:
             return None
-        when = f", which it would reach in step {self.reaches:,}" if self.reaches else ""
+        when = f", which it would reach at step {self.reaches:,}" if self.reaches else ""
         return (
             f"the run ends at step {self.num_steps:,} with λ, the weight of the KL, at "
-            f"{self.at_end:.3g} and not at its maximum {self.maximum:g}{when}: the model is chosen "
-            "by a bound that is not what is trained; set kl_weight in steps of this run, or take "
-            'kl_weight.schedule "linear_of_run", which is given in shares of it'
+            f"{self.at_end:.3g} instead of its maximum {self.maximum:g}{when}: the model is "
+            "selected by a bound other than the one trained; set kl_weight in steps of this run, "
+            'or use kl_weight.schedule "linear_of_run", which is given in shares of the run'
         )
 
 

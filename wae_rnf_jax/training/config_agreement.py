@@ -55,19 +55,19 @@ def _of_posterior(
             rule = f"posterior {family} lies on the unit sphere and needs at least 2"
             yield "model.latent_dim", model["latent_dim"], rule
         if name in IN_FLAT_SPACE:
-            rule = f"objective {name} is of codes that fill R^Z, as posterior gaussian has them; "
-            rule += "vae and wae take any"
+            rule = f"objective {name} needs codes that fill R^Z, as with posterior gaussian; "
+            rule += "vae and wae take any posterior"
             yield "posterior.name", family, rule
         if model["num_flow_steps"]:
-            rule = "the flow's steps are maps of R^Z, which go with posterior gaussian; "
+            rule = "flow steps are maps of R^Z, which need posterior gaussian; "
             rule += f"posterior {family}, on the unit sphere, needs 0"
             yield "model.num_flow_steps", model["num_flow_steps"], rule
     if objective.get("num_words") and objective["features"] != "fisher":
-        rule = "words are drawn where objective.features is fisher; it must be 0"
+        rule = "words are drawn only if objective.features is fisher; otherwise it must be 0"
         yield "objective.num_words", objective["num_words"], rule
     state = hasattr(DECODERS[decoder["name"]], "state_features")
     if "features" in objective and objective["features"] == "state" and not state:
-        rule = f"decoder {decoder['name']} has no initial state: take fisher, or decoder lstm"
+        rule = f"decoder {decoder['name']} has no initial state: use fisher, or decoder lstm"
         yield "objective.features", "state", rule
 
 
@@ -79,11 +79,11 @@ def _of_parts(
             rule = f"model.hidden_dim, {model['hidden_dim']}, must be an even multiple of it"
             yield f"{name}.num_heads", part["num_heads"], rule
     if posterior.get("mean_scale") and posterior["batch_norm"]:
-        rule = "batch_norm has a scale for the means already: take one of the two"
+        rule = "batch_norm already scales the means: use only one of the two"
         yield "posterior.mean_scale", posterior["mean_scale"], rule
     if objective.get("kl_floor") and posterior["name"] != "gaussian":
-        rule = "a floor is for a KL that is learned, as posterior gaussian has it; "
-        rule += f"that of {posterior['name']} is a constant"
+        rule = "a floor needs a KL that is learned, as with posterior gaussian; "
+        rule += f"that of posterior {posterior['name']} is constant"
         yield "objective.kl_floor", objective["kl_floor"], rule
 
 
@@ -94,24 +94,26 @@ def _of_procedure(
     if name != "descent" and not model["latent_dim"]:
         yield "procedure.name", name, "objective lm has no latent code and needs descent"
     if name == "semi_amortized" and posterior["name"] != "gaussian":
-        rule = f"its steps are of means and variances; posterior {posterior['name']} has none, and "
-        rule += "goes with any other procedure"
+        rule = (
+            f"it refines means and variances, which posterior {posterior['name']} does not have: "
+        )
+        rule += "use another procedure"
         yield "procedure.name", name, rule
     if name == "pretrained":
         stages = len(procedure["kl_weights"])
         for key in ("max_steps", "patience", "reset"):
             if len(procedure[key]) != stages:
-                rule = f"there must be one for each of the {stages} of kl_weights"
+                rule = f"it must have as many entries as kl_weights, {stages}"
                 yield f"procedure.{key}", procedure[key], rule
 
 
 def _of_weights(*, objective: dict, kl_weight: dict, **_: dict) -> Iterator[Disagreement]:
     if kl_weight["schedule"] == "linear_of_run" and kl_weight["end"] <= kl_weight["begin"]:
-        rule = f"λ rises from kl_weight.begin, {kl_weight['begin']}, on: it must be greater"
+        rule = f"it must be greater than kl_weight.begin, {kl_weight['begin']}"
         yield "kl_weight.end", kl_weight["end"], rule
     highest = kl_weight["value" if kl_weight["schedule"] == "constant" else "maximum"]
     if "mmd_weight" in objective and objective["mmd_weight"] < highest:
-        rule = f"it must be at least the highest kl_weight, {highest}, which is taken from it"
+        rule = f"it must be at least the highest kl_weight, {highest}, which is subtracted from it"
         yield "objective.mmd_weight", objective["mmd_weight"], rule
 
 
@@ -125,9 +127,11 @@ def _of_rows(*, train: dict, objective: dict, posterior: dict, **_: dict) -> Ite
     rows = train["batch_size"] // train["accumulate"]
     normalised = posterior.get("batch_norm") or posterior.get("mean_scale")
     if rows < 2 and ("mmd_weight" in objective or normalised):
-        rule = f"its micro-batches would have {rows} sentences, and MMD² and batch norm, which are "
-        rule += "theirs, need 2: take at most half of train.batch_size"
+        rule = (
+            f"micro-batches would have {rows} sentences, but MMD² and batch norm, computed within "
+        )
+        rule += "each, need 2: use at most half of train.batch_size"
         yield "train.accumulate", train["accumulate"], rule
     if train["mmd_group"] and objective.get("biased_mmd"):
-        rule = "groups are for the unbiased MMD²; with objective.biased_mmd it must be 0"
+        rule = "groups need the unbiased MMD²; with objective.biased_mmd it must be 0"
         yield "train.mmd_group", train["mmd_group"], rule

@@ -242,5 +242,5 @@ def _check_chosen(prefix: str, values: Mapping[str, Any], chosen: _Chosen) -> No
     which = {key: one_of(*chosen.definitions)}
     _check_keys(prefix, {k: v for k, v in values.items() if k == key}, which)
     taken = {name: setting.rule for name, setting in chosen.settings(values[key]).items()}
-    takes = f" where {key} is {values[key]} (it takes {', '.join(taken) or 'none'})"
+    takes = f" when {key} is {values[key]} (it takes {', '.join(taken) or 'none'})"
     _check_keys(prefix, values, which | taken, takes)

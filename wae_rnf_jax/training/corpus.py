@@ -23,11 +23,11 @@ def open_corpus(data: Mapping[str, Any], *, thorough: bool = False) -> Corpus:
         settings[name] = home_expanded(os.path.expandvars(given), f"--config.data.{name}: ")
         if "$" in settings[name]:
             raise InputError(
-                f"--config.data.{name} is {given}, and the environment lacks that variable: set "
-                "it, or give the place itself"
+                f"--config.data.{name} is {given}, but that environment variable is not set: set "
+                "it, or give the path itself"
             )
     corpus = load_corpus(**settings, thorough=thorough)
     for split, number in (corpus.skipped or {}).items():
         if number and is_first():
-            warn(f"{number:,} empty lines of the {split} split are left out")
+            warn(f"empty lines skipped in the {split} split: {number:,}")
     return corpus

@@ -25,7 +25,7 @@ DATA_RULES: dict[str, Rule] = {
     "text_feature": NAME,
     "splits": three("names", NAME),
     "tokenizer": Rule(
-        f"one of {', '.join(TOKENIZERS)}, or a file that ends in .json",
+        f"one of {', '.join(TOKENIZERS)}, or a .json file",
         lambda v: isinstance(v, str) and is_tokenizer(v),
     ),
     "vocab_size": whole(LEAST_PIECES),
@@ -33,7 +33,7 @@ DATA_RULES: dict[str, Rule] = {
     "nfc": SWITCH,
     "min_count": whole(1),
     "max_size": Rule(
-        f"0 (no limit) or a whole number of at least {_SMALLEST_SIZE}, as "
+        f"0 (no limit) or a whole number of at least {_SMALLEST_SIZE}, since "
         f"{len(SPECIAL_WORDS)} words are special",
         lambda v: v == 0 or whole(_SMALLEST_SIZE).allows(v),
     ),

@@ -89,7 +89,7 @@ def step_memory(
     return {
         "state and batch": analysis.argument_size_in_bytes,
         "other results": analysis.output_size_in_bytes - analysis.alias_size_in_bytes,
-        "work space": analysis.temp_size_in_bytes,
+        "workspace": analysis.temp_size_in_bytes,
     }
 
 

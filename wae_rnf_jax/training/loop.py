@@ -207,7 +207,7 @@ class _Trainer:
         ended = first >= self.num_steps or self._out_of_patience()
         if ended and not self._is_due(first):
             if self.own:
-                print(f"{self.workdir}: trained already ({first} steps)")
+                print(f"{self.workdir}: already trained ({first} steps)")
             return
         log = MetricsLog(
             self.workdir,
@@ -278,12 +278,14 @@ class _Trainer:
                 log.flush()
                 self._validate_and_save(step, log, evaluate=evaluate)
                 if self._out_of_patience():
-                    log.say(f"step {step}: no better bound in {self.progress.without_gain} rounds")
+                    log.say(
+                        f"step {step}: no better bound in {self.progress.without_gain} validations"
+                    )
                     break
                 if self.unsaved and self.own and step < self.num_steps:
-                    warn(f"{self.unsaved}; training goes on, and the next checkpoint is tried")
+                    warn(f"{self.unsaved}; training continues to the next checkpoint")
         if self.unsaved:
-            raise NotSaved(f"{self.unsaved}: make room, and the same command goes on")
+            raise NotSaved(f"{self.unsaved}: make room, and the same command continues")
 
     def _is_due(self, step: int) -> bool:
         """Whether a validation is: of step 0, or one that has been validated, none is."""

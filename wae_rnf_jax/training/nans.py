@@ -68,7 +68,7 @@ def nan_origin(state: TrainState, batch: Batch, rng: jax.Array, *, recipe: Recip
             train_step(state, batch, rng, recipe=recipe)
     except FloatingPointError as error:
         return f"{first_line(error)}{_place(error)}"
-    return "a NaN that does not come up when the step is taken one operation at a time"
+    return "a NaN that does not occur when the step is run one operation at a time"
 
 
 def _place(error: Exception) -> str:
@@ -77,4 +77,4 @@ def _place(error: Exception) -> str:
     if not ours or Path(ours[-1].filename) == Path(__file__):
         return ""
     file = Path(ours[-1].filename).relative_to(_PACKAGE.parent)
-    return f", asked for in {file}:{ours[-1].lineno} ({ours[-1].name})"
+    return f", called in {file}:{ours[-1].lineno} ({ours[-1].name})"

@@ -47,14 +47,14 @@ def check_batch_size(batch_size: int, accumulate: int, mmd_group: int = 0) -> No
     if batch_size % (devices * accumulate):
         raise InputError(
             f"--config.train.batch_size is {batch_size}, which {parts} do not divide: "
-            f"take a multiple of {devices * accumulate}"
+            f"use a multiple of {devices * accumulate}"
         )
     rows, own = batch_size // accumulate, batch_size // (accumulate * devices)
     if mmd_group and (rows % mmd_group or (own % mmd_group and mmd_group % own)):
         raise InputError(
             f"--config.train.mmd_group is {mmd_group}; it must divide the {rows} sentences of "
             f"{'a micro-batch' if accumulate > 1 else 'train.batch_size'}, and divide the {own} of "
-            "a device or be a multiple of them"
+            "each device or be a multiple of them"
         )
 
 

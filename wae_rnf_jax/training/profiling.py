@@ -93,7 +93,7 @@ class StepTrace:
         if self._last < self._first:
             return ""
         if not self._traced:
-            return "no step was traced: the run ended before one that compiles nothing\n"
+            return "no step was traced: the run ended before a step that compiles nothing\n"
         files = sorted(
             self._directory.rglob("*.trace.json.gz"), key=lambda path: path.stat().st_mtime
         )
@@ -108,6 +108,6 @@ class StepTrace:
         try:
             call()
         except (RuntimeError, OSError) as error:
-            warn(f"{self._directory} takes no trace ({first_line(error)}); training goes on")
+            warn(f"{self._directory} gets no trace ({first_line(error)}); training continues")
             return False
         return True

@@ -193,14 +193,14 @@ def centers_from_file(config: ConfigDict) -> np.ndarray | None:
             f"{error}"
         ) from error
     if not isinstance(centers, np.ndarray):
-        raise InputError(f"--config.codebook.centers_file: {path} is no .npy file of one array")
+        raise InputError(f"--config.codebook.centers_file: {path} is not an .npy file of one array")
     if centers.shape != shape:
         raise InputError(
             f"--config.codebook.centers_file: {path} has shape {centers.shape}; "
-            f"codebook.num_centers and model.latent_dim ask for {shape}"
+            f"codebook.num_centers and model.latent_dim require {shape}"
         )
     if centers.dtype.kind not in "iuf" or not np.isfinite(centers).all():
         raise InputError(
-            f"--config.codebook.centers_file: {path} must hold finite real numbers alone"
+            f"--config.codebook.centers_file: {path} must contain only finite real numbers"
         )
     return centers

@@ -97,10 +97,10 @@ class Transfer(NamedTuple):
     def lines(self) -> list[str]:
         """Returns the record for people."""
         record = self.record()
-        lines = [f"{'begun from':12} {self.workdir}, step {self.step:,}"]
+        lines = [f"{'starts from':12} {self.workdir}, step {self.step:,}"]
         if "vocab_size" in record:
             size, found = record["vocab_size"], record["words_found"]
-            new = f"; the other {size - found:,} keep fresh values" if found < size else ""
+            new = f"; the other {size - found:,} are initialized afresh" if found < size else ""
             lines.append(f"{'words':12} {found:,} of {size:,} found there{new}")
         lists = (f"{name:12} {', '.join(record[name]) or 'nothing'}" for name in ("taken", "fresh"))
         return [*lines, *lists]
@@ -130,7 +130,7 @@ def planned_transfer(origin: Origin, model: TextAutoencoder, vocabulary: Vocabul
             modules = sorted({_path(name).partition("/")[0] for name in common})
             raise InputError(
                 f"--init_parts: {origin.workdir} and the new model have no part {part!r} in "
-                f"common: name some of {', '.join(modules)}, or paths within them"
+                f"common: name one or more of {', '.join(modules)}, or paths within them"
             )
     taken = [
         name

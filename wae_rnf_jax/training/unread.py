@@ -69,7 +69,7 @@ def check_unread(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Non
     for key, value in config_leaves(config).items():
         reason = _why_unread(key, config)
         if reason and not (key in defaults and _plain(value) == _plain(defaults[key])):
-            wrong = f"--config.{key} is {value!r}, and nothing in this run reads it"
+            wrong = f"--config.{key} is {value!r}, but nothing in this run reads it"
             raise InputError(f"{wrong}: {reason}")
 
 
@@ -83,7 +83,7 @@ def _why_unread(key: str, config: Mapping[str, Any]) -> str:
     for patterns, other, rule in READ_WHERE:
         matches = any(fnmatchcase(key, pattern) for pattern in patterns.split())
         if matches and not rule.allows(leaves[other]):
-            return f"it is read where {other} {rule.words}, and {other} is {leaves[other]!r}"
+            return f"it is read only if {other} {rule.words}, and {other} is {leaves[other]!r}"
     return ""
 
 

@@ -23,7 +23,7 @@ from wae_rnf_jax.training.procedures.descent import descent
 from wae_rnf_jax.training.recipe import Procedure, Recipe, TrainState
 
 RESETS = ("none", "encoder", "decoder")
-Resets = Annotated[tuple[str, ...], several(f"names among {', '.join(RESETS)}", one_of(*RESETS))]
+Resets = Annotated[tuple[str, ...], several(f"names from {', '.join(RESETS)}", one_of(*RESETS))]
 
 
 class PretrainedState(NamedTuple):
