@@ -362,7 +362,7 @@ def test_a_truncated_checkpoint_is_named_and_the_one_before_used(copied, refusal
     assert "/10 is damaged (" in captured.err.splitlines()[0]
     assert captured.err.splitlines()[0].endswith("/5")
     truncate(5)
-    assert "no checkpoint is whole" in refusal(*sample)
+    assert "no checkpoint is intact" in refusal(*sample)
 
 
 def test_a_checkpoint_of_another_run_is_refused(copied, lm_workdir, refusal):
@@ -370,7 +370,9 @@ def test_a_checkpoint_of_another_run_is_refused(copied, lm_workdir, refusal):
         shutil.rmtree(copied / "checkpoints" / kind)
     shutil.copytree(lm_workdir / "checkpoints", copied / "checkpoints", dirs_exist_ok=True)
     said = refusal("sample", f"--workdir={copied}")
-    assert "is a checkpoint of another configuration than the workdir's config.json" in said
+    assert (
+        "is a checkpoint of a run with another configuration than the workdir's config.json" in said
+    )
 
 
 def test_temperature_0_is_greedy(workdir, capsys):

@@ -125,7 +125,7 @@ def test_what_codes_cannot_be_shifted_by_is_refused(reviews, workdir, stdin, ref
     shift = ("shift", f"--workdir={reviews}")
     assert "--from_label is missing" in refusal(*shift)
     said = refusal(*shift, "--from_label=bad", "--to_label=god")
-    assert "there is no label 'god': they are good, bad; did you mean good?" in said
+    assert "there is no label 'god': the labels are good, bad; did you mean good?" in said
     assert "name two different ones" in refusal(*shift, "--from_label=bad", "--to_label=bad")
     good = ("--from_label=bad", "--to_label=good")
     assert "--strengths: could not convert" in refusal(*shift, *good, "--strengths=1,x")

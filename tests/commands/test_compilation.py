@@ -39,5 +39,5 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, monkeypatch, settings
     assert settings() == before
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "compiled programs are not kept" in said
+    assert "compiled programs are not cached" in said
     assert "Not a directory" in said

@@ -42,7 +42,7 @@ def test_the_folder_holds_the_model_and_no_sentence(exported, source):
     }
     card = (exported / "README.md").read_text()
     assert "# handed_on" in card
-    assert "system `wae_nf`, at step 24" in card
+    assert "system `wae_nf`, step 24" in card
     assert "posterior `gaussian` of 2 dimensions" in card
     assert "labels of the text: good, bad" in card
     metrics = json.loads((source / "results.json").read_text())["metrics"]

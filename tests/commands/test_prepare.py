@@ -66,7 +66,7 @@ def test_training_tells_notes_once_and_empty_lines_always(tmp_path, capsys):
         file.write("one more\n")
     assert cli.main(arguments) == 2
     said = capsys.readouterr().err
-    assert "the text has changed since the run in" in said
+    assert "the text or the tokenizer is not the one that the run in" in said
     assert "data_fingerprint" not in said
 
 

@@ -47,7 +47,7 @@ def test_a_run_begun_from_another_never_needs_it_again(
     begun = [*arguments, f"--init_from={other}/", "--init_parts=embedding,decoder,output_layer"]
     assert cli.main([*begun, "--log_level=info"]) == 0
     captured = capsys.readouterr()
-    assert f"starts from   {other}, step 10" in captured.out
+    assert f"starts from  {other}, step 10" in captured.out
     assert "words        14 of 14 found there\n" in captured.out
     assert re.search("INFO .*[Ss]av", captured.err)  # Orbax' own lines
     record = json.loads((tmp_path / "run" / "init_from.json").read_text())

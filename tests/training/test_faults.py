@@ -207,7 +207,7 @@ def test_no_whole_checkpoint_is_one_sentence_and_exit_code_2(whole, cache, tmp_p
     assert cli.main(arguments(workdir, cache)) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "no checkpoint is whole" in said
+    assert "no checkpoint is intact" in said
 
 
 def test_a_full_disk_costs_only_the_checkpoints_it_did_not_take(

@@ -111,7 +111,7 @@ def test_all_else_is_taken_as_it_is_and_the_optimizer_begins_anew(wae):
     jax.tree.map(np.testing.assert_array_equal, state.opt_state, drawn.opt_state)
     assert int(state.step) == 0
     assert transfer.lines() == [
-        f"starts from   {workdir}, step 7",
+        f"starts from  {workdir}, step 7",
         "words        7 of 9 found there; the other 2 are initialized afresh",
         "taken        decoder, embedding, encoder, flow_stack, output_layer, posterior",
         "fresh        nothing",

@@ -283,7 +283,7 @@ class _Trainer:
                     )
                     break
                 if self.unsaved and self.own and step < self.num_steps:
-                    warn(f"{self.unsaved}; training continues to the next checkpoint")
+                    warn(f"{self.unsaved}; training continues, and the next checkpoint tries again")
         if self.unsaved:
             raise NotSaved(f"{self.unsaved}: make room, and the same command continues")
 
