@@ -42,3 +42,4 @@ step "The same way and the shortest one, in a picture of the curved latent space
 "$wae_rnf" geometry --workdir="$workdir" "${ends[@]}"
 
 printf '\nDemo finished in %d s. Everything is in %s.\n' "$SECONDS" "$workdir"
+printf 'Next: look at %s/geometry.png, or read docs/trained_run.ipynb, which uses this run.\n' "$workdir"

@@ -161,3 +161,14 @@ def test_one_sentence_is_one_row(run, monkeypatch):
 def test_paths_are_expanded(workdir, monkeypatch):
     monkeypatch.setenv("HOME", os.fspath(workdir.parent))
     assert wae_rnf_jax.load_run("~/reviews").step > 0
+
+
+def test_one_string_is_not_taken_for_a_list_of_its_characters(run):
+    for method in (run.encode, run.score, run.reconstruct):
+        with pytest.raises(InputError, match="'the food' is one string: give a list, as in"):
+            method("the food")
+
+
+def test_it_says_in_a_line_what_it_is(run):
+    words = run.vocabulary.size
+    assert repr(run) == f"<Run: wae_nf at step {run.step}, Z = 2, {words} words>"

@@ -28,6 +28,9 @@ class Rule(NamedTuple):
     words: str
     allows: Callable[[Any], bool]
 
+    def __repr__(self) -> str:
+        return f"Rule({self.words!r})"
+
 
 class Setting(NamedTuple):
     """One argument that a configuration sets: its rule, and its default if it has one."""

@@ -50,7 +50,7 @@ def load_run(workdir: str | os.PathLike[str]) -> "Run":
         raise InputError(str(error).removeprefix("--workdir: ")) from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A trained model with its vocabulary and its splits, as `load_run` gives it.
 
@@ -75,6 +75,10 @@ class Run:
     """
 
     trained: TrainedModel
+
+    def __repr__(self) -> str:
+        words = f"{self.vocabulary.size:,} words"
+        return f"<Run: {self.config['system']} at step {self.step}, Z = {self.latent_dim}, {words}>"
 
     @property
     def config(self) -> dict[str, Any]:
@@ -141,7 +145,8 @@ class Run:
           InputError: for no sentence, an empty one, one with a reserved word such as ``<eos>``,
             or a language model.
         """
-        return latent_space.encode_sentences(self.trained, sentences, batch_size=batch_size)
+        several = _several(sentences)
+        return latent_space.encode_sentences(self.trained, several, batch_size=batch_size)
 
     def decode(
         self, codes: Codes | jax.Array | np.ndarray, *, batch_size: int = 64, **decoding: Any
@@ -262,11 +267,17 @@ class Run:
         """
         return scoring.score_sentences(
             self.trained,
-            sentences,
+            _several(sentences),
             num_samples=num_samples,
             num_buckets=self.config["data"]["num_buckets"],
             seed=seed,
         ).nll
+
+
+def _several(sentences: Sequence[str]) -> list[str]:
+    if isinstance(sentences, str):
+        raise InputError(f"{sentences!r} is one string: give a list, as in [{sentences!r}]")
+    return list(sentences)
 
 
 def _decoding(settings: dict[str, Any]) -> decoders.Decoding:
