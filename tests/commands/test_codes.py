@@ -83,7 +83,7 @@ def test_files_that_hold_no_codes_are_refused(reviews, tmp_path, refusal):
     path.write_bytes(b"PK\x03\x04cut")
     assert "cannot be read as a NumPy array" in refusal(*decode, f"--input={path}")
     np.savez(path, z=np.zeros(2), w=np.zeros(2))
-    assert "holds no array named codes, but z, w" in refusal(*decode, f"--input={path}")
+    assert "contains no array named codes, but z, w" in refusal(*decode, f"--input={path}")
     np.savez(path, codes=np.zeros((2, 7)))
     assert "takes real numbers of shape [N, 2]" in refusal(*decode, f"--input={path}")
     content = io.BytesIO()

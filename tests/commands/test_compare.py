@@ -154,7 +154,7 @@ def test_what_differs_in_more_than_the_seed_is_not_joined(seeds, evaluated, tmp_
 def test_seeds_that_are_none_are_refused(seeds, text_folder, refusal):
     train = train_arguments(text_folder, seeds[0].parent, "wae")
     assert "'x' is not a whole number" in refusal(*train, "--seeds=0,x")
-    assert "name each seed once" in refusal(*train, "--seeds=1,1")
+    assert "give each seed once" in refusal(*train, "--seeds=1,1")
     of_one = train_arguments(text_folder, seeds[0], "wae")
     assert "holds a run of one seed" in refusal(*of_one, "--seeds=0,1")
 
