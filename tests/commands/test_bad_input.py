@@ -370,9 +370,8 @@ def test_a_checkpoint_of_another_run_is_refused(copied, lm_workdir, refusal):
         shutil.rmtree(copied / "checkpoints" / kind)
     shutil.copytree(lm_workdir / "checkpoints", copied / "checkpoints", dirs_exist_ok=True)
     said = refusal("sample", f"--workdir={copied}")
-    assert (
-        "is a checkpoint of a run with another configuration than the workdir's config.json" in said
-    )
+    other = "a checkpoint of a run with another configuration than the workdir's config.json"
+    assert f"is {other}" in said
 
 
 def test_temperature_0_is_greedy(workdir, capsys):
