@@ -48,7 +48,7 @@ COMBINATIONS = {
 }
 
 
-QUICK = ("wae_rnf semi-amortized", "vmf with a dilated CNN, pretrained")
+QUICK = ("wae_rnf semi-amortized",)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ def trained(config, workdir, *, double):
         jax.config.update("jax_enable_x64", False)
 
 
+@pytest.mark.slow
 def test_a_run_may_change_the_mode_on_resuming(text_folder, tmp_path, monkeypatch):
     """Of the system with most parts: flow, batch norm, MMD, codebook."""
     config = of_corpus(tiny_config(), text_folder, tmp_path)

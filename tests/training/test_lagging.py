@@ -163,7 +163,7 @@ def test_the_run_lasts_until_the_decoder_has_taken_its_steps():
     assert at(700, 12, 0.5) == 700
 
 
-@pytest.mark.parametrize("stop", [3, 6])
+@pytest.mark.parametrize("stop", [3, pytest.param(6, marks=pytest.mark.slow)])
 def test_it_resumes_bit_for_bit_in_any_turn(stop, config, tmp_path, monkeypatch):
     lagging_config(config, window=1, most_encoder_steps=3)
     config.train.update(num_epochs=2, log_every=1, select="last")
