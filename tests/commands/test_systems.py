@@ -97,7 +97,7 @@ def test_what_makes_no_sense_together_is_refused(text_folder, tmp_path, refusal)
         ("vmf", {"model.num_flow_steps": 2}, "flow steps are maps of R^Z, which need posterior"),
         ("vmf", {"model.latent_dim": 1}, "lies on the unit sphere and needs at least 2"),
         ("vae", {"posterior.concentration": 3.0}, "no such key when name is gaussian"),
-        ("wae_rnf", {"posterior.name": "vmf"}, "posterior.batch_norm: there is no such key when"),
+        ("wae_rnf", {"posterior.name": "vmf"}, "objective wae_rnf needs codes that fill R^Z"),
         ("wae_vmf", {"objective.name": "wae_paper"}, "objective wae_paper needs codes that fill"),
         ("wae_rnf_state", {"decoder.name": "dilated_cnn"}, "dilated_cnn has no initial state"),
         ("vae", {"train.momentum": 0.5}, "it is read only if train.optimizer is sgd,"),

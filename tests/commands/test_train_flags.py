@@ -173,3 +173,19 @@ def test_a_tracker_gets_the_configuration_and_the_lines_of_the_run(
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     (last,) = [line for line in lines if line["split"] == "valid"][-1:]
     assert run.data.metrics["valid/ppl"] == pytest.approx(last["ppl"])
+
+
+def test_another_schedule_takes_the_place_of_all_that_the_configuration_has_of_its_own(
+    text_folder, tmp_path, capsys, refusal
+):
+    """As the warning about λ advises; the file sets start and length, which it does not take."""
+    arguments = [
+        argument
+        for argument in train_arguments(text_folder, tmp_path / "run", "wae")
+        if "kl_weight.length" not in argument
+    ]
+    shares = ["--config.kl_weight.schedule=linear_of_run", "--config.kl_weight.begin=0.2"]
+    assert cli.main([*arguments, *shares, "--config.kl_weight.end=0.7", "--dry_run"]) == 0
+    assert "leaves 0 after step 2, reaches its maximum" in capsys.readouterr().out
+    message = refusal(*arguments, *shares, "--config.kl_weight.length=5", "--dry_run")
+    assert "kl_weight.length: there is no such key when schedule is linear_of_run" in message

@@ -195,7 +195,7 @@ def checked_config(values: flags.FlagValues):
     from wae_rnf_jax.training.config_check import check_config
 
     config = values["config"].value
-    check_config(config)
+    check_config(config, overridden=values["config"].override_values)
     return config
 
 

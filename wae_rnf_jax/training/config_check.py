@@ -1,6 +1,6 @@
 """What every key of a configuration must be: checked before anything is computed or written."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -131,14 +131,16 @@ _CHOICES = {
 }
 
 
-def complete_config(config: ConfigDict) -> None:
+def complete_config(config: ConfigDict, overridden: Collection[str] = ()) -> None:
     """Completes the sections that choose a definition, in place.
 
     Arguments that the definition has defaults for may be left out, and take them. What is left of
-    another definition, where its name was overridden, goes, if it is that one's default.
+    another definition goes, if it is that one's default, or if the name was overridden and it was
+    not.
 
     Args:
       config: the whole configuration; what is wrong with it, `check_config` says.
+      overridden: keys set on the command line, with their sections.
     """
     for section, chosen in _CHOICES.items():
         if section not in config or not isinstance(config[section], ConfigDict):
@@ -149,8 +151,11 @@ def complete_config(config: ConfigDict) -> None:
         taken = chosen.settings(values[chosen.key])
         others = [chosen.settings(name) for name in chosen.definitions]
         with config.unlocked():
+            renamed = f"{section}.{chosen.key}" in overridden
             for key in set(values) - {chosen.key, *taken}:
-                if any(key in other and other[key].default == values[key] for other in others):
+                of_another = [other[key].default for other in others if key in other]
+                replaced = renamed and f"{section}.{key}" not in overridden
+                if of_another and (replaced or values[key] in of_another):
                     del values[key]
             for key, setting in taken.items():
                 if key not in values and setting.has_default:
@@ -183,13 +188,14 @@ def add_argument(config: ConfigDict, key: str) -> bool:
     return False
 
 
-def check_config(config: ConfigDict) -> None:
+def check_config(config: ConfigDict, overridden: Collection[str] = ()) -> None:
     """Completes a configuration and raises InputError for the first key that no run could use.
 
     Args:
       config: the whole configuration; see `complete_config` for what is added to it.
+      overridden: keys set on the command line, with their sections.
     """
-    complete_config(config)
+    complete_config(config, overridden)
     settings = config.to_dict()
     sections = {name: part for name, part in settings.items() if isinstance(part, dict)}
     outside = {name: value for name, value in settings.items() if name not in sections}
