@@ -11,7 +11,7 @@ import sys
 import textwrap
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
@@ -89,8 +89,7 @@ def write_reference(app: Sphinx) -> None:
         (REFERENCE / f"{page}.md").write_text(text + "\n```\n", encoding="utf-8")
         listed = ", ".join(f"{{py:obj}}`~wae_rnf_jax.{name}`" for name in names)
         index += f"- [{title}]({page}.md): {listed}\n"
-    hidden = "\n".join(p.stem for p in sorted(REFERENCE.glob("*.md")))
-    index += f"\n```{{toctree}}\n:hidden:\n\n{hidden}\n```\n"
+    index += "\n```{toctree}\n:hidden:\n:glob:\n\n*\n```\n"
     (REFERENCE / "index.md").write_text(index, encoding="utf-8")
 
 
@@ -106,7 +105,7 @@ def _directive(module: str, name: str, value: Any) -> str:
 
 def _home(name: str, value: Any) -> str:
     """The module that a public name is imported from."""
-    if callable(value) and not isinstance(value, dict):
+    if callable(value):
         return inspect.unwrap(value).__module__
     return next(
         module
@@ -119,11 +118,7 @@ def is_left_out(
     app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
 ) -> bool | None:
     """Leaves out the fields of named tuples, which the docstring of the class describes."""
-    return True if isinstance(obj, type(_Pair.first)) else None
-
-
-class _Pair(NamedTuple):
-    first: int
+    return True if isinstance(obj, type(wae_rnf_jax.Flow.forward)) else None
 
 
 def as_restructured_text(
