@@ -10,13 +10,14 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.extras import extra_module
 from wae_rnf_jax.runs.sinks import Line, Sink
+from wae_rnf_jax.runs.versions import config_leaves
 from wae_rnf_jax.runs.workdir import write_json
 
 PROJECT = "wae_rnf_jax"  # unless WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME names another
@@ -52,7 +53,8 @@ class WeightsAndBiases:
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=_name(self._workdir),
-            id=_id(self._workdir, "wandb", lambda: uuid.uuid4().hex[:16]),
+            id=_kept_id(self._workdir, "wandb")
+            or _keep_id(self._workdir, "wandb", uuid.uuid4().hex[:16]),
             resume="allow",
             dir=self._workdir.absolute(),
             config=dict(self._config),
@@ -98,21 +100,19 @@ class MLflow:
         from mlflow import MlflowClient
         from mlflow.entities import Param
 
-        client = MlflowClient()
-
-        def created() -> str:
+        client, run_id = MlflowClient(), _kept_id(self._workdir, "mlflow")
+        if run_id is None:
             name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
             experiment = client.get_experiment_by_name(name)
             place = experiment.experiment_id if experiment else client.create_experiment(name)
             run_id = client.create_run(place, run_name=_name(self._workdir)).info.run_id
-            parameters = [Param(name, str(value)) for name, value in _flat(self._config)]
+            _keep_id(self._workdir, "mlflow", run_id)
+            leaves = config_leaves(self._config)
+            parameters = [Param(key, str(value)) for key, value in leaves.items()]
             for first in range(0, len(parameters), 100):  # as many as a request may hold
                 client.log_batch(run_id, params=parameters[first : first + 100])
-            return run_id
-
-        self._run_id = _id(self._workdir, "mlflow", created)
-        client.update_run(self._run_id, status="RUNNING")
-        self._client = client
+        client.update_run(run_id, status="RUNNING")
+        self._client, self._run_id = client, run_id
 
     def close(self) -> None:
         """Ends the run there."""
@@ -158,20 +158,16 @@ def _name(workdir: Path) -> str:
     return "/".join(workdir.absolute().parts[-2:])
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for name, value in config.items():
-        inner = isinstance(value, Mapping)
-        pairs += _flat(value, f"{prefix}{name}.") if inner else [(prefix + name, value)]
-    return pairs
+def _kept_id(workdir: Path, tracker: str) -> str | None:
+    """What a tracker calls the run, if the workdir says so."""
+    path = workdir / IDS
+    return json.loads(path.read_text()).get(tracker) if path.exists() else None
 
 
-def _id(workdir: Path, tracker: str, created: Callable[[], str]) -> str:
-    """What a tracker calls the run: as written in the workdir, where it must else be created."""
+def _keep_id(workdir: Path, tracker: str, run_id: str) -> str:
+    """Writes down what a tracker calls the run, beside the other trackers' names for it."""
     path = workdir / IDS
     with _ids_in_use:
         ids = json.loads(path.read_text()) if path.exists() else {}
-        if tracker not in ids:
-            ids[tracker] = created()
-            write_json(path, ids)
-    return ids[tracker]
+        write_json(path, {**ids, tracker: run_id})
+    return run_id
