@@ -5,7 +5,8 @@ python -m benchmarks.train_step [--batch_size=32 --batch_size=128] [--output=FIL
 Candidates take turns on the same batches:
 
 - `program`: the mapped step of the training loop, its state donated, freed memory kept;
-- `materialised`: the same with the logits of a whole batch in memory;
+- `bfloat16`: the same with narrow operands of the words' products (`model.dtype`);
+- `materialised`: `program` with the logits of a whole batch in memory;
 - `pytorch`: `torch_model.py`, where PyTorch is installed;
 - `products`: the floor, what the matrix products of the predicted tokens alone would take at the
   rate at which this machine multiplies matrices.
@@ -34,7 +35,9 @@ _WHOLE_BATCH = 1 << 30
 _RATE = "rate"
 
 
-def program_steps(system: str, size: Sizes, batches: list[Batch], *, block: int = 0) -> Callable:
+def program_steps(
+    system: str, size: Sizes, batches: list[Batch], *, block: int = 0, dtype: str = "float32"
+) -> Callable:
     """Returns a function that takes one step on each batch.
 
     Args:
@@ -42,8 +45,10 @@ def program_steps(system: str, size: Sizes, batches: list[Batch], *, block: int 
       size: of model and split.
       batches: of one size.
       block: rows of logits held at once; 0 is the configuration's.
+      dtype: `model.dtype`.
     """
     config = workload.config_of(system, size, len(batches[0]["lengths"]))
+    config.model.dtype = dtype
     if block:
         config.model.cross_entropy_block = block
     run = workload.started_run(config, size)
@@ -91,6 +96,7 @@ def candidates(system: str, size: Sizes, batches: list[Batch]) -> dict[str, Call
     """What is compared, by name."""
     found = {
         "program": program_steps(system, size, batches),
+        "bfloat16": program_steps(system, size, batches, dtype="bfloat16"),
         "materialised": program_steps(system, size, batches, block=_WHOLE_BATCH),
     }
     if (steps := torch_steps(size, batches)) is not None:
@@ -133,6 +139,7 @@ def peak_memory(name: str, system: str, size: Sizes, batches: list[Batch]) -> fl
     """Peak resident memory of steps on the batches, MiB; in a process of its own to mean much."""
     steps = {
         "program": partial(program_steps, system, size, batches),
+        "bfloat16": partial(program_steps, system, size, batches, dtype="bfloat16"),
         "materialised": partial(program_steps, system, size, batches, block=_WHOLE_BATCH),
         "pytorch": partial(torch_steps, size, batches),
     }[name]()

@@ -93,8 +93,11 @@ class Product:
 
     def __init__(self, equation):
         left, right = (v.aval for v in equation.invars)
-        ((contracted,), _), batch = equation.params["dimension_numbers"]
-        assert batch == ((), ())
+        if equation.primitive.name == "dot_general":
+            ((contracted,), _), batch = equation.params["dimension_numbers"]
+            assert batch == ((), ())
+        else:
+            contracted = 1
         self.inner = left.shape[contracted]
         self.rows, self.columns = left.size // self.inner, right.size // self.inner
         self.operands, self.result = {left.dtype, right.dtype}, equation.outvars[0].aval.dtype
@@ -109,7 +112,8 @@ def equations(jaxpr):
 
 def products(function, *args):
     jaxpr = jax.make_jaxpr(function)(*args).jaxpr
-    return [Product(e) for e in equations(jaxpr) if e.primitive.name == "dot_general"]
+    names = {"dot_general", "narrow_matmul"}
+    return [Product(e) for e in equations(jaxpr) if e.primitive.name in names]
 
 
 def test_a_place_can_be_refilled_while_the_others_go_on(key):

@@ -19,6 +19,7 @@ from wae_rnf_jax.functional._arrays import (
     match_varying,
     widened_integers,
 )
+from wae_rnf_jax.functional.products import matmul, transposed
 
 Sums = TypeVar("Sums")
 
@@ -139,6 +140,7 @@ def _nll_forward(hidden, kernel, bias, targets):
 
 def _nll_backward(residuals, cotangent):
     hidden, kernel, bias, targets, log_normalizer = residuals
+    to_hidden = transposed(kernel)
 
     def add_block(gradients, block):
         block_hidden, block_targets, block_normalizer, block_cotangent = block
@@ -149,7 +151,7 @@ def _nll_backward(residuals, cotangent):
             probabilities,
             jnp.ones_like(block_normalizer),
             block_hidden,
-            kernel,
+            to_hidden,
             block_targets,
             block_cotangent,
         )
@@ -189,6 +191,7 @@ def _masked_nll_forward(hidden, kernel, bias, targets, where):
     """Also the gradients of the sum of the result."""
     # What a row that does not count holds would reach the kernel's gradient, as 0·NaN is NaN.
     hidden = jnp.where(where[..., None], hidden, 0.0)
+    to_hidden = transposed(kernel)
 
     def add_rows(i, sums, *, rows):
         gradients, nll, log_normalizer, hidden_gradient = sums
@@ -204,7 +207,7 @@ def _masked_nll_forward(hidden, kernel, bias, targets, where):
             exponentials,
             1 / normalizer,
             block_hidden,
-            kernel,
+            to_hidden,
             block_targets,
             counts.astype(logits.dtype),
         )
@@ -284,10 +287,11 @@ def _zero_gradients(
     return jnp.zeros_like(kernel, like.dtype), jnp.zeros_like(bias, like.dtype)
 
 
-def _add_gradients(gradients, weights, scale, hidden, kernel, targets, cotangent):
+def _add_gradients(gradients, weights, scale, hidden, to_hidden, targets, cotangent):
     """Adds a block's part to the gradients of kernel and bias; returns that of its own rows.
 
-    The classes' probabilities are weights [rows, V] times scale [rows].
+    The classes' probabilities are weights [rows, V] times scale [rows]; to_hidden [V, H] is the
+    kernel transposed.
     """
     kernel_gradient, bias_gradient = gradients
     # A comparison, which fuses with the exponential; a scatter would copy the block.
@@ -295,11 +299,11 @@ def _add_gradients(gradients, weights, scale, hidden, kernel, targets, cotangent
     one_hot = jnp.where(classes == targets[:, None], cotangent[:, None], 0.0)
     error = weights * (scale * cotangent)[:, None] - one_hot
     # Below 6e-8 float16 is 0, as the mean of many tokens makes of most errors; bfloat16 is not.
-    operand = jnp.result_type(hidden, kernel)
+    operand = jnp.result_type(hidden, to_hidden)
     operand = error.astype(jnp.float32 if operand == jnp.float16 else operand)
-    kernel_gradient += _accumulated_matmul(hidden.T, operand)
+    kernel_gradient += matmul(transposed(hidden), operand)
     bias_gradient += error.sum(axis=0)
-    return (kernel_gradient, bias_gradient), _accumulated_matmul(operand, kernel.T)
+    return (kernel_gradient, bias_gradient), matmul(operand, to_hidden)
 
 
 def _at_target(logits: jax.Array, targets: jax.Array) -> jax.Array:
@@ -307,13 +311,8 @@ def _at_target(logits: jax.Array, targets: jax.Array) -> jax.Array:
 
 
 def _logits(hidden: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    logits = _accumulated_matmul(hidden, kernel)
+    logits = matmul(hidden, kernel)
     return logits + bias.astype(logits.dtype)[None, :]
-
-
-def _accumulated_matmul(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Matrix product accumulated and returned in float32, or in float64 for float64 inputs."""
-    return jnp.matmul(x, y, preferred_element_type=_accumulator(x, y))
 
 
 def _check_inputs(

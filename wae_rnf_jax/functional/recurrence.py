@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional._arrays import match_varying, widened
+from wae_rnf_jax.functional.products import matmul
 
 
 def lstm_states(
@@ -25,9 +26,9 @@ def lstm_states(
 ) -> tuple[jax.Array, jax.Array]:
     """States of a long short-term memory (Hochreiter & Schmidhuber 1997) after every step.
 
-    Products with h run in the dtype of the input's gates, all else in that of c, or in float32
-    where that is narrower. Forward and reverse mode both hold; leading axes run the same inputs
-    from other starts.
+    Products with h run in the dtype of the recurrent kernel, and are summed in float32 where that
+    is narrower; all else is in that of c, or in float32. Forward and reverse mode both hold;
+    leading axes run the same inputs from other starts.
 
     Args:
       input_gates: floating [T, B, 4H], what each step's input adds to the gates.
@@ -53,7 +54,7 @@ def lstm_states(
         raise AssertionError(f"h and c must be [..., B, H], got rank {h.ndim}.")
     chex.assert_shape(recurrent_kernel, (h.shape[-1], 4 * h.shape[-1]))
     chex.assert_shape(input_gates, (None, h.shape[-2], recurrent_kernel.shape[1]))
-    arrays = (input_gates, widened(constant_gates), recurrent_kernel, *widened((h, c)))
+    arrays = (*widened((input_gates, constant_gates)), recurrent_kernel, *widened((h, c)))
     hs, cs = _states(*(match_varying(array, *arrays) for array in arrays))
     return hs.astype(h.dtype), cs.astype(c.dtype)
 
@@ -69,8 +70,7 @@ def _run(input_gates, constant_gates, kernel, h, c):
 
     def step(carry, input_gates):
         gates = jnp.broadcast_to(input_gates, shape) + jnp.broadcast_to(constant_gates, shape)
-        dtype = input_gates.dtype
-        i, f, g, o = jnp.split(_recurrent(carry[0], kernel, dtype) + gates, 4, axis=-1)
+        i, f, g, o = jnp.split(_recurrent(carry[0], kernel) + gates, 4, axis=-1)
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         c = f * carry[1] + i * g
         h = o * jnp.tanh(c)
@@ -81,7 +81,7 @@ def _run(input_gates, constant_gates, kernel, h, c):
 
 @_states.defjvp
 def _states_jvp(primals, tangents):
-    input_gates, _, kernel, *starts = primals
+    _, _, kernel, *starts = primals
     hs, cs, (i, f, g, o) = _run(*primals)
     h_before, c_before = (
         jnp.concatenate([start[None], states[:-1]])
@@ -90,12 +90,11 @@ def _states_jvp(primals, tangents):
     squashed = jnp.tanh(cs)
     to_c = (g * i * (1 - i), c_before * f * (1 - f), i * (1 - g**2))
     to_h = (squashed * o * (1 - o), o * (1 - squashed**2))
-    dtype = input_gates.dtype
 
     def step(carry, at_step):
         h_change, c_change = carry
         gates_change, f, (from_i, from_f, from_g), (from_o, from_c) = at_step
-        gates_change = gates_change + _recurrent(h_change, kernel, dtype)
+        gates_change = gates_change + _recurrent(h_change, kernel)
         i, f_gate, g, o = jnp.split(gates_change, 4, axis=-1)
         c_change = f * c_change + from_i * i + from_f * f_gate + from_g * g
         h_change = from_o * o + from_c * c_change
@@ -103,7 +102,7 @@ def _states_jvp(primals, tangents):
 
     input_change, constant_change, kernel_change, *start_changes = tangents
     # As one list of rows: of more axes XLA would transpose a copy for the kernel's gradient.
-    gates_change = _recurrent(h_before.reshape(-1, h_before.shape[-1]), kernel_change, dtype)
+    gates_change = _recurrent(h_before.reshape(-1, h_before.shape[-1]), kernel_change)
     gates_change = gates_change.reshape(*hs.shape[:-1], -1)
     for change in (_per_start(input_change, hs), constant_change):
         gates_change = gates_change + jnp.broadcast_to(change, gates_change.shape)
@@ -111,9 +110,9 @@ def _states_jvp(primals, tangents):
     return (hs, cs), changes
 
 
-def _recurrent(h: jax.Array, kernel: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """Rows h [..., H] times the kernel [H, 4H], in the dtype; returned in that of h."""
-    return (h.astype(dtype) @ kernel.astype(dtype)).astype(h.dtype)
+def _recurrent(h: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Rows h [..., H] times the kernel [H, 4H], in the dtype of the kernel; as wide as h."""
+    return matmul(h.astype(kernel.dtype), kernel).astype(h.dtype)
 
 
 def _per_start(gates: jax.Array, states: jax.Array) -> jax.Array:

@@ -6,11 +6,12 @@ Shapes: ``...`` any leading dimensions, I and O features in and out.
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional.products import matmul
+
 
 def product(x: jax.Array, kernel: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """Args: x [..., I]; kernel [I, O]; dtype of the operands. Returns [..., O], wide."""
-    accumulator = jnp.promote_types(dtype, jnp.float32)
-    return jnp.matmul(x.astype(dtype), kernel.astype(dtype), preferred_element_type=accumulator)
+    return matmul(x.astype(dtype), kernel.astype(dtype))
 
 
 def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: jnp.dtype) -> jax.Array:

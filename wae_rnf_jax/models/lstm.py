@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from wae_rnf_jax.functional.dropout import weight_dropout
 from wae_rnf_jax.functional.recurrence import lstm_states
 from wae_rnf_jax.models.initializers import DEFAULT, Initializers
+from wae_rnf_jax.models.linear import product
 
 Carry = tuple[jax.Array, jax.Array]  # (h [B, H], c [B, H])
 
@@ -93,13 +94,14 @@ class LSTM(nn.Module):
         # As one list of rows, in the order of the loop: no copy of the gates is transposed, here or
         # for the kernel's gradient.
         rows = jnp.swapaxes(inputs, 0, 1).reshape(num_steps * batch, self.input_dim)
-        gates = (rows @ self.kernel.astype(inputs.dtype)).reshape(num_steps, batch, -1)
+        gates = product(rows, self.kernel, inputs.dtype).reshape(num_steps, batch, -1)
         constant, recurrent_kernel = self._constant_gates(context), self.recurrent_kernel
         if self.recurrent_dropout and self.has_rng("weights"):
             own_key = self.make_rng("weights")
             recurrent_kernel = weight_dropout(
                 own_key, recurrent_kernel, rate=self.recurrent_dropout
             )
+        recurrent_kernel = recurrent_kernel.astype(inputs.dtype)
         h, c = lstm_states(gates, constant, recurrent_kernel, *carry)
         last, outputs = (h[-1], c[-1]), h
         if lengths is not None:

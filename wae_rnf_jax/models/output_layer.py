@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from wae_rnf_jax.functional.losses import fused_linear_cross_entropy
+from wae_rnf_jax.functional.products import matmul, transposed
 from wae_rnf_jax.models.initializers import DEFAULT, Initializers
 
 
@@ -44,9 +45,7 @@ class OutputLayer(nn.Module):
     def logits(self, outputs: jax.Array, embedding: jax.Array) -> jax.Array:
         """Args: outputs [..., H]; embedding [V, E]. Returns [..., V], float32."""
         outputs, kernel = self.operands(outputs, embedding)
-        logits = jnp.matmul(
-            outputs.astype(self.dtype), kernel, preferred_element_type=self.bias.dtype
-        )
+        logits = matmul(outputs.astype(self.dtype), kernel)
         return logits + jnp.broadcast_to(self.bias, logits.shape)
 
     def nll(
@@ -70,5 +69,5 @@ class OutputLayer(nn.Module):
         if not self.tied:
             return outputs, self.kernel.astype(self.dtype)
         if self.hidden_dim != self.embedding_dim:
-            outputs = outputs @ self.projection.astype(outputs.dtype)
-        return outputs, embedding.T.astype(self.dtype)
+            outputs = matmul(outputs, self.projection.astype(outputs.dtype)).astype(outputs.dtype)
+        return outputs, transposed(embedding.astype(self.dtype))
