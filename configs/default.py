@@ -62,6 +62,7 @@ def get_config() -> ConfigDict:
     # "lstm"; "bilstm"; or "transformer": `num_layers`, `num_heads`, `feedforward_dim`.
     config.encoder.name = "lstm"
     config.encoder.recurrent_dropout = 0.0  # lstm, bilstm: of recurrent weights, drawn at each step
+    config.encoder.state_dim = 0  # lstm, bilstm: size of h and c; 0: model.hidden_dim
 
     config.posterior = ConfigDict()
     config.posterior.name = "gaussian"  # or "vmf", on the unit sphere: `concentration`

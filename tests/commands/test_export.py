@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from command_runs import train_arguments
@@ -57,6 +58,28 @@ def test_it_is_read_back_as_it_was(exported, source):
     assert jax.tree.structure(there.variables) == jax.tree.structure(here.variables)
     jax.tree.map(np.testing.assert_array_equal, there.variables, here.variables)
     assert there.split("test") == here.split("test")
+
+
+def test_its_parameters_can_be_rounded(exported, source, tmp_path):
+    folder = tmp_path / "rounded"
+    export = ["export", f"--workdir={source}", f"--output={folder}"]
+    assert cli.main([*export, "--dtype=bfloat16"]) == 0
+    there, here = load_run(folder), load_run(source)
+
+    def rounded(x):
+        return np.asarray(x).astype(jnp.bfloat16).astype(np.float32)
+
+    wanted = {**here.variables, "params": jax.tree.map(rounded, here.variables["params"])}
+    jax.tree.map(np.testing.assert_array_equal, dict(there.variables), wanted)
+    assert {leaf.dtype for leaf in jax.tree.leaves(there.variables)} == {jnp.dtype(jnp.float32)}
+    assert there.sample(2, seed=0) != []
+    # Its numbers are not those of the run: it is to be evaluated itself.
+    assert not (folder / "results.json").exists()
+    card = (folder / "README.md").read_text()
+    assert "stored in bfloat16" in card
+    assert "not evaluated" in card
+    sizes = [(place / "model.safetensors").stat().st_size for place in (folder, exported)]
+    assert sizes[0] < 0.8 * sizes[1]
 
 
 def test_every_command_reads_it(exported, source, tmp_path, stdin, capsys):

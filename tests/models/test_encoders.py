@@ -42,3 +42,13 @@ def test_bilstm_is_an_lstm_from_either_end(key):
             )
             half = summary[row : row + 1, 2 * H * part : 2 * H * (part + 1)]
             np.testing.assert_allclose(half, one, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lstm", "bilstm"])
+def test_an_lstm_may_have_a_state_of_its_own_size(name, key):
+    encoder = ENCODERS[name](E, H, state_dim=3)
+    embedded, lengths = jax.random.normal(key, (B, T, E)), jnp.array([T, 3, 1])
+    summary, variables = encoder.init_with_output(key, embedded, lengths)
+    narrow = ENCODERS[name](E, 3)
+    assert summary.shape == (B, encoder.summary_dim) == (B, narrow.summary_dim)
+    np.testing.assert_array_equal(narrow.apply(variables, embedded, lengths), summary)

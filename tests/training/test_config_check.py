@@ -32,6 +32,7 @@ REFUSED = {
     "model.locked_dropout": NO_SWITCH,
     "model.embedding_dropout": NO_SHARE,
     "encoder.recurrent_dropout": NO_SHARE,
+    "encoder.state_dim": NO_COUNT,
     "decoder.recurrent_dropout": NO_SHARE,
     "train.accumulate": NO_SIZE,
     "train.backend": ("xmap", None),

@@ -10,6 +10,13 @@ from wae_rnf_jax.errors import InputError
 def _define_flags(values: flags.FlagValues) -> None:
     options.define_workdir(values)
     flags.DEFINE_string("output", None, "folder to create", flag_values=values)
+    flags.DEFINE_enum(
+        "dtype",
+        "float32",
+        ["float32", "bfloat16"],
+        "of the stored parameters; bfloat16 rounds them, so evaluate the new folder",
+        flag_values=values,
+    )
 
 
 def _run(values: flags.FlagValues) -> None:
@@ -24,7 +31,7 @@ def _run(values: flags.FlagValues) -> None:
     options.check_folder(output.absolute().parent, "output")
     workdir = options.workdir_path(values)
     run = options.open_run(workdir)
-    export_model(run.trained, workdir, output)
+    export_model(run.trained, workdir, output, dtype=values.dtype)
     print(f"{run.config['system']}, step {run.step:,}, written to {output}:")
     for path in sorted(path for path in output.rglob("*") if path.is_file()):
         print(f"{path.stat().st_size:>12,}  {path.relative_to(output)}")

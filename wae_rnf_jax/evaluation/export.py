@@ -15,17 +15,20 @@ from wae_rnf_jax.runs.workdir import fingerprint, write_json
 from wae_rnf_jax.storage.files import new_directory
 from wae_rnf_jax.training.estimate import tree_size
 
-_COPIED = ("results.json", "metrics.jsonl")
 _SHOWN = ("nll_iw", "ppl_iw", "kl", "mi", "au")
 
 
-def export_model(trained: TrainedModel, workdir: Path, directory: Path) -> None:
+def export_model(
+    trained: TrainedModel, workdir: Path, directory: Path, *, dtype: str = "float32"
+) -> None:
     """Writes the folder that `runs/exported.py` describes.
 
     Args:
       trained: the model.
       workdir: where it comes from, for its results and metrics.
       directory: folder to make.
+      dtype: what the parameters are rounded to. Rounded, they are another model, which the results
+        of the run are not those of: they are left out.
 
     Raises:
       InputError: the folder is there already or cannot be written, or safetensors is missing.
@@ -34,23 +37,27 @@ def export_model(trained: TrainedModel, workdir: Path, directory: Path) -> None:
         if temporary is None:
             raise InputError(f"{directory} already exists: name a new folder")
         restored = RestoredModel(dict(trained.model.variables), trained.step, trained.centers)
-        write_model(temporary, restored, run=fingerprint(trained.config))
+        write_model(temporary, restored, run=fingerprint(trained.config), dtype=dtype)
         write_json(temporary / "config.json", trained.config)
         save_evaluation_corpus(trained.corpus, temporary / "corpus", splits=())
-        for name in _COPIED:
+        results = saved_results(workdir) if dtype == "float32" else None
+        for name in ("metrics.jsonl", *(["results.json"] if results is not None else [])):
             if (workdir / name).exists():
                 shutil.copy(workdir / name, temporary / name)
-        card = model_card(trained, directory.name, saved_results(workdir))
+        card = model_card(trained, directory.name, results, dtype=dtype)
         (temporary / "README.md").write_text(card, encoding="utf-8")
 
 
-def model_card(trained: TrainedModel, name: str, results: dict[str, Any] | None) -> str:
+def model_card(
+    trained: TrainedModel, name: str, results: dict[str, Any] | None, *, dtype: str = "float32"
+) -> str:
     """A short description of a model in Markdown.
 
     Args:
       trained: the model.
       name: of its folder.
       results: as `read_results` gives them, or None where it was not evaluated.
+      dtype: of the stored parameters.
 
     Returns:
       The text.
@@ -63,7 +70,7 @@ def model_card(trained: TrainedModel, name: str, results: dict[str, Any] | None)
         f"{trained.step:,}.",
         "",
         f"- trained on: {corpus_name(trained.corpus, config['data'])}",
-        f"- model: {_parts(trained)}",
+        f"- model: {_parts(trained)}, stored in {dtype}",
         f"- vocabulary: {trained.vocabulary.size:,} types of the tokenizer "
         f"`{tokenizer_name(trained.vocabulary.tokenizer)}`, in `corpus/`",
         *([f"- labels of the text: {', '.join(labels)}"] if labels else []),

@@ -4,7 +4,7 @@
     corpus/              what the vocabulary is made of; no sentence of any split
     model.safetensors    parameters, batch statistics and the codebook's centres, by their paths
     README.md            a model card
-    results.json         what `evaluate` found of it, where it was evaluated
+    results.json         what `evaluate` found of it, where it was evaluated and is not rounded
     metrics.jsonl        the curves of its training
 
 Every command takes it as a workdir, and `train` only to start from (`--init_from`).
@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from wae_rnf_jax.errors import InputError, first_line
 from wae_rnf_jax.extras import extra_module
+from wae_rnf_jax.functional._arrays import widened
 from wae_rnf_jax.runs.checkpoint import RestoredModel
 from wae_rnf_jax.runs.versions import current_state, named_arrays, nested
 from wae_rnf_jax.storage.files import new_file
@@ -33,16 +35,20 @@ def is_exported(workdir: Path) -> bool:
     return (workdir / MODEL).exists()
 
 
-def write_model(directory: Path, restored: RestoredModel, *, run: str) -> None:
+def write_model(
+    directory: Path, restored: RestoredModel, *, run: str, dtype: str = "float32"
+) -> None:
     """Writes `model.safetensors`.
 
     Args:
       directory: an existing folder.
       restored: the model.
       run: fingerprint of the run's configuration.
+      dtype: what the parameters are rounded to, "float32" or "bfloat16".
     """
     numpy = _safetensors()
     tree: dict[str, Any] = dict(restored.variables)
+    tree["params"] = jax.tree.map(lambda x: jnp.asarray(x, dtype), tree["params"])
     if restored.centers is not None:
         tree["codebook"] = {"centers": restored.centers}
     arrays = {name: np.asarray(value) for name, value in named_arrays(tree).items()}
@@ -77,7 +83,7 @@ def read_model(directory: Path, *, run: str) -> RestoredModel:
         raise InputError(
             f"--workdir: {path} does not have the configuration of the config.json next to it"
         )
-    state = current_state(arrays)
+    state = current_state({name: widened(array) for name, array in arrays.items()})
     variables = {name: nested(state, name) for name in ("params", "batch_stats")}
     centers = state.get("codebook/centers")
     variables, centers = jax.device_put((variables, centers), jax.local_devices()[0])

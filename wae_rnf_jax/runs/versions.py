@@ -42,6 +42,7 @@ ADDED = {
     "model.locked_dropout": False,
     "model.embedding_dropout": 0.0,
     "encoder.recurrent_dropout": 0.0,
+    "encoder.state_dim": 0,
     "decoder.recurrent_dropout": 0.0,
     "train.average": 0.0,
     "train.mmd_group": 0,
