@@ -16,6 +16,7 @@ REFUSED = {
     ),
     "curve_length of a point": lambda: wae.curve_length(jnp.sin, jnp.zeros(())),
     "curve_energy of integers": lambda: wae.curve_energy(jnp.sin, jnp.zeros((3, 2), int)),
+    "geodesic of many": lambda: wae.geodesic(jnp.sin, jnp.zeros((3, 2)), jnp.ones((3, 2))),
     "lstm_states of a vector": lambda: wae.lstm_states(
         jnp.ones((2, 1, 4)), jnp.zeros(4), jnp.ones((1, 4)), jnp.zeros(1), jnp.zeros(1)
     ),
@@ -45,6 +46,24 @@ REFUSED = {
 def test_wrong_arrays_are_assertion_errors(name):
     with pytest.raises(AssertionError):
         REFUSED[name]()
+
+
+def test_a_geodesic_s_ends_may_be_plain_numbers():
+    plain, arrays = (wae.geodesic(jnp.sin, end(0.1), end(0.9)) for end in (_list, _array))
+    assert plain.length == arrays.length
+
+
+def _list(x):
+    return [x, 0.0]
+
+
+def _array(x):
+    return jnp.array([x, 0.0])
+
+
+def test_fewer_features_than_dimensions_have_no_volume():
+    with pytest.raises(ValueError, match="1 features of a code of 2 dimensions"):
+        wae.pullback_log_magnification(lambda z: z[:1], jnp.zeros(2))
 
 
 def test_shapes_that_do_not_go_together_are_value_errors():

@@ -38,6 +38,10 @@ class Geodesic(NamedTuple):
       num_iterations: [] integer, of the optimiser.
       converged: [] bool, whether the energy's gradient fell below the tolerance; False where the
         energy is not finite, NaN included.
+
+    >>> found = geodesic(lambda z: z**3, jnp.array([1.0]), jnp.array([2.0]))
+    >>> print(f"{found.length:.3f}", found.curve.shape, bool(found.converged))
+    7.000 (12, 1) True
     """
 
     curve: jax.Array
@@ -176,10 +180,13 @@ def geodesic(
     >>> print(f"{found.length:.3f}", bool(found.converged))
     4.243 True
     """
+    start, end = widened((jnp.asarray(start), jnp.asarray(end)))
     chex.assert_type([start, end], float)
-    chex.assert_rank([start, end], 1)
-    chex.assert_equal_shape([start, end])
-    start, end = widened((start, end))
+    if start.ndim != 1 or start.shape != end.shape:
+        raise AssertionError(
+            f"start and end must be one code each, [Z], got {start.shape} and {end.shape}: for "
+            "many pairs, use jax.vmap"
+        )
     knots = resampled_curve(jnp.stack([start, end]), num_points=num_points)
     knots = knots.at[1:-1].add(_bend(end - start, num_points))
     stretch = _unit_coordinates(decode, start, end, num_points, metric)

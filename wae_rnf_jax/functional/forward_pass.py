@@ -23,6 +23,12 @@ class ForwardPass(NamedTuple):
       points: [K + 1, B, Z], the flow's trajectory, z0 first, as `chain_trajectory` returns it;
         without a flow z0[None].
       log_dets: [K, B], log|det J| of each flow step; without a flow of shape [0, B].
+
+    >>> from wae_rnf_jax import DiagonalGaussian
+    >>> posterior = DiagonalGaussian(jnp.zeros((2, 3)), jnp.zeros((2, 3)))
+    >>> out = ForwardPass.without_flow(jnp.array([5.0, 7.0]), posterior, posterior.mean)
+    >>> out.zk.shape, out.log_det.tolist()
+    ((2, 3), [0.0, 0.0])
     """
 
     nll: jax.Array
@@ -60,6 +66,11 @@ class ObjectiveContext(NamedTuple):
       pullback_log_magnification: (codes zk [B, Z], "fisher" or "state", *, one_in, num_words) ->
         [B], ½ log|G| pulled back from those features of each code's own sentence, for the
         objectives that read it; NaN where it was not measured, −∞ where it has not full rank.
+
+    >>> keys, where = jax.random.split(jax.random.key(0), 2), jnp.array([True, False])
+    >>> context = ObjectiveContext(keys, where, kl_weight=0.5)
+    >>> float(context.mean(jnp.array([3.0, 9.0])))
+    3.0
     """
 
     keys: jax.Array

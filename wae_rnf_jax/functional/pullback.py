@@ -125,15 +125,24 @@ def pullback_log_magnification(decode: Decode, z: jax.Array) -> jax.Array:
       z: [Z] code.
 
     Returns:
-      [] nats; NaN where J has not full rank.
+      [] nats. Where J has not full rank the logarithm is −∞: what is returned is NaN, or, where
+      rounding has filled the rank up, very small.
 
     Raises:
+      ValueError: fewer than Z features, with which J never has full rank.
       AssertionError: wrong rank or dtype.
 
     >>> print(f"{pullback_log_magnification(lambda z: 2.0 * z, jnp.zeros([3])):.4f}")
     2.0794
     """
-    return metric_log_magnification(pullback_metric(decode, z))
+    metric = pullback_metric(decode, z)
+    num_features = jax.eval_shape(decode, widened(z)).size
+    if num_features < z.shape[0]:
+        raise ValueError(
+            f"decode gives {num_features} features of a code of {z.shape[0]} dimensions: with "
+            "fewer features than dimensions the metric has no volume"
+        )
+    return metric_log_magnification(metric)
 
 
 def pullback_log_magnification_estimate(

@@ -24,6 +24,11 @@ class Codebook(NamedTuple):
       ready: [] bool, whether the centres are those of codes.
       codes: [M, Z], posterior means of recent training sentences; None where centres are fixed.
       spreads: [M], their summed posterior variances, Σσ²; 0 where no code has been written yet.
+
+    >>> codebook = Codebook(centers=jnp.zeros((1, 2)), bandwidth=1.0, floor=0.5)
+    >>> at = {"bandwidth": codebook.bandwidth, "floor": codebook.floor}
+    >>> rbf_precision(jnp.zeros((1, 2)), codebook.centers, **at).tolist()
+    [1.5]
     """
 
     centers: jax.Array
