@@ -133,7 +133,7 @@ def step_parts(of: Law, chip: Chip, num_chips: int, rows: int) -> dict[str, floa
     return {
         "loops": iterations * chip.iteration,
         "products": flops / (OF_PRODUCTS * chip.flops),
-        "optimiser": OPTIMISER_PASSES * of.parameters / (OF_MEMORY * chip.memory),
+        "optimizer": OPTIMISER_PASSES * of.parameters / (OF_MEMORY * chip.memory),
         "MMD": max(compared, MMD_LOOPS * blocks * chip.iteration),
         "gradient's bytes": 2 * chip.bytes_time(of.reduced, num_chips),
         "rows' bytes": chip.bytes_time(of.exchanged * all_rows, num_chips),
@@ -177,7 +177,7 @@ def parts_table(programs: Sequence[dict[str, Any]], system: str, rows: int) -> s
             parts = step_parts(law(programs, system, chip.compiler), chip, num_chips, rows)
             shown = (f"{1e3 * seconds:.2f}" for seconds in (*parts.values(), sum(parts.values())))
             lines.append([chip.name, f"{num_chips:,}", *shown])
-    return table(["chip", "D", *names, "in all"], lines)
+    return table(["chip", "D", *names, "total"], lines)
 
 
 def slower(chip: Chip, what: str, factor: float) -> Chip:

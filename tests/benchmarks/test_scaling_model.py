@@ -72,7 +72,7 @@ def test_step_is_the_sum_of_its_parts_done_by_hand():
     assert alone == {
         "loops": 5.0,
         "products": 3.0,
-        "optimiser": 16.0,
+        "optimizer": 16.0,
         "MMD": 0.0,
         "gradient's bytes": 0.0,
         "rows' bytes": 0.0,

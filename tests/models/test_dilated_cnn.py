@@ -11,6 +11,7 @@ from decoder_steps import applied, started, stepped
 from jax.extend.core import jaxprs_in_params
 from jax.test_util import check_grads
 
+from wae_rnf_jax.functional.products import PRIMITIVES
 from wae_rnf_jax.models.decoders.dilated_cnn import DilatedCNN
 from wae_rnf_jax.models.initializers import INITIALIZERS
 
@@ -93,11 +94,10 @@ class Product:
 
     def __init__(self, equation):
         left, right = (v.aval for v in equation.invars)
+        contracted = 1
         if equation.primitive.name == "dot_general":
             ((contracted,), _), batch = equation.params["dimension_numbers"]
             assert batch == ((), ())
-        else:
-            contracted = 1
         self.inner = left.shape[contracted]
         self.rows, self.columns = left.size // self.inner, right.size // self.inner
         self.operands, self.result = {left.dtype, right.dtype}, equation.outvars[0].aval.dtype
@@ -112,8 +112,7 @@ def equations(jaxpr):
 
 def products(function, *args):
     jaxpr = jax.make_jaxpr(function)(*args).jaxpr
-    names = {"dot_general", "narrow_matmul"}
-    return [Product(e) for e in equations(jaxpr) if e.primitive.name in names]
+    return [Product(e) for e in equations(jaxpr) if e.primitive.name in PRIMITIVES]
 
 
 def test_a_place_can_be_refilled_while_the_others_go_on(key):

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from tests.training.conftest import V, tiny_config
 from wae_rnf_jax.training import estimate
@@ -37,9 +38,10 @@ def test_matrix_products_count_as_often_as_they_run():
     assert estimate.matrix_flops(jax.jit(product), a, b) == 3 * once
 
 
-def test_a_language_models_step_is_its_tokens_products_three_times_over():
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_language_models_step_is_its_tokens_products_three_times_over(dtype):
     config = tiny_config(name="lm")
-    config.model.update(latent_dim=0, num_flow_steps=0, cross_entropy_block=16)
+    config.model.update(latent_dim=0, num_flow_steps=0, cross_entropy_block=16, dtype=dtype)
     config.codebook.num_centers = 0
     recipe = build_recipe(config, V, steps_per_epoch=5, axis_name="devices")
     state = jax.eval_shape(lambda key: initial_state(config, recipe, key), estimate.abstract_key())

@@ -52,6 +52,10 @@ def _product(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 _matmul_p = Primitive("narrow_matmul")
+
+PRIMITIVES = ("dot_general", _matmul_p.name)
+"""Names of the operations of a traced program that are matrix products."""
+
 _matmul_p.def_impl(jax.jit(_product))
 mlir.register_lowering(_matmul_p, mlir.lower_fun(_product, multiple_results=False))
 

@@ -15,6 +15,7 @@ import numpy as np
 from wae_rnf_jax.data.batches import bucket_bounds, epoch_plan, padding_share
 from wae_rnf_jax.data.buckets import EpochPlan
 from wae_rnf_jax.functional._keys import random_key
+from wae_rnf_jax.functional.products import PRIMITIVES
 from wae_rnf_jax.training.parallel import mapped_train_step
 from wae_rnf_jax.training.recipe import Recipe, TrainState
 from wae_rnf_jax.training.step import train_step
@@ -130,8 +131,8 @@ def _flops(jaxpr: Any) -> int:
     total = 0
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
-        if name == "dot_general":
-            (contracted, _), _ = params["dimension_numbers"]
+        if name in PRIMITIVES:
+            (contracted, _), _ = params.get("dimension_numbers", (((1,), (0,)), ()))
             summed = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
             total += 2 * summed * math.prod(equation.outvars[0].aval.shape)
             continue
