@@ -2,6 +2,8 @@ r"""WAE with a Riemannian flow, pretrained as an autoencoder, on the built-in co
 
 wae-rnf train --config=configs/grammar/wae_rnf_pretrained.py \
   --workdir=runs/grammar/wae_rnf_pretrained
+
+Test, S = 100: nll_iw 23.82, kl 3.79, mi 3.70, au 16 (the exact mean is 23.125).
 """
 
 from configs import systems

@@ -1,6 +1,9 @@
 """WAE with a Riemannian flow, pretrained as an autoencoder, on the Penn Treebank.
 
 wae-rnf train --config=configs/ptb/wae_rnf_pretrained.py --workdir=runs/ptb/wae_rnf_pretrained
+
+Test, S = 20, after 3 epochs: nll_iw 113.05, kl 6.39, mi 5.51, au 32.
+docs/results.md has the commands.
 """
 
 from configs import systems
