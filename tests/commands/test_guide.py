@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from command_runs import LABELLED, ROOT, SMALL, WITH_CODE, write_labelled_text
+from command_runs import ROOT, SMALL, WITH_CODE
 from documents import blocks
 
 from configs import default
@@ -26,7 +26,7 @@ DOCUMENT = "docs/guide.md"
 SET_UP = "bash launch/setup.sh\n"  # it would download all requirements
 NUM_LINES = 150  # of the raw text
 BASH = [block.code for block in blocks(DOCUMENT, "bash")]
-OF_LABELS = "runs/yelp"  # in every block of the road with labels
+OF_LABELS = "runs/demo"  # in every block of the road with labels
 STAND_IN = """#!/bin/sh
 number=$(ls "$CALLS" | wc -l)
 printf '%s\\0' "$@" > "$CALLS/$((number + 1000)).arguments"
@@ -105,6 +105,8 @@ def settings(call: Call) -> list[str]:
     values = {**SMALL, "data.source": "text", "data.cache_dir": "cache", "train.num_epochs": 1}
     if not any("grammar/lm.py" in argument for argument in call.arguments):
         values |= {**WITH_CODE, "codebook.num_centers": 2, "codebook.num_codes": 8}
+    if any("grammar/wae_rnf.py" in argument for argument in call.arguments):
+        values |= {"data.source": "grammar", "data.num_sentences": (200, 60, 60)}
     given = " ".join(call.arguments)
     return [f"--config.{key}={value}" for key, value in values.items() if key not in given]
 
@@ -178,10 +180,6 @@ def test_the_road_with_labels_runs(tmp_path, stdin, monkeypatch, capsys):
     """From labelled sentences to a probe and a shifted sentence, in commands and in Python."""
     checkout = Checkout(tmp_path)
     monkeypatch.chdir(checkout.folder)
-    monkeypatch.setenv("WAE_RNF_DATA_DIR", "data")
-    folder = Path("data/yelp_sentences")
-    folder.mkdir(parents=True)
-    write_labelled_text(folder, {"1": LABELLED["good"], "0": LABELLED["bad"]})
     printed = {}
     for code in (code for code in BASH if OF_LABELS in code):
         for call in checkout.shell(code):
@@ -191,8 +189,8 @@ def test_the_road_with_labels_runs(tmp_path, stdin, monkeypatch, capsys):
     assert set(printed) == {"train", "probe", "shift", "encode", "decode", "export"}
     assert "accuracy of labels predicted from codes" in printed["probe"]
     shifted = printed["shift"].splitlines()
-    assert shifted[0] == "the food was bad and the service was slow ."
-    assert [line.split()[0] for line in shifted[1:]] == ["0", "1", "2", "3"]
+    assert shifted[0] == "the good cooks served the soup in the kitchen"
+    assert [line.split()[0] for line in shifted[1:]] == ["0", "0.5", "1", "1.5", "2"]
     (python,) = (block.code for block in blocks(DOCUMENT, "python") if not block.file)
     exec(compile(python, DOCUMENT, "exec"), {})
     out = capsys.readouterr().out.splitlines()
