@@ -35,7 +35,7 @@ def test_a_checker_finds_nothing():
 
 def test_a_program_that_imports_the_library_is_checked_against_it(tmp_path):
     (tmp_path / "use.py").write_text(USE)
-    checked = mypy("--cache-dir", tmp_path / "cache", tmp_path / "use.py")
+    checked = mypy(tmp_path / "use.py")
     lines = [line.partition(" error: ")[2] for line in checked.stdout.splitlines()[:-1]]
     wrong = [line for line in lines if line]
     assert len(wrong) == 3, checked.stdout

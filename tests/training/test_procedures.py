@@ -202,9 +202,11 @@ def test_what_a_procedure_keeps_is_in_the_checkpoint(config, registered, tmp_pat
     "parts",
     [
         {"posterior": {"name": "vmf"}, "decoder": {"name": "lstm", "z_every_step": True}},
-        {"decoder": {"name": "dilated_cnn", "dilations": (1, 2)}},
+        pytest.param(
+            {"decoder": {"name": "dilated_cnn", "dilations": (1, 2)}}, marks=pytest.mark.slow
+        ),
     ],
-    ids=lambda parts: "_".join(part["name"] for part in parts.values()),
+    ids=["vmf_lstm", "dilated_cnn"],
 )
 def test_other_posteriors_and_decoders_resume_bit_for_bit(parts, config, tmp_path, monkeypatch):
     with config.unlocked():

@@ -35,7 +35,7 @@ def recipe_and_state(num_steps, evaluation_steps=0, objective="vae", **model):
     return recipe, initial_state(config, recipe, jax.random.key(0))
 
 
-@pytest.mark.parametrize("objective", ["vae", "wae_rnf"])
+@pytest.mark.parametrize("objective", [pytest.param("vae", marks=pytest.mark.slow), "wae_rnf"])
 def test_the_gradient_through_the_steps_is_that_of_finite_differences(objective, batch, rng, x64):
     with jax.enable_x64(False):
         recipe, state = recipe_and_state(3, objective=objective)

@@ -39,9 +39,9 @@ class Geodesic(NamedTuple):
       converged: [] bool, whether the energy's gradient fell below the tolerance; False where the
         energy is not finite, NaN included.
 
-    >>> found = geodesic(lambda z: z**3, jnp.array([1.0]), jnp.array([2.0]))
+    >>> found = geodesic(lambda z: 3.0 * z, jnp.zeros([2]), jnp.ones([2]), num_points=4)
     >>> print(f"{found.length:.3f}", found.curve.shape, bool(found.converged))
-    7.000 (12, 1) True
+    4.243 (4, 2) True
     """
 
     curve: jax.Array
