@@ -15,7 +15,7 @@ _BOOK = "https://jax-ml.github.io/scaling-book/"
 
 @dataclass(frozen=True)
 class Torus:
-    """Links to the nearest neighbours along each axis.
+    """Links to the nearest neighbors along each axis.
 
     Attributes:
       link: rate of one link, one way.

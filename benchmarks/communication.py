@@ -13,7 +13,7 @@ TPUs that is asked. What the file already holds of other programs stays in it.
 import os
 
 # Read by jax when it is first imported. Which collectives a program has does not depend on how
-# well the code between them is optimised, which is most of the work of compiling.
+# well the code between them is optimized, which is most of the work of compiling.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -137,7 +137,7 @@ def loop_cycles(program: str) -> dict[str, int]:
 
 
 def ring_bytes(sizes: dict[str, int], num_devices: int) -> float:
-    """Bytes that one device sends to its neighbour, each collective around a ring of D.
+    """Bytes that one device sends to its neighbor, each collective around a ring of D.
 
     Args:
       sizes: bytes of the operands, by kind: a device's own share for all-gather, all devices' for

@@ -7,7 +7,7 @@ again by either backend on 1, 2, 4 and 8 devices, and on 2 devices of each of 2 
 the largest relative difference to the first: of the losses, of any tensor's gradient in the first
 step, which all take from the same parameters, and of the parameters, the running statistics and the
 codebook after the last. The sizes are tiny and the batches cover what layouts could get wrong:
-dropout, batch normalisation, centres that are found anew, and padded rows, on whole devices too.
+dropout, batch normalization, centers that are found anew, and padded rows, on whole devices too.
 """
 
 import os
@@ -95,7 +95,7 @@ def tiny_config(system: str):
 
 
 def recipe_and_state(system: str, layout: Layout) -> tuple[Recipe, TrainState]:
-    """Recipe and first state; the state of the optimiser is the gradient itself."""
+    """Recipe and first state; the state of the optimizer is the gradient itself."""
     config = tiny_config(system)
     config.train.accumulate = layout.accumulate
     axis_name = layout.backend and AXIS
@@ -182,7 +182,7 @@ def mapped(system: str, layout: Layout, *, train: bool):
 def relative_difference(actual, expected) -> float:
     """The largest ‖a − e‖/‖e‖ over two trees' tensors.
 
-    A gradient that is 0 in exact arithmetic, as those of biases before batch normalisation are, is
+    A gradient that is 0 in exact arithmetic, as those of biases before batch normalization are, is
     nothing but rounding: tensors below 10⁻⁵ of the norm of all are measured against that norm.
     """
     pairs = [

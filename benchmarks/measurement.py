@@ -2,7 +2,7 @@
 
 A machine's speed drifts, and other programs share it. So the things to compare take turns, round
 after round, and a ratio is the median of the rounds' ratios, never a quotient of numbers taken at
-different times. Beside the wall time stands the processor time of all threads, which neighbours
+different times. Beside the wall time stands the processor time of all threads, which neighbors
 disturb less.
 """
 

@@ -6,6 +6,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 output="${1:-runs/benchmarks}"
-for name in pieces train_step regularisers evaluate generate input startup; do
+for name in pieces train_step regularizers evaluate generate input startup; do
   "${PYTHON:-python}" -m "benchmarks.$name" --output="$output/$name.json"
 done

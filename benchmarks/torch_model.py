@@ -51,7 +51,7 @@ class TorchVAE(nn.Module):
 
 
 class TorchTraining:
-    """The model and its optimiser; one step a batch."""
+    """The model and its optimizer; one step a batch."""
 
     def __init__(self, size: Sizes, batches: list[Batch], *, clip_norm: float = 5.0) -> None:
         torch.manual_seed(0)

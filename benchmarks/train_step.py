@@ -6,7 +6,7 @@ Candidates take turns on the same batches:
 
 - `program`: the mapped step of the training loop, its state donated, freed memory kept;
 - `bfloat16`: the same with narrow operands of the words' products (`model.dtype`);
-- `materialised`: `program` with the logits of a whole batch in memory;
+- `materialized`: `program` with the logits of a whole batch in memory;
 - `pytorch`: `torch_model.py`, where PyTorch is installed;
 - `products`: the floor, what the matrix products of the predicted tokens alone would take at the
   rate at which this machine multiplies matrices.
@@ -97,7 +97,7 @@ def candidates(system: str, size: Sizes, batches: list[Batch]) -> dict[str, Call
     found = {
         "program": program_steps(system, size, batches),
         "bfloat16": program_steps(system, size, batches, dtype="bfloat16"),
-        "materialised": program_steps(system, size, batches, block=_WHOLE_BATCH),
+        "materialized": program_steps(system, size, batches, block=_WHOLE_BATCH),
     }
     if (steps := torch_steps(size, batches)) is not None:
         found["pytorch"] = steps
@@ -140,7 +140,7 @@ def peak_memory(name: str, system: str, size: Sizes, batches: list[Batch]) -> fl
     steps = {
         "program": partial(program_steps, system, size, batches),
         "bfloat16": partial(program_steps, system, size, batches, dtype="bfloat16"),
-        "materialised": partial(program_steps, system, size, batches, block=_WHOLE_BATCH),
+        "materialized": partial(program_steps, system, size, batches, block=_WHOLE_BATCH),
         "pytorch": partial(torch_steps, size, batches),
     }[name]()
     steps()  # what compiling took is not counted

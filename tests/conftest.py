@@ -11,7 +11,7 @@ from pathlib import Path
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "4"
 os.environ["NPROC"] = "64"
-# The tests compile much and compute little: LLVM's optimisations would cost most of their time, and
+# The tests compile much and compute little: LLVM's optimizations would cost most of their time, and
 # the newer emitters of fused loops the most of what is left. What is compiled twice in a run, or
 # again in the next run, is kept beside pytest's own cache.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parent.parent / ".pytest_cache/jax")

@@ -161,7 +161,7 @@ def light_mathematics(tree: ast.Module, relative: str) -> list[Offence]:
 
 
 def quick_start(tree: ast.Module, relative: str) -> list[Offence]:
-    """A command imports, at its top, the standard library, the flags and its neighbours alone."""
+    """A command imports, at its top, the standard library, the flags and its neighbors alone."""
     if _part(relative) != "commands":
         return []
     return [

@@ -38,7 +38,7 @@ def test_a_file_goes_before_one_of_the_package(tmp_path, monkeypatch):
     assert loaded_config("configs/grammar/lm.py").system == "vae"
 
 
-def test_one_of_ones_own_imports_the_packages_and_its_neighbours(tmp_path):
+def test_one_of_ones_own_imports_the_packages_and_its_neighbors(tmp_path):
     folder = tmp_path / "configs"
     folder.mkdir()
     (folder / "beside.py").write_text("WIDTH = 17\n")

@@ -5,7 +5,7 @@ The first use of a pure function loads jax and chex, and no library of models, d
 
 Shapes: ``...`` any batch dimensions, B sentences of a batch, L words of the longest of them,
 T = L + 1 time steps, V vocabulary, E embedding, H hidden units, Z latent dimensions, K flow steps,
-C centres, S samples, N and M points (M also features of a decoder), P points of a curve, R codes
+C centers, S samples, N and M points (M also features of a decoder), P points of a curve, R codes
 under N posteriors.
 """
 

@@ -54,7 +54,7 @@ def load_run(workdir: str | os.PathLike[str]) -> "Run":
 class Run:
     """A trained model with its vocabulary and its splits, as `load_run` gives it.
 
-    Sentences are text, as the run's tokeniser reads it (by default, words between blanks). Methods
+    Sentences are text, as the run's tokenizer reads it (by default, words between blanks). Methods
     that decode take the settings of decoding by name: `strategy` ("greedy", "sample" or "beam"),
     `max_length` (tokens, the end counted), `temperature` and `top_p` (of "sample"), `beam_width`
     and `length_penalty` (of "beam"), `allow_unknown` (whether ``<unk>`` may be produced), `seed`.

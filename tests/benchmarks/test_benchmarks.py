@@ -20,7 +20,7 @@ from benchmarks import (
     mmd_memory,
     mmd_variance,
     pieces,
-    regularisers,
+    regularizers,
     startup,
     train_step,
     workload,
@@ -32,7 +32,7 @@ from wae_rnf_jax.runs.lock import sole_use
 @pytest.fixture(autouse=True)
 def process_left_as_it_was(monkeypatch):
     """The allocator's settings last as long as the process, which has other tests to run."""
-    for module in (evaluate, every_system, generate, input, pieces, regularisers, train_step):
+    for module in (evaluate, every_system, generate, input, pieces, regularizers, train_step):
         monkeypatch.setattr(module, "keep_freed_memory", lambda: None)
     monkeypatch.delenv("WAE_RNF_DATA_DIR", raising=False)
 
@@ -84,7 +84,7 @@ def test_table_has_every_column_and_leaves_missing_cells_empty():
 def test_train_step(tmp_path):
     flags = ("--system=vae", "--num_batches=1", "--no_memory")
     rows = {row["candidate"]: row for row in rows_of(train_step, tmp_path, *flags)}
-    assert {"program", "materialised", "products"} <= set(rows)
+    assert {"program", "materialized", "products"} <= set(rows)
     assert rows["program"]["program is faster by"] == 1
     tokens = {row["tokens/s"] * row["ms/step"] for row in rows.values()}
     np.testing.assert_allclose(list(tokens), tokens.pop())  # one and the same batch
@@ -138,9 +138,9 @@ def test_input_is_read_by_the_program_and_by_the_loop():
 
 
 @pytest.mark.slow
-def test_regularisers(tmp_path):
+def test_regularizers(tmp_path):
     flags = ("--system=wae_rnf_repel", "--system=wae_rnf_fisher", "--num_batches=1")
-    rows = {row["system"]: row for row in rows_of(regularisers, tmp_path, *flags)}
+    rows = {row["system"]: row for row in rows_of(regularizers, tmp_path, *flags)}
     assert list(rows) == ["wae_nf", "wae_rnf_repel", "wae_rnf_fisher"]
     assert rows["wae_nf"]["times wae_nf"] == 1
     assert rows["wae_rnf_fisher"]["by cpu time"] > 1  # the Jacobian of every sentence
@@ -205,7 +205,7 @@ def test_large_corpus(tmp_path):
         assert 10 < row["largest process, MiB"] <= row["all processes, MiB"] < 2048
 
 
-def test_a_large_corpus_is_prepared_by_any_tokeniser(tmp_path):
+def test_a_large_corpus_is_prepared_by_any_tokenizer(tmp_path):
     _, prepare = rows_of(large_corpus, tmp_path, "--tokenizer=char", "--num_steps=0")
     assert prepare["phase"] == "prepare"
     assert prepare["MB a cpu s"] > 0

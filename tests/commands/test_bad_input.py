@@ -76,7 +76,7 @@ CONFIGURATIONS = {
         "model.latent_dim=0",
         "--config.model.latent_dim is 0: objective wae_rnf needs at least 1",
     ),
-    "fewer than no centres": (
+    "fewer than no centers": (
         RNF,
         "codebook.num_centers=-1",
         "--config.codebook.num_centers is -1: it must be a whole number of at least 0",
@@ -91,7 +91,7 @@ CONFIGURATIONS = {
         "kl_weight.maximum=1.5",
         "--config.kl_weight.maximum is 1.5: it must be from 0 to 1",
     ),
-    "a missing file of centres": (
+    "a missing file of centers": (
         RNF.replace("wae_rnf.", "wae_rnf_paper."),
         "codebook.centers_file=/no/such.npy",
         "--config.codebook.centers_file: /no/such.npy cannot be read",

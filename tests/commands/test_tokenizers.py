@@ -1,4 +1,4 @@
-"""Commands on runs of other tokenisers than white space: raw sentences in, readable ones out."""
+"""Commands on runs of other tokenizers than white space: raw sentences in, readable ones out."""
 
 import json
 import math
@@ -33,7 +33,7 @@ def raw_folder(tmp_path_factory):
     scope="module", params=["bpe", "char", pytest.param("words", marks=pytest.mark.slow)]
 )
 def run(request, raw_folder, tmp_path_factory):
-    """A trained run of each tokeniser: its name and workdir."""
+    """A trained run of each tokenizer: its name and workdir."""
     workdir = tmp_path_factory.mktemp("runs") / request.param
     changes = {"data.tokenizer": request.param, **TOKENIZERS[request.param]}
     assert cli.main(train_arguments(raw_folder, workdir, "vae", **changes)) == 0
@@ -95,7 +95,7 @@ def test_bits_per_character_are_of_the_text(run, raw_folder, capsys):
     assert len(results["settings"]["text"]) == 16
 
 
-def test_a_resumed_run_finds_its_tokeniser_wherever_it_is(run, raw_folder, tmp_path, capsys):
+def test_a_resumed_run_finds_its_tokenizer_wherever_it_is(run, raw_folder, tmp_path, capsys):
     name, workdir = run
     file = tmp_path / "moved.json"
     file.write_bytes((workdir / "corpus" / "tokenizer.json").read_bytes())

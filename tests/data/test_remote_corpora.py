@@ -136,7 +136,7 @@ def test_a_url_of_no_store_is_refused_and_not_taken_for_a_folder(
     assert not Path("http:").exists()
 
 
-def test_a_single_file_a_table_and_a_tokeniser_of_the_store_are_read(cache, tmp_path):
+def test_a_single_file_a_table_and_a_tokenizer_of_the_store_are_read(cache, tmp_path):
     lines = [f"line {i} of them" for i in range(60)]
     table = "".join(f"{i % 3},{line}\n" for i, line in enumerate(lines))
     contents = {"raw.txt": "\n".join(lines), "rows.csv": f"stars,text\n{table}"}

@@ -1,4 +1,4 @@
-"""Tokenisers: text comes back from its tokens, training and files give the same ones again."""
+"""Tokenizers: text comes back from its tokens, training and files give the same ones again."""
 
 import json
 import pickle
@@ -34,7 +34,7 @@ def trained(kind: str, counts=None, **settings) -> Pieces:
 
 
 def word_pieces() -> Pieces:
-    """A tokeniser as others train them: lower case, an unknown word, pieces marked inside words."""
+    """A tokenizer as others train them: lower case, an unknown word, pieces marked inside words."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     names = ["[UNK]", "[CLS]", "the", "cat", "##s", "un", "##known", ",", "<eos>", "\t"]
@@ -102,7 +102,7 @@ def test_text_comes_back_from_its_tokens(name, sentences):
 @pytest.mark.parametrize("name", FORMS)
 @settings(max_examples=150, deadline=None)
 @given(sentence=st.lists(WORDS, max_size=6))
-def test_normalised_text_comes_back_as_it_is(name, sentence):
+def test_normalized_text_comes_back_as_it_is(name, sentence):
     tokenizer = FORMS[name]
     once = tokenizer.text(tokenizer.tokens(flat([sentence]))[:-1])
     assert tokenizer.text(tokenizer.tokens(flat([once.split()]))[:-1]) == once
@@ -157,7 +157,7 @@ def test_too_few_pieces_are_refused():
         trained("bpe", vocab_size=LEAST_PIECES - 1)
 
 
-def test_a_tokeniser_of_others_is_taken_as_it_is():
+def test_a_tokenizer_of_others_is_taken_as_it_is():
     tokenizer = word_pieces()
     words = "The Cats , unknown zebras <unk> x<eos>".split()
     tokens = tokenizer.tokens([*words, END, END])
@@ -173,7 +173,7 @@ def test_a_tokeniser_of_others_is_taken_as_it_is():
 
 
 @pytest.mark.parametrize("tokenizer", [*OWN.values(), *FORMS.values(), word_pieces()], ids=repr)
-def test_a_tokeniser_is_read_from_its_file_and_pickled(tokenizer, tmp_path):
+def test_a_tokenizer_is_read_from_its_file_and_pickled(tokenizer, tmp_path):
     file = tmp_path / "tokenizer.json"
     file.write_text(tokenizer.content())
     words = [*TEXT, END]
@@ -184,7 +184,7 @@ def test_a_tokeniser_is_read_from_its_file_and_pickled(tokenizer, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"tokenizer": "last"}', '{"model": 1}'])
-def test_a_file_that_is_no_tokeniser_is_refused(tmp_path, content):
+def test_a_file_that_is_no_tokenizer_is_refused(tmp_path, content):
     file = tmp_path / "tokenizer.json"
     file.write_text(content)
     with pytest.raises(InputError, match=r"tokenizer\.json is not a tokenizer .*must be") as caught:
@@ -200,7 +200,7 @@ def texts(corpus, split: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["words", "char", "bpe", "unigram"])
-def test_a_corpus_keeps_its_tokeniser(write_text, cache, tmp_path, name):
+def test_a_corpus_keeps_its_tokenizer(write_text, cache, tmp_path, name):
     path = write_text(
         train=["the Cat, didn't sleep !", "a dog", "", "the <unk> dog"], test=["a dog"]
     )
@@ -224,7 +224,7 @@ def test_a_corpus_keeps_its_tokeniser(write_text, cache, tmp_path, name):
     assert other.fingerprint == corpus.fingerprint
 
 
-def test_a_tokeniser_that_alters_sentences_is_counted(write_text, cache):
+def test_a_tokenizer_that_alters_sentences_is_counted(write_text, cache):
     path = write_text(train=["The cat", "the cat"], valid=["A cat", "THE CAT", "the cat"])
     corpus = load_corpus("text", path=path, cache_dir=cache, lower_case=True)
     assert corpus.altered == {"train": 1, "valid": 2, "test": 0}
@@ -237,7 +237,7 @@ def iter_files(cache: str, name: str):
     return Path(cache).rglob(name)
 
 
-def test_the_default_writes_no_tokeniser_and_changes_no_fingerprint(write_text, cache):
+def test_the_default_writes_no_tokenizer_and_changes_no_fingerprint(write_text, cache):
     corpus = load_corpus("text", path=write_text(), cache_dir=cache, tokenizer="whitespace")
     assert corpus.vocabulary.tokenizer is WHITESPACE
     assert not list(iter_files(cache, "tokenizer.json"))

@@ -219,9 +219,9 @@ def reference_beam(tree, row, width, length_penalty):
             reverse=True,
         )
         for score, words, word in candidates[:width]:
-            normalised = score / ((5 + step + 1) / 6) ** length_penalty
-            if word == EOS_ID and normalised > best[0]:
-                best = (normalised, words)
+            normalized = score / ((5 + step + 1) / 6) ** length_penalty
+            if word == EOS_ID and normalized > best[0]:
+                best = (normalized, words)
         unended = [(score, (*words, word)) for score, words, word in candidates if word != EOS_ID]
         live = unended[:width]
     return best[1] if best[1] is not None else live[0][1]
@@ -288,12 +288,12 @@ def test_the_codes_are_a_fair_test_of_the_beam(tiny, codes):
     """Many best sentences have words; greedy search misses some; the penalty changes some."""
     greedy = rows_of(greedy_search(tiny, codes, max_length=LENGTH))
     beam = rows_of(beam_search(tiny, codes, max_length=LENGTH, beam_width=125))
-    penalised = rows_of(
+    penalized = rows_of(
         beam_search(tiny, codes, max_length=LENGTH, beam_width=125, length_penalty=2.0)
     )
     assert np.mean([len(sentence) == LENGTH - 1 for sentence in beam]) > 0.3
     assert beam != greedy
-    assert penalised != beam
+    assert penalized != beam
 
 
 def test_beam_of_one_is_greedy(tiny, codes):

@@ -40,7 +40,7 @@ def test_fisher_length_is_at_most_that_of_the_sphere(paths):
     assert 0.1 < paths["fisher"].geodesic.length < np.pi * np.sqrt(7)
 
 
-def test_pair_ratios_summarise_the_pairs():
+def test_pair_ratios_summarize_the_pairs():
     def paths(i, j):
         assert i != j
         straight = 1.0 + i

@@ -56,7 +56,7 @@ def test_plane_shows_every_part_and_is_the_same_each_time(plane, tmp_path):
     assert [path.read_bytes() for path in again] == before
 
 
-def test_plane_without_centres_names_none(plane, tmp_path):
+def test_plane_without_centers_names_none(plane, tmp_path):
     files = save_plane(plane._replace(centers=np.zeros([0, 2])), tmp_path / "plane")
     assert "centers" not in assert_written(files)
 

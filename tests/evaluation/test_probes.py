@@ -10,7 +10,7 @@ from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation import probes
 
-NAMES = ("cold", "warm", "grey")
+NAMES = ("cold", "warm", "gray")
 
 
 def labelled_split(seed: int, count: int) -> TokenSplit:

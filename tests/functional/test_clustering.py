@@ -53,7 +53,7 @@ def test_padded_points_are_never_chosen_and_never_counted(key, points):
     valid = {tuple(row) for row in padded[7:].tolist()}
     assert {tuple(row) for row in np.asarray(centers).tolist()} <= valid
     centers, assignments = kmeans(key, padded, where=where, **OPTIONS)
-    for cluster in range(3):  # four iterations converge here: each centre is its members' mean
+    for cluster in range(3):  # four iterations converge here: each center is its members' mean
         members = padded[7:][np.asarray(assignments)[7:] == cluster]
         np.testing.assert_allclose(centers[cluster], members.mean(0), rtol=1e-5, atol=1e-6)
 

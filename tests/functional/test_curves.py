@@ -142,7 +142,7 @@ def test_straight_line_over_a_hill_is_left_though_its_gradient_vanishes(x64):
     assert jnp.abs(found.curve[:, 1]).max() > 0.5
 
 
-def test_length_does_not_depend_on_the_parametrisation(x64):
+def test_length_does_not_depend_on_the_parametrization(x64):
     share = jnp.linspace(0.0, 1.0, 30)[:, None]
     start, end = jnp.array([[0.4, 0.1]]), jnp.array([[1.3, 2.0]])
     even, uneven = (start + s @ (end - start) for s in (share, share**2))

@@ -70,7 +70,7 @@ def test_inverse_undoes_forward(name, dtype):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.usefixtures("x64")
 def test_inverse_of_a_nearly_folded_flow_is_finite_and_lands_near(name, dtype):
-    """Its z cannot be told from its neighbours, but they all map to y."""
+    """Its z cannot be told from its neighbors, but they all map to y."""
     flow, params, _ = CASES[name]
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params)
     y = jnp.asarray(np.concatenate([3 * draw(2, 40, DIM), np.zeros((1, DIM))]), dtype)
@@ -103,7 +103,7 @@ def test_points_match_the_reference(name):
 
 @pytest.mark.parametrize("flow", ["planar", "radial"])
 @pytest.mark.parametrize("dim", [1, 2, 32, 300])
-def test_initialisation_is_exactly_the_identity(flow, dim):
+def test_initialization_is_exactly_the_identity(flow, dim):
     forward, _, init = wae.FLOWS[flow]
 
     @jax.jit
@@ -118,7 +118,7 @@ def test_initialisation_is_exactly_the_identity(flow, dim):
 
 
 @pytest.mark.parametrize("flow", ["planar", "radial"])
-def test_initialisation_is_exactly_the_identity_without_jit(flow):
+def test_initialization_is_exactly_the_identity_without_jit(flow):
     """Where the rounding is another."""
     forward, _, init = wae.FLOWS[flow]
     z = jnp.float32(3 * draw(10, 5, DIM))
@@ -128,7 +128,7 @@ def test_initialisation_is_exactly_the_identity_without_jit(flow):
         np.testing.assert_array_equal(log_det, 0)
 
 
-def test_initialisers_follow_their_description():
+def test_initializers_follow_their_description():
     key = jax.random.key(0)
     planar = wae.planar_identity_params(key, 1000)
     assert planar["b"] == 0

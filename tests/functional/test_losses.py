@@ -36,7 +36,7 @@ def test_regularizers_match_the_formulas(regularizer, reference, points, centers
 
 
 @each_regularizer
-def test_gradient_at_a_centre_is_zero_and_not_nan(regularizer, reference, centers):
+def test_gradient_at_a_center_is_zero_and_not_nan(regularizer, reference, centers):
     del reference
     centers = jnp.asarray(centers, jnp.float32)
     points = centers[None]
@@ -48,7 +48,7 @@ def test_gradient_at_a_centre_is_zero_and_not_nan(regularizer, reference, center
 
 
 @each_regularizer
-def test_float32_is_exact_close_to_a_distant_centre(regularizer, reference):
+def test_float32_is_exact_close_to_a_distant_center(regularizer, reference):
     """‖z‖² + ‖c‖² − 2zᵀc has no digits left of a distance of .01 at norm 1000."""
     centers = np.array([[1000.0, 0.0], [0.0, 0.0]])
     points = np.array([[[1000.0, 0.5], [1000.0, 0.0]]])
@@ -59,7 +59,7 @@ def test_float32_is_exact_close_to_a_distant_centre(regularizer, reference):
 
 
 def test_the_two_pull_opposite_ways(centers):
-    """Descent on `attract` nears a centre, on `repel` leaves it."""
+    """Descent on `attract` nears a center, on `repel` leaves it."""
     centers = jnp.asarray(centers, jnp.float32)
     offset = jnp.full((1, CENTERS, DIM), 0.05)
     points = centers[None] + offset
@@ -138,11 +138,11 @@ POINTS, ROWS, SCALARS = np.ones((STEPS, BATCH, DIM)), np.ones((BATCH, DIM)), np.
 WRONG = {
     "negative sharpness": lambda: wae.repel_regularizer(POINTS, ROWS, sharpness=-1.0),
     "negative sharpness, attract": lambda: wae.attract_regularizer(POINTS, ROWS, sharpness=-1.0),
-    "no centres": lambda: wae.repel_regularizer(POINTS, np.ones((0, DIM)), sharpness=1.0),
-    "centres of another dimension": lambda: wae.repel_regularizer(
+    "no centers": lambda: wae.repel_regularizer(POINTS, np.ones((0, DIM)), sharpness=1.0),
+    "centers of another dimension": lambda: wae.repel_regularizer(
         POINTS, np.ones((2, DIM + 1)), sharpness=1.0
     ),
-    "centres of rank 1": lambda: wae.repel_regularizer(POINTS, np.ones(DIM), sharpness=1.0),
+    "centers of rank 1": lambda: wae.repel_regularizer(POINTS, np.ones(DIM), sharpness=1.0),
     "points of rank 1": lambda: wae.attract_regularizer(np.ones(DIM), ROWS, sharpness=1.0),
     "dimension zero": lambda: wae.match_regularizer(SCALARS, SCALARS, np.ones(()), dim=0),
     "offset of rank 1": lambda: wae.match_regularizer(SCALARS, SCALARS, np.ones(1), dim=1),

@@ -51,11 +51,11 @@ def test_counted_steps_above_32_bits_do_not_overflow():
 def test_optax_takes_them_as_schedules():
     """A learning rate of 0 and then more: the first update is nothing, the third is not."""
     schedule = wae.linear_annealing(start=0, length=4, maximum=1.0)
-    optimiser = optax.sgd(schedule)
-    state = optimiser.init(jnp.zeros([]))
+    optimizer = optax.sgd(schedule)
+    state = optimizer.init(jnp.zeros([]))
     updates = []
     for _ in range(3):
-        update, state = optimiser.update(jnp.ones([]), state)
+        update, state = optimizer.update(jnp.ones([]), state)
         updates.append(float(update))
     assert updates == [0.0, -0.25, -0.5]
 

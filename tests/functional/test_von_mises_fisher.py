@@ -101,7 +101,7 @@ def test_log_prob_matches_scipy(dim, concentration):
 
 @pytest.mark.usefixtures("x64")
 def test_log_prob_gradients_are_those_of_an_exponential_family():
-    """κ·μᵀz less the normaliser: in z and μ linear, in κ with mean A of μᵀz and variance A'."""
+    """κ·μᵀz less the normalizer: in z and μ linear, in κ with mean A of μᵀz and variance A'."""
     kappa, (z, mean_direction) = jnp.float64(7.0), unit_rows(0, 2, 4)
 
     def derivatives(*args):

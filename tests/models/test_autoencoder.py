@@ -142,7 +142,7 @@ def test_dropout_is_of_training_alone(key):
 
 def test_bfloat16_rounds_the_words_products_alone():
     """Loss and gradient deviate by little, though more than float32's; all else is float32."""
-    key = jax.random.key(1)  # with 0, normalisation divides by a spread that magnifies rounding
+    key = jax.random.key(1)  # with 0, normalization divides by a spread that magnifies rounding
     exact, variables, keys = build(
         key, num_flow_steps=2, posterior_choice=BATCH_NORM, decoder_choice=Z_EVERY_STEP
     )

@@ -123,7 +123,7 @@ def test_single_steps_are_the_sequence(key):
         np.testing.assert_allclose(carry[0], outputs[:, t], atol=1e-6)
 
 
-def test_pytorch_initialisers_have_pytorchs_ranges(key):
+def test_pytorch_initializers_have_pytorchs_ranges(key):
     family, hidden = INITIALIZERS["pytorch"], 64
     bound = hidden**-0.5
     kernel = family.lstm_kernel(hidden)(key, (40, 4 * hidden))

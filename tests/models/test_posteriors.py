@@ -1,4 +1,4 @@
-"""Batch normalisation over the valid rows of the global batch, whatever the layout."""
+"""Batch normalization over the valid rows of the global batch, whatever the layout."""
 
 import chex
 import jax
@@ -13,10 +13,10 @@ F = 3
 def numpy_batch_norm(x, where, momentum=0.1, eps=1e-5):
     rows = x[where]
     mean, var = rows.mean(0), rows.var(0)
-    normalised = (x - mean) / np.sqrt(var + eps)
+    normalized = (x - mean) / np.sqrt(var + eps)
     running_mean = momentum * mean
     running_var = (1 - momentum) + momentum * rows.var(0, ddof=1)
-    return normalised, running_mean, running_var
+    return normalized, running_mean, running_var
 
 
 def test_batch_norm_counts_valid_rows_alone(key, x64):

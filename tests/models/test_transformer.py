@@ -32,7 +32,7 @@ def make(key, dtype=jnp.float32, latent_dim=Z):
     return decoder, jax.tree.map(lambda x: 2 * x.astype(dtype), variables), zk, embedded
 
 
-def normalised(x, norm):
+def normalized(x, norm):
     mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
     return (x - mean) / np.sqrt(var + 1e-6) * norm["scale"] + norm["bias"]
 
@@ -51,19 +51,19 @@ def numpy_stack(params, x, mask):
     position = np.arange(len(x))
     for i in range(2):
         p = params[f"blocks_{i}"]
-        qkv = normalised(x, p["attention_norm"]) @ p["attention_in_kernel"] + p["attention_in_bias"]
+        qkv = normalized(x, p["attention_norm"]) @ p["attention_in_kernel"] + p["attention_in_bias"]
         read = []
         for head in range(HEADS):
             q, k, v = (np.split(part, HEADS, -1)[head] for part in np.split(qkv, 3, -1))
             scores = turned(q, position) @ turned(k, position).T / np.sqrt(H / HEADS)
             read.append(softmax(np.where(mask, scores, -np.inf), -1) @ v)
         x = x + np.concatenate(read, -1) @ p["attention_out_kernel"] + p["attention_out_bias"]
-        inner = normalised(x, p["feedforward_norm"]) @ p["feedforward_in_kernel"]
+        inner = normalized(x, p["feedforward_norm"]) @ p["feedforward_in_kernel"]
         inner = inner + p["feedforward_in_bias"]
         cubic = np.sqrt(2 / np.pi) * (inner + 0.044715 * inner**3)
         inner = inner * 0.5 * (1 + np.tanh(cubic))
         x = x + inner @ p["feedforward_out_kernel"] + p["feedforward_out_bias"]
-    return normalised(x, params["last_norm"])
+    return normalized(x, params["last_norm"])
 
 
 def test_decoder_agrees_with_numpy(key, x64):

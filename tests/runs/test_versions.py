@@ -134,7 +134,7 @@ def test_a_setting_is_known_by_its_first_name_and_new_ones_by_what_was_before():
         assert identity({**new, section: {**new[section], name: other}}) != identity(old)
 
 
-def test_a_state_moves_with_its_optimisers_and_fits_its_structure():
+def test_a_state_moves_with_its_optimizers_and_fits_its_structure():
     adam = {"count": np.array(3), "mu": _old_params(1.0), "nu": _old_params(2.0)}
     old = {"params": _old_params(0.0), "opt_state": [None, [adam, {"count": np.array(3)}]]}
     leaves = current_state(old)

@@ -35,7 +35,7 @@ def run(steps, where=(True,) * 4):
     return books
 
 
-def test_centres_are_those_of_the_remembered_codes():
+def test_centers_are_those_of_the_remembered_codes():
     last = run(3)[-1]  # 8 codes: the first batch, far away, is forgotten by step 2
     centers = np.asarray(last.centers)
     np.testing.assert_allclose(
@@ -45,7 +45,7 @@ def test_centres_are_those_of_the_remembered_codes():
 
 def test_bandwidth_is_half_the_mean_squared_distance_of_a_draw():
     last = run(3)[-1]
-    # ‖centre − c‖² = .25 for every posterior, whose spread is 1.
+    # ‖center − c‖² = .25 for every posterior, whose spread is 1.
     np.testing.assert_allclose(last.bandwidth**2, (0.25 + 1.0) / 2, rtol=1e-5)
 
 
@@ -61,7 +61,7 @@ def test_padded_rows_are_not_remembered():
     assert float(jnp.abs(last.centers).max()) < 2.0
 
 
-def test_fixed_centres_stay(key):
+def test_fixed_centers_stay(key):
     settings = SETTINGS._replace(refresh_every=0)
     centers = jax.random.normal(key, (2, 2))
     book = initial_codebook(settings, 2, centers)

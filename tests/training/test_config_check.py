@@ -159,15 +159,15 @@ TOGETHER = {
         {"objective": {"name": "lm"}, "model.latent_dim": 0},
         "--config.model.num_flow_steps is 2: objective lm has no latent code and needs 0",
     ),
-    "a language model with centres": (
+    "a language model with centers": (
         {"objective": {"name": "lm"}, "model.latent_dim": 0, "model.num_flow_steps": 0},
         "--config.codebook.num_centers is 3: objective lm has no latent code and needs 0",
     ),
-    "no flow to regularise": (
+    "no flow to regularize": (
         {"model.num_flow_steps": 0},
         "--config.model.num_flow_steps is 0: objective wae_rnf needs at least 1",
     ),
-    "no centres to follow": (
+    "no centers to follow": (
         {"codebook.num_centers": 0},
         "--config.codebook.num_centers is 0: objective wae_rnf needs at least 1",
     ),
@@ -175,16 +175,16 @@ TOGETHER = {
         {"objective.mmd_weight": 0.7},
         "--config.objective.mmd_weight is 0.7: it must be at least the highest kl_weight, 0.8",
     ),
-    "fewer codes than centres": (
+    "fewer codes than centers": (
         {"codebook.num_codes": 2},
         "--config.codebook.num_codes is 2: it must be at least num_centers, 3",
     ),
-    "a file of centres that would not be read": (
+    "a file of centers that would not be read": (
         {"codebook.centers_file": "centers.npy"},
         "--config.codebook.centers_file is 'centers.npy', but nothing in this run reads it: it is "
         "read only if codebook.refresh_every is 0, and codebook.refresh_every is 2",
     ),
-    "a missing file of centres": (
+    "a missing file of centers": (
         {
             "codebook": {
                 **default.get_config().codebook,
@@ -326,7 +326,7 @@ def test_what_a_file_leaves_out_is_named():
         (np.zeros((2, 3)), "has shape (2, 3); codebook.num_centers and model.latent_dim require"),
     ],
 )
-def test_a_file_of_centres_is_read_before_anything_is_begun(array, message, tmp_path):
+def test_a_file_of_centers_is_read_before_anything_is_begun(array, message, tmp_path):
     config = tiny_config()
     config.codebook = default.get_config().codebook
     config.codebook.update(num_centers=3, refresh_every=0)

@@ -76,7 +76,7 @@ def test_a_step_of_two_sentences_has_all_terms(layout):
     assert min(jax.tree.leaves(moved)) > 0
 
 
-def test_one_row_is_normalised_by_the_running_statistics(key):
+def test_one_row_is_normalized_by_the_running_statistics(key):
     """Its mean is itself: by its own statistics it would be 0, whatever it says."""
     norm, rows = MaskedBatchNorm(), 3 + jax.random.normal(key, (4, 2))
     variables = norm.init(key, rows, where=jnp.ones(4, bool), train=True)

@@ -58,7 +58,7 @@ def changed(before, after):
     ],
 )
 def test_a_step_of_one_part_changes_nothing_of_another(turn, shared, batch, rng):
-    """Neither a parameter nor the optimiser's state, of which Adam's count is a part."""
+    """Neither a parameter nor the optimizer's state, of which Adam's count is a part."""
     recipe, state = recipe_and_state(shared=shared)
     state, _ = train_step(with_turn(state, BOTH), batch, rng, recipe=recipe)
     state = with_turn(state, turn)

@@ -65,7 +65,7 @@ def test_weights_and_rates_follow_the_procedures_clock(batch, rng):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-def test_an_optimiser_steps_as_optax_has_it(optimizer, batch, rng):
+def test_an_optimizer_steps_as_optax_has_it(optimizer, batch, rng):
     extra = {"sgd": {"momentum": 0.9}, "adamw": {"weight_decay": 0.1}, "adam": {}}[optimizer]
     train = {"optimizer": optimizer, "learning_rate_decay": "cosine", "clip_norm": 1.0, **extra}
     recipe, state = recipe_and_state(**train)
@@ -137,7 +137,7 @@ def test_a_validation_that_a_signal_came_before_is_made_first(config, tmp_path, 
 
 
 def test_only_bounds_at_the_runs_highest_weight_are_compared(config, tmp_path, monkeypatch):
-    """With cycles λ is 0 at the run's end, where the bound is not what is optimised."""
+    """With cycles λ is 0 at the run's end, where the bound is not what is optimized."""
     config.train.update(num_epochs=4, eval_every=2)
     with config.unlocked():
         config.kl_weight = type(config)(

@@ -1,4 +1,4 @@
-"""What a configuration's schedules and centres become."""
+"""What a configuration's schedules and centers become."""
 
 import jax
 import jax.numpy as jnp
@@ -79,32 +79,32 @@ def test_optimizers_take_the_steps_of_their_formulas(optimizer, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def fixed_centres_config(path=""):
+def fixed_centers_config(path=""):
     config = tiny_config()
     config.codebook.update(refresh_every=0, centers_file=str(path))
     return config
 
 
-def first_centres(config):
+def first_centers(config):
     recipe = build_recipe(config, V, steps_per_epoch=5, axis_name=None)
     return np.asarray(initial_state(config, recipe, jax.random.key(0)).codebook.centers)
 
 
-def test_fixed_centres_are_drawn_or_read(tmp_path):
-    drawn = first_centres(fixed_centres_config())
+def test_fixed_centers_are_drawn_or_read(tmp_path):
+    drawn = first_centers(fixed_centers_config())
     assert drawn.shape == (3, 3)
     assert 0.2 < drawn.std() < 1.2
     given = np.arange(9.0).reshape(3, 3)
     np.save(tmp_path / "centers.npy", given)
-    np.testing.assert_allclose(first_centres(fixed_centres_config(tmp_path / "centers.npy")), given)
+    np.testing.assert_allclose(first_centers(fixed_centers_config(tmp_path / "centers.npy")), given)
 
 
 @pytest.mark.parametrize("content", ["missing", "foreign", "wrong shape"])
-def test_unusable_centres_file_is_named(tmp_path, content):
+def test_unusable_centers_file_is_named(tmp_path, content):
     path = tmp_path / "centers.npy"
     if content == "foreign":
         path.write_text("not an array")
     if content == "wrong shape":
         np.save(path, np.zeros((2, 3)))
     with pytest.raises(InputError, match=r"codebook\.centers_file.*centers\.npy.*\(3, 3\)"):
-        first_centres(fixed_centres_config(path))
+        first_centers(fixed_centers_config(path))

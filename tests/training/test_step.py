@@ -126,18 +126,18 @@ def test_papers_objective_is_its_formula_switch_for_switch(objective_inputs):
     log_2pi = np.log(2 * np.pi)
     log_q0 = -0.5 * (log_2pi + np.log(var) + (z0 - mean) ** 2 / var).sum(-1)
     log_prior = -0.5 * (log_2pi + zk**2).sum(-1)
-    centers, regulariser = np.asarray(ctx.codebook.centers, np.float64), 0.0
+    centers, regularizer = np.asarray(ctx.codebook.centers, np.float64), 0.0
     for point in np.asarray(out.points[:-1], np.float64):
         squared = ((point[:, None] - centers[None]) ** 2).sum(-1).min(-1)
         constants = [2 * 3 * s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10)]
-        regulariser = regulariser + 0.5 * np.log(sum(c / (c + squared) for c in constants))
+        regularizer = regularizer + 0.5 * np.log(sum(c / (c + squared) for c in constants))
     mmd = float(terms["mmd"][1])
-    # The KL part is annealed; log-det and regulariser stand outside λ; the rest of 10 is MMD's.
+    # The KL part is annealed; log-det and regularizer stand outside λ; the rest of 10 is MMD's.
     expected = (
         np.asarray(out.nll)
         + 0.3 * (log_q0 - log_prior)
         - np.asarray(out.log_dets).sum(0)
-        + regulariser
+        + regularizer
         + (10 - 0.3) * mmd
     )
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
@@ -175,7 +175,7 @@ def test_pullback_step_follows_the_metric_and_stays_finite(batch, rng, features)
 
 
 def test_attract_and_repel_pull_opposite_ways(objective_inputs):
-    """Nearer the centres, `attract` is lower and `repel` higher."""
+    """Nearer the centers, `attract` is lower and `repel` higher."""
     out, ctx = objective_inputs
     ctx = ctx._replace(codebook=ctx.codebook._replace(ready=jnp.asarray(True)))
     near = out._replace(points=0 * out.points + ctx.codebook.centers[0][None, None])
@@ -211,7 +211,7 @@ def test_in_bfloat16_losses_statistics_and_parameters_stay_float32(batch, rng):
     assert set(floating) == {jnp.dtype(jnp.float32)}
     assert "narrow_matmul" in str(program)
     in_bfloat16 = set(re.findall(r":bf16\[[\d,]*\] = (\w+)", str(program)))
-    # No gate, density, log-det, kernel or normaliser is rounded.
+    # No gate, density, log-det, kernel or normalizer is rounded.
     assert not in_bfloat16 & set("exp exp2 log log1p logistic tanh sqrt rsqrt square".split())
 
 

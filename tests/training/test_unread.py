@@ -87,7 +87,7 @@ def test_what_nothing_reads_is_refused(system, key, value, where):
         ("own.json", "data.nfc", True, "is whitespace or words or char or bpe or unigram"),
     ],
 )
-def test_a_tokeniser_has_settings_of_its_own(tokenizer, key, value, where):
+def test_a_tokenizer_has_settings_of_its_own(tokenizer, key, value, where):
     config = with_value(default.get_config(), "data.tokenizer", tokenizer)
     check_config(config)
     with pytest.raises(InputError, match=where):

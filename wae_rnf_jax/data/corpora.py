@@ -1,6 +1,6 @@
-"""Corpora: from a source of sentences to a vocabulary and three tokenised splits.
+"""Corpora: from a source of sentences to a vocabulary and three tokenized splits.
 
-A source is tokenised once, into a cache directory named after the source's content and the
+A source is tokenized once, into a cache directory named after the source's content and the
 settings. What is there is whole, and of several processes that want the same corpus one prepares it
 (see `new_directory`).
 """
@@ -97,7 +97,7 @@ def load_corpus(
       num_workers: processes that prepare it; 0 for one a core. They change nothing in the result.
       thorough: whether the files of a prepared corpus are read and checked even if they look
         untouched, and the notes on its text shown again.
-      **settings: of tokeniser and vocabulary (see `vocabulary_plan`), and what the source takes
+      **settings: of tokenizer and vocabulary (see `vocabulary_plan`), and what the source takes
         (see `sources`); what only other sources take is not read.
 
     Returns:

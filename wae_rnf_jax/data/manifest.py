@@ -1,6 +1,6 @@
 """What a corpus directory says of itself.
 
-It holds the vocabulary, the tokeniser where it is not the default, a folder of arrays for each
+It holds the vocabulary, the tokenizer where it is not the default, a folder of arrays for each
 split, and ``corpus.json`` with the SHA-256 of every file: what was cut short, or edited, is found
 when the corpus is opened. A large file whose size and time of change are those of its writing is
 taken to be as it was written, for reading gigabytes would cost every start seconds; a thorough

@@ -212,7 +212,7 @@ def sentence_hashes(tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     places -= np.repeat(begins.astype(np.uint64), lengths)
     mixed = tokens.astype(np.uint64)
     mixed |= places << np.uint64(32)
-    # The finaliser of splitmix64, so that sums of a sentence's words meet by chance alone.
+    # The finalizer of splitmix64, so that sums of a sentence's words meet by chance alone.
     for factor in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):
         mixed ^= mixed >> np.uint64(29)
         mixed *= np.uint64(factor)

@@ -29,7 +29,7 @@ _NOT_A_PIECE = "\ufffd"
 
 
 class _Library(NamedTuple):
-    """A tokeniser of the library, ready for use.
+    """A tokenizer of the library, ready for use.
 
     Attributes:
       backend: what it is there.
@@ -48,7 +48,7 @@ class _Library(NamedTuple):
 
 @dataclass(frozen=True)
 class Pieces:
-    """A tokeniser of the tokenizers library; its special tokens are not added.
+    """A tokenizer of the tokenizers library; its special tokens are not added.
 
     Attributes:
       json: as the library writes it.
@@ -57,7 +57,7 @@ class Pieces:
     json: str
 
     def __post_init__(self) -> None:
-        """Raises what the library raises where it is no tokeniser."""
+        """Raises what the library raises where it is no tokenizer."""
         _library(self.json)
 
     @property
@@ -161,7 +161,7 @@ def _surface(text: str) -> str:
 def trained_pieces(
     *, kind: str, counts: Mapping[str, int], vocab_size: int, lower_case: bool, nfc: bool
 ) -> Pieces:
-    """Trains a tokeniser on words.
+    """Trains a tokenizer on words.
 
     Args:
       kind: "bpe" or "unigram".
@@ -172,7 +172,7 @@ def trained_pieces(
       nfc: whether it is read in Unicode's composed form, NFC.
 
     Returns:
-      The tokeniser; the same for the same counts in whatever order.
+      The tokenizer; the same for the same counts in whatever order.
 
     Raises:
       InputError: if there are too few tokens for the bytes.

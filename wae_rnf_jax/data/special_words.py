@@ -1,4 +1,4 @@
-"""The words that stand for structure, whatever the tokenisation."""
+"""The words that stand for structure, whatever the tokenization."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Tokenisers: from words apart by white space to tokens, and from tokens to readable text.
+"""Tokenizers: from words apart by white space to tokens, and from tokens to readable text.
 
 A token is a string without white space, so that a vocabulary, its file and all that goes by words
-are the same for every tokeniser. Sentences follow each other in one list, `END` after each.
+are the same for every tokenizer. Sentences follow each other in one list, `END` after each.
 
-The word ``<unk>`` of a text is the token ``<unk>`` to every tokeniser. `MARK` stands for a blank.
+The word ``<unk>`` of a text is the token ``<unk>`` to every tokenizer. `MARK` stands for a blank.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ class Tokenizer(Protocol):
         """The sentence, with single blanks, that tokens stand for; `END` is not among them."""
 
     def content(self) -> str:
-        """The tokeniser as JSON, from which `loaded_tokenizer` makes it."""
+        """The tokenizer as JSON, from which `loaded_tokenizer` makes it."""
 
 
 @dataclass(frozen=True)
 class _WordByWord:
-    """A tokeniser to which each word is a task of its own, done once.
+    """A tokenizer to which each word is a task of its own, done once.
 
     Attributes:
       lower_case: whether text is read in lower case.
@@ -113,7 +113,7 @@ class _WordByWord:
         return json.dumps({"tokenizer": _NAMES[type(self)], **settings}, indent=2) + "\n"
 
     def normalized(self, text: str) -> str:
-        """Text as the tokeniser reads it."""
+        """Text as the tokenizer reads it."""
         text = text.lower() if self.lower_case else text
         return unicodedata.normalize("NFC", text) if self.nfc else text
 
@@ -158,7 +158,7 @@ class Words(_WordByWord):
     """
 
     def normalized(self, text: str) -> str:
-        """Text as the tokeniser reads it."""
+        """Text as the tokenizer reads it."""
         return super().normalized(text).replace(MARK, "_")
 
     def text(self, tokens: Iterable[str]) -> str:
@@ -185,7 +185,7 @@ class Characters(_WordByWord):
     """
 
     def normalized(self, text: str) -> str:
-        """Text as the tokeniser reads it."""
+        """Text as the tokenizer reads it."""
         return super().normalized(text).replace(MARK, "_")
 
     def tokens(self, words: Sequence[str]) -> list[str]:
@@ -213,27 +213,27 @@ TOKENIZERS = (*_BY_NAME, *TRAINED)  # by name; others are files
 
 
 def named_tokenizer(name: str, *, lower_case: bool, nfc: bool) -> Tokenizer | None:
-    """A tokeniser that needs no training; None for the others."""
+    """A tokenizer that needs no training; None for the others."""
     return _BY_NAME[name](lower_case, nfc) if name in _BY_NAME else None
 
 
 def tokenizer_name(tokenizer: Tokenizer) -> str:
-    """What a tokeniser is called: one of `TOKENIZERS`, or its kind in the tokenizers library."""
+    """What a tokenizer is called: one of `TOKENIZERS`, or its kind in the tokenizers library."""
     kind = type(tokenizer)
     return tokenizer.kind() if kind is Pieces else _NAMES[kind]
 
 
 def loaded_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
-    """Reads a tokeniser from a file, of this program or of the tokenizers library.
+    """Reads a tokenizer from a file, of this program or of the tokenizers library.
 
     Args:
       path: JSON, as `Tokenizer.content` or the library's ``save`` writes it.
 
     Returns:
-      The tokeniser.
+      The tokenizer.
 
     Raises:
-      InputError: if the file is missing or no tokeniser; it names the file.
+      InputError: if the file is missing or no tokenizer; it names the file.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Tokenised splits as memory-mapped arrays.
+"""Tokenized splits as memory-mapped arrays.
 
 A split of N sentences and M words is one array of ids and one of offsets; it is written piece by
 piece and read in place, so neither takes memory in proportion to the text.

@@ -1,8 +1,8 @@
-"""Words, which are what a tokeniser makes of text, and their ids.
+"""Words, which are what a tokenizer makes of text, and their ids.
 
 The four special ids come first; after them the words of the training split by falling frequency,
 ties by first appearance, so that one text always gives one vocabulary; or the pieces that a
-tokeniser was trained to, in its order.
+tokenizer was trained to, in its order.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Vocabulary:
 
     @classmethod
     def of_pieces(cls, tokenizer: Pieces) -> Vocabulary:
-        """All that a tokeniser makes of text, in its own order.
+        """All that a tokenizer makes of text, in its own order.
 
         Args:
           tokenizer: of the tokenizers library.
@@ -224,7 +224,7 @@ class Vocabulary:
         return self.tokenizer.text(words)
 
     def write_to(self, directory: Path) -> None:
-        """Writes the vocabulary and, unless it is the default, the tokeniser as files of a corpus.
+        """Writes the vocabulary and, unless it is the default, the tokenizer as files of a corpus.
 
         Args:
           directory: folder of the corpus.

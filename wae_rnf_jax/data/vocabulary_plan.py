@@ -1,4 +1,4 @@
-"""How a corpus comes by its tokeniser and its vocabulary: named, given as files, or trained."""
+"""How a corpus comes by its tokenizer and its vocabulary: named, given as files, or trained."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["VocabularyPlan", "is_tokenizer", "vocabulary_plan"]
 
 _MOST_PARTS = 16  # of the training split, evenly spread, that pieces are trained on
 
-# The words of parts of a split as a tokeniser makes them, each with how often it stands there.
+# The words of parts of a split as a tokenizer makes them, each with how often it stands there.
 WordCounts = Callable[[Sequence[Shard], Tokenizer], Mapping[str, int]]
 
 
@@ -55,7 +55,7 @@ class VocabularyPlan:
           word_counts: counts the words of some of them.
 
         Returns:
-          The vocabulary, with its tokeniser.
+          The vocabulary, with its tokenizer.
 
         Raises:
           InputError: if a sentence is bad, or no word is left.
@@ -79,7 +79,7 @@ class VocabularyPlan:
 
 
 def is_tokenizer(name: str) -> bool:
-    """Whether a name is that of a tokeniser, or of a file that may hold one."""
+    """Whether a name is that of a tokenizer, or of a file that may hold one."""
     return name in TOKENIZERS or name.endswith(".json")
 
 

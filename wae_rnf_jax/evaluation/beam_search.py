@@ -22,7 +22,7 @@ class _Beams(NamedTuple):
     tokens: jax.Array  # [B, W, L], unended
     scores: jax.Array  # [B, W], log-probabilities, best first
     best: Generation  # the best ended sentence so far
-    best_score: jax.Array  # [B], its normalised score
+    best_score: jax.Array  # [B], its normalized score
 
 
 def beam_search(
@@ -45,7 +45,7 @@ def beam_search(
       zk: [B, Z], codes.
       max_length: most tokens predicted, the end counted.
       beam_width: W.
-      length_penalty: exponent of the length normalisation, at least 0.
+      length_penalty: exponent of the length normalization, at least 0.
       allow_unknown: whether `<unk>` may be produced.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Likelihood by the character, by which models of different tokenisations can be compared."""
+"""Likelihood by the character, by which models of different tokenizations can be compared."""
 
 import hashlib
 import math

@@ -22,7 +22,7 @@ class EvaluatedRun(NamedTuple):
       system: the system's name.
       corpus: the corpus' name.
       fingerprint: the corpus' content.
-      tokenizer: what its tokeniser is called.
+      tokenizer: what its tokenizer is called.
       split: the split's name.
       settings: what the evaluation was told, and the step it is of.
       metrics: as `evaluate_split` returns them.
@@ -160,7 +160,7 @@ def footing_notes(runs: Iterable[EvaluatedRun]) -> list[str]:
     coded.sort(key=lambda run: run.metrics["num_samples"])
     apart = "These metrics are from different {what} and cannot be compared ({groups})."
     draws = "NLL (IW) uses different numbers of {what}, and more of them lower it ({groups})."
-    notes = _tokenisation_notes(runs)
+    notes = _tokenization_notes(runs)
     corpora = [] if _is_one_text(runs) else runs
     for note, what, group, among in (
         (apart, "corpora", lambda run: (run.fingerprint, run.corpus), corpora),
@@ -182,7 +182,7 @@ def _is_one_text(runs: Sequence[EvaluatedRun]) -> bool:
     return len(texts) == 1 and None not in texts
 
 
-def _tokenisation_notes(runs: Sequence[EvaluatedRun]) -> list[str]:
+def _tokenization_notes(runs: Sequence[EvaluatedRun]) -> list[str]:
     """What of runs with different tokens can be compared."""
     if len({run.fingerprint for run in runs}) < 2 or len({run.tokenizer for run in runs}) < 2:
         return []

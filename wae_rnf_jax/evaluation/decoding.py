@@ -32,7 +32,7 @@ class Decoding(NamedTuple):
       temperature: of "sample"; 0 is greedy.
       top_p: share of the probability that "sample" keeps, in (0, 1].
       beam_width: of "beam".
-      length_penalty: exponent of the length normalisation of "beam"; 0 for none.
+      length_penalty: exponent of the length normalization of "beam"; 0 for none.
       allow_unknown: whether `<unk>` may be produced.
       seed: of "sample".
     """

@@ -94,7 +94,7 @@ def compared_paths(
       lengths: [B], words of each.
       features: "fisher" or "state".
       num_points: P, knots of the geodesic's spline.
-      num_steps: most iterations of the optimiser.
+      num_steps: most iterations of the optimizer.
 
     Returns:
       Both paths' lengths and the geodesic's curve [P, Z].

@@ -72,7 +72,7 @@ def geometry_report(
     """Measures and draws the latent space between two sentences; writes nothing.
 
     Args:
-      trained: a model with at least two latent dimensions; any centres it has are shown.
+      trained: a model with at least two latent dimensions; any centers it has are shown.
       start: text.
       end: text.
       through: a third sentence for the plane to go through; the principal axes if None.

@@ -2,7 +2,7 @@
 
 Letters: B sentences, L words, Z latent, P points of a path.
 
-A sentence's code is zk = flow(center): the image of the posterior's centre, which is what the
+A sentence's code is zk = flow(center): the image of the posterior's center, which is what the
 decoder reads. The prior is on zk, so a prior draw is decoded as it is.
 """
 
@@ -37,7 +37,7 @@ class Codes:
 
     Attributes:
       posterior: of the B sentences, before the flow.
-      z0: [B, Z], the posteriors' centres.
+      z0: [B, Z], the posteriors' centers.
       zk: [B, Z], flow(z0): what the decoder reads, and what is called the sentences' codes.
       unknown: per sentence, the words that the vocabulary lacks and that were read as `<unk>`.
     """

@@ -243,7 +243,7 @@ def _batch_likelihood(
         kl = jax.vmap(distributions.sampled_kl, (None, 0, 0, 0))(posterior, z0, zk, log_det)
         return z0, zk, log_det, rec, kl
 
-    # Draw S is the centre itself, which nll_paper reads, and so is what fills up the last block.
+    # Draw S is the center itself, which nll_paper reads, and so is what fills up the last block.
     num_blocks = -(-(num_samples + 1) // block_size)
     numbers = jnp.arange(num_blocks * block_size).reshape(num_blocks, block_size)
     z0, zk, log_det, rec, kl = jax.tree.map(

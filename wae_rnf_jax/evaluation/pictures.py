@@ -1,6 +1,6 @@
 """What all pictures share: their look, their fonts, and how they are saved.
 
-One look throughout: the Okabe–Ito colours, which colour-blind eyes tell apart, each with a marker
+One look throughout: the Okabe–Ito colors, which color-blind eyes tell apart, each with a marker
 or a dash of its own; axes labelled with units; PNG, SVG and PDF of the same figure, text as text.
 """
 
@@ -36,7 +36,7 @@ _DATES = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
 def line_style(number: int) -> dict[str, str]:
-    """Colour and dash of a line, which the first 32 have each for itself."""
+    """Color and dash of a line, which the first 32 have each for itself."""
     turn = number // len(COLORS)
     return {
         "color": COLORS[number % len(COLORS)],

@@ -10,7 +10,7 @@ import numpy as np
 
 from wae_rnf_jax.evaluation.pictures import COLORS, new_figure, saved
 
-_MARKS = "os^DvP*X"  # of labels, each with a colour of its own
+_MARKS = "os^DvP*X"  # of labels, each with a color of its own
 # Of labels, edged in black: apart from each other on the map, which goes from blue to yellow.
 _OF_LABELS = (
     "#FFFFFF",
@@ -40,7 +40,7 @@ class PlanePicture(NamedTuple):
       given: [2, 2] or [3, 2] codes of the sentences that were given, the paths' ends first.
       sentences: these sentences.
       title: above the picture.
-      magnification_label: beside the colour bar.
+      magnification_label: beside the color bar.
       axis_labels: of x and y.
     """
 
@@ -60,7 +60,7 @@ class PlanePicture(NamedTuple):
 
 
 def save_plane(picture: PlanePicture, stem: Path) -> list[Path]:
-    """Draws a latent plane coloured by log-magnification, with codes, centres and two paths.
+    """Draws a latent plane colored by log-magnification, with codes, centers and two paths.
 
     Args:
       picture: what it shows.
@@ -82,7 +82,7 @@ def save_plane(picture: PlanePicture, stem: Path) -> list[Path]:
         axes.set(xlim=picture.x[[0, -1]], ylim=picture.y[[0, -1]])
         axes.set_title(picture.title)
         axes.grid(visible=False)
-        # Light marks are seen on grey.
+        # Light marks are seen on gray.
         legend = figure.legend(loc="outside lower center", ncols=4, frameon=True)
         legend.get_frame().set(facecolor="#999999", edgecolor="none")
         figure.suptitle(_given_lines(picture), fontsize=8, x=0.02, ha="left")
@@ -105,7 +105,7 @@ def _draw_map(figure, axes, picture: PlanePicture) -> None:
 
 
 def _draw_codes(axes, picture: PlanePicture) -> None:
-    """Codes of sentences, each label in a colour and a mark of its own, rare ones as others."""
+    """Codes of sentences, each label in a color and a mark of its own, rare ones as others."""
     edge = {"mec": "black", "mew": 0.4, "ls": "none"}
     if picture.labels is None:
         axes.plot(*picture.codes.T, ".", ms=4, color="white", label="sentences", **edge)

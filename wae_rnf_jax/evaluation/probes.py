@@ -5,7 +5,7 @@ Letters: N sentences, V vocabulary, Z latent.
 The probe is a logistic regression (L2, C = 1) of the labels on the codes zk, scaled to unit
 variance, fitted on training sentences and measured on another split. Beside it stand the most
 frequent label of the training sentences, and the same regression on counts of words. The agreement
-of a k-means clustering of the codes, one cluster a label, with the labels is their normalised
+of a k-means clustering of the codes, one cluster a label, with the labels is their normalized
 mutual information, 0 to 1.
 """
 

@@ -163,5 +163,5 @@ def judged_metrics(judge: TrainedModel, samples: Sequence[str]) -> Metrics:
 def _bleu() -> Any:
     from sacrebleu.metrics import BLEU
 
-    # The text is tokenised already: `force` says so, else sacrebleu warns about it.
+    # The text is tokenized already: `force` says so, else sacrebleu warns about it.
     return BLEU(tokenize="none", force=True, effective_order=True)

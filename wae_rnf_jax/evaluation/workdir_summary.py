@@ -27,7 +27,7 @@ class WorkdirSummary(NamedTuple):
       system: the system's name.
       corpus: the corpus' name.
       vocab_size: V.
-      tokenizer: what its tokeniser is called.
+      tokenizer: what its tokenizer is called.
       label_counts: of each split, as far as it is known.
       num_sentences: of each split; None for a training split of unknown size.
       step: the newest saved step; 0 before the first.

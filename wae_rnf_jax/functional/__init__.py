@@ -7,7 +7,7 @@ which has no forward mode (``jax.jvp``). The public ones are listed once, in ``w
 
 Half precision: float16 and bfloat16 arrays are read as float32 and computed with in float32. What
 maps or draws points, features or states returns them in the dtype of its arguments; whatever is
-summed, averaged or counted on the way, such as log-densities, distances, kernels, metrics, centres
+summed, averaged or counted on the way, such as log-densities, distances, kernels, metrics, centers
 and losses, is returned in float32. A decoder is given float32 codes.
 
 Wrong input: AssertionError for what an array is (rank, shape, dtype), ValueError for what it holds

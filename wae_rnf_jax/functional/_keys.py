@@ -22,7 +22,7 @@ def threefry_keys(keys: jax.Array) -> jax.Array:
     """Keys of threefry, of which each draws what it would draw alone, in any batch.
 
     Under ``jax.vmap`` the generators ``rbg`` and ``unsafe_rbg`` draw for a whole batch from its
-    first key. An example's noise would depend on its neighbours; and once the first of a batch of
+    first key. An example's noise would depend on its neighbors; and once the first of a batch of
     rejection samplers had its point, the others would be offered the same proposal for ever.
 
     Args:

@@ -1,4 +1,4 @@
-"""Statistics of a batch that is split over devices, and means normalised by them.
+"""Statistics of a batch that is split over devices, and means normalized by them.
 
 Letters: B rows of a batch on this device, F features, Z latent dimensions.
 """
@@ -52,7 +52,7 @@ def batch_normalized_mean(
     axis_name: str | None = None,
     epsilon: float = 1e-5,
 ) -> jax.Array:
-    """Posterior means normalised over the batch to a fixed scale (BN-VAE, Zhu et al. 2020).
+    """Posterior means normalized over the batch to a fixed scale (BN-VAE, Zhu et al. 2020).
 
     scale·(mean − m)/√(v + epsilon) + shift, with the batch's mean m and variance v of every
     dimension. Whatever the encoder does, the average over the batch of the KL to N(0, I) is then
@@ -68,7 +68,7 @@ def batch_normalized_mean(
 
     Returns:
       [B, Z]; rows that are not valid are the shift. NaN where fewer than two rows of the global
-      batch are valid: one is its own mean, and would be normalised to the shift.
+      batch are valid: one is its own mean, and would be normalized to the shift.
 
     Raises:
       AssertionError: wrong ranks, shapes or dtypes.

@@ -24,7 +24,7 @@ def kmeans(
     where: jax.Array | None = None,
     axis_name: Hashable | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Clusters points; an empty cluster keeps its centre.
+    """Clusters points; an empty cluster keeps its center.
 
     Args:
       key: random key of the seeding; over an axis, the same on all devices.
@@ -35,8 +35,8 @@ def kmeans(
       axis_name: mapped axis over which points and where are parts of one global set.
 
     Returns:
-      The centres [C, Z], equal on all devices, and the nearest centre of each of the N points. All
-      centres are NaN where a valid point is not finite, or none is valid.
+      The centers [C, Z], equal on all devices, and the nearest center of each of the N points. All
+      centers are NaN where a valid point is not finite, or none is valid.
 
     Raises:
       AssertionError: wrong ranks, shapes or dtypes.

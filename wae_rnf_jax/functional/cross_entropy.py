@@ -55,7 +55,7 @@ def fused_linear_cross_entropy(
     that padding costs less than a quarter of a block.
 
     The logits are a layer's output and not an estimator, so their products run at the backend's
-    default matmul precision; they are accumulated, and normalised, in at least float32.
+    default matmul precision; they are accumulated, and normalized, in at least float32.
 
     Works under `jax.jit`, `jax.vmap`, `jax.pmap`, `jax.shard_map` and in reverse mode (`jax.grad`),
     to first order; there is no forward mode (`jax.jvp`). Leading axes are flattened into rows: pass

@@ -20,11 +20,11 @@ from wae_rnf_jax.functional.pullback import Decode, Metric, pullback_metric
 
 _Map = Callable[[jax.Array], jax.Array]
 
-# Points between two knots at which the optimised energy reads the decoder.
+# Points between two knots at which the optimized energy reads the decoder.
 _ENERGY_REFINEMENT = 4
 _START_BEND = 0.02  # of the chord
 _LEAST_STEP = 1e-6  # of a search direction
-_FLATTEST = 0.1  # least eigenvalue of the metric that the optimiser reckons with, of their mean
+_FLATTEST = 0.1  # least eigenvalue of the metric that the optimizer reckons with, of their mean
 
 
 class Geodesic(NamedTuple):
@@ -35,7 +35,7 @@ class Geodesic(NamedTuple):
       length: [] of its image, in units of the features.
       energy: [] of its image; at least length²/2, and equal to it at constant speed.
       length_error: [] change of the length when it is measured twice as finely.
-      num_iterations: [] integer, of the optimiser.
+      num_iterations: [] integer, of the optimizer.
       converged: [] bool, whether the energy's gradient fell below the tolerance; False where the
         energy is not finite, NaN included.
 
@@ -85,7 +85,7 @@ def curve_length(
     """Length ∫ √(γ̇ᵀ G(γ) γ̇) dt of a curve's image, G the pullback metric.
 
     The decoder is read at `refinement` times the curve's points, and the distances between
-    neighbours are added: the error falls with the square of the refinement.
+    neighbors are added: the error falls with the square of the refinement.
 
     Args:
       decode: maps a code [Z] to features; with ``metric``, to features [M].
@@ -145,7 +145,7 @@ def geodesic(
     refinement: int = 10,
     metric: Metric | None = None,
 ) -> Geodesic:
-    """A locally shortest curve between two codes, by minimising the energy of a spline.
+    """A locally shortest curve between two codes, by minimizing the energy of a spline.
 
     L-BFGS on the inner knots, from the straight line with a slight bend to one side: where the
     straight line is a saddle of the energy, as over the top of a hill, it would never leave it.
@@ -162,7 +162,7 @@ def geodesic(
       start: [Z] code.
       end: [Z] code.
       num_points: knots of the spline, both ends included.
-      num_steps: most iterations of the optimiser.
+      num_steps: most iterations of the optimizer.
       tolerance: of the gradient: converged means its norm in those coordinates is at most
         tolerance times the energy, both in units of the straight line's; the energy's own
         relative error is then about tolerance²/2.
@@ -170,7 +170,7 @@ def geodesic(
       metric: maps features [M] to their own metric [M, M]; Euclidean if None.
 
     Returns:
-      The curve, its length and energy, and how the optimisation ended.
+      The curve, its length and energy, and how the optimization ended.
 
     Raises:
       ValueError: fewer than 2 points, or a refinement below 1.
@@ -225,7 +225,7 @@ class _Iterate(NamedTuple):
 def _minimum(
     function: _Map, start: jax.Array, *, num_steps: int, tolerance: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """L-BFGS until ‖gradient‖ ≤ tolerance·value: the minimiser, the iterations, and whether."""
+    """L-BFGS until ‖gradient‖ ≤ tolerance·value: the minimizer, the iterations, and whether."""
     import optax
 
     optimizer = optax.scale_by_lbfgs()

@@ -72,7 +72,7 @@ class Posterior(Protocol):
         """E‖z − center‖², [...]."""
 
     def sample(self, keys: jax.Array) -> jax.Array:
-        """Args: typed keys [B], one an example. Returns reparametrised draws [B, Z]."""
+        """Args: typed keys [B], one an example. Returns reparametrized draws [B, Z]."""
 
     def log_prob(self, z: jax.Array) -> jax.Array:
         """Args: z [..., Z]; leading dimensions broadcast. Returns log-densities [...]."""
@@ -206,7 +206,7 @@ class DiagonalGaussian:
         return jnp.exp(self.log_var).sum(-1)
 
     def sample(self, keys: jax.Array) -> jax.Array:
-        """Args: typed keys [B], one an example. Returns reparametrised draws [B, Z]."""
+        """Args: typed keys [B], one an example. Returns reparametrized draws [B, Z]."""
         chex.assert_shape(keys, self.mean.shape[:1])  # one key for all would give all one noise
         noise = example_normal(keys, self.mean.shape[1:]).astype(self.mean.dtype)
         return gaussian_sample(self.mean, self.log_var, noise)
@@ -289,7 +289,7 @@ class VonMisesFisher:
         return 2.0 * mean_resultant_complement(self.prior.dim, self.concentration)
 
     def sample(self, keys: jax.Array) -> jax.Array:
-        """Args: typed keys [B], one an example. Returns reparametrised unit vectors [B, Z]."""
+        """Args: typed keys [B], one an example. Returns reparametrized unit vectors [B, Z]."""
         chex.assert_shape(keys, self.mean_direction.shape[:1])
         return jax.vmap(vmf_sample)(keys, self.mean_direction, self.concentration)
 

@@ -168,7 +168,7 @@ def active_units(
 
 
 def active_threshold(prior: Prior) -> float:
-    """The variance of posterior centres above which `active_units` counts a dimension.
+    """The variance of posterior centers above which `active_units` counts a dimension.
 
     A hundredth of the variance that a dimension of the prior has: .01 for N(0, I), .01/Z for the
     uniform distribution on the unit sphere of R^Z.

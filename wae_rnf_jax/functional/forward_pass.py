@@ -60,7 +60,7 @@ class ObjectiveContext(NamedTuple):
       keys: [B], one an example, for further draws.
       where: bool [B], valid rows.
       kl_weight: [], λ.
-      codebook: centres and bandwidth of the RBF metric, for the objectives that read it.
+      codebook: centers and bandwidth of the RBF metric, for the objectives that read it.
       axis_name: mapped axis of the batch, or None.
       mmd_group: rows within which codes are compared with the prior's draws; 0: all.
       pullback_log_magnification: (codes zk [B, Z], "fisher" or "state", *, one_in, num_words) ->

@@ -117,7 +117,7 @@ def gaussian_entropy(log_var: jax.Array) -> jax.Array:
 
 
 def gaussian_sample(mean: jax.Array, log_var: jax.Array, noise: jax.Array) -> jax.Array:
-    """Reparametrised draw, mean + exp(log_var / 2) · noise (Kingma & Welling 2014).
+    """Reparametrized draw, mean + exp(log_var / 2) · noise (Kingma & Welling 2014).
 
     Args:
       mean: [..., Z] means.

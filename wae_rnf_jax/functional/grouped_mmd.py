@@ -4,7 +4,7 @@ Shapes: N rows of this device, D devices, G rows of a group, Z latent dimensions
 
 Compared with all rows of a global batch, a device's work grows with the number of devices; within
 groups of G rows it does not. The mean over groups of an unbiased statistic is unbiased, and its
-variance is larger. Groups are of neighbouring rows of the global batch, whatever the devices, so
+variance is larger. Groups are of neighboring rows of the global batch, whatever the devices, so
 that no layout changes the value.
 """
 
@@ -26,7 +26,7 @@ def mmd_squared_in_groups(
     where: jax.Array | None = None,
     axis_name: Hashable | None = None,
 ) -> jax.Array:
-    """The mean of `mmd_squared_unbiased` over groups of neighbouring rows.
+    """The mean of `mmd_squared_unbiased` over groups of neighboring rows.
 
     Args:
       x: [N, Z] sample.

@@ -1,6 +1,6 @@
 """Loss terms, one value per token or per example; the caller masks and reduces them.
 
-Shape letters: B batch, Z latent, K flow steps, C centres.
+Shape letters: B batch, Z latent, K flow steps, C centers.
 """
 
 import chex
@@ -96,10 +96,10 @@ def match_regularizer(
 
 
 def attract_regularizer(points: jax.Array, centers: jax.Array, *, sharpness: float) -> jax.Array:
-    """−Σ_k log(1 + exp(−b·d_k²)): lowest where every step's input lies at a centre.
+    """−Σ_k log(1 + exp(−b·d_k²)): lowest where every step's input lies at a center.
 
     One of the two terms in the code of the WAE-RNF paper; d_k is the distance of flow step k's
-    input to the nearest centre.
+    input to the nearest center.
 
     Args:
       points: [K, ..., Z], the input of each flow step.
@@ -110,7 +110,7 @@ def attract_regularizer(points: jax.Array, centers: jax.Array, *, sharpness: flo
       [...].
 
     Raises:
-      ValueError: `sharpness` is negative or there is no centre.
+      ValueError: `sharpness` is negative or there is no center.
       AssertionError: wrong ranks or sizes.
 
     >>> points = jnp.zeros((1, 1, 2))
@@ -123,7 +123,7 @@ def attract_regularizer(points: jax.Array, centers: jax.Array, *, sharpness: flo
 
 
 def repel_regularizer(points: jax.Array, centers: jax.Array, *, sharpness: float) -> jax.Array:
-    """b·Σ_k log(Σ_s C_s/(C_s + d_k²)): highest where every step's input lies at a centre.
+    """b·Σ_k log(Σ_s C_s/(C_s + d_k²)): highest where every step's input lies at a center.
 
     The other of the two terms in the code of the WAE-RNF paper, and the one of its runs (b = .5);
     C_s = 2·Z·s for s in {.1, .2, .5, 1, 2, 5, 10}, d_k as for `attract_regularizer`.
@@ -137,7 +137,7 @@ def repel_regularizer(points: jax.Array, centers: jax.Array, *, sharpness: float
       [...].
 
     Raises:
-      ValueError: `sharpness` is negative or there is no centre.
+      ValueError: `sharpness` is negative or there is no center.
       AssertionError: wrong ranks or sizes.
 
     >>> points = jnp.zeros((1, 1, 2))
@@ -152,11 +152,11 @@ def repel_regularizer(points: jax.Array, centers: jax.Array, *, sharpness: float
 
 
 def _nearest_squared_distance(points: jax.Array, centers: jax.Array) -> jax.Array:
-    """Squared distance [K, ...] of points [K, ..., Z] to the nearest centre.
+    """Squared distance [K, ...] of points [K, ..., Z] to the nearest center.
 
-    Squared, because the distance itself has no gradient at a centre. The nearest centre is found
+    Squared, because the distance itself has no gradient at a center. The nearest center is found
     from inner products, and its distance from differences: the expanded square loses its digits
-    close to a centre.
+    close to a center.
     """
     chex.assert_rank(centers, 2)
     if points.ndim < 2:

@@ -1,6 +1,6 @@
 """Objectives: one small function each, from a forward pass to the terms of its loss.
 
-Letters: B batch, Z latent, K flow steps, C centres.
+Letters: B batch, Z latent, K flow steps, C centers.
 
 A term is a weight and a value, per example [B] or already over the global batch []; the loss is the
 sum of weight times mean value, as `weighted_loss` has it. An objective takes what any model's pass
@@ -205,11 +205,11 @@ def _match(
     weight: jax.Array | float,
     known: jax.Array | None = None,
 ) -> Terms:
-    """The regulariser `match` and the spread sd(m) of what it matches, which has no weight.
+    """The regularizer `match` and the spread sd(m) of what it matches, which has no weight.
 
     The magnification is a target: it carries no gradient, for else the codes would move to where
-    the metric is flat, which is easier than bending the flow. The regulariser's free constant is
-    its own minimiser, the mean over the batch: as a parameter, it would take the optimiser
+    the metric is flat, which is easier than bending the flow. The regularizer's free constant is
+    its own minimizer, the mean over the batch: as a parameter, it would take the optimizer
     thousands of steps to travel the tens of nats to it, and the gradient would be its own alone.
 
     Where it is known of some rows alone [B], means are over those.
@@ -233,7 +233,7 @@ def wae_rnf_attract(
     sharpness: Positive,
     kl_floor: NotNegative = 0.0,
 ) -> Terms:
-    """`wae` with a flow whose inputs are drawn to the centres of the codes."""
+    """`wae` with a flow whose inputs are drawn to the centers of the codes."""
     codebook = _codebook(ctx)
     rnf = attract_regularizer(out.points[:-1], codebook.centers, sharpness=sharpness)
     active = rnf_weight * jnp.asarray(codebook.ready, rnf.dtype)
@@ -249,7 +249,7 @@ def wae_rnf_repel(
     sharpness: Positive,
     kl_floor: NotNegative = 0.0,
 ) -> Terms:
-    """`wae` with a flow whose inputs are driven from the centres of the codes."""
+    """`wae` with a flow whose inputs are driven from the centers of the codes."""
     codebook = _codebook(ctx)
     rnf = repel_regularizer(out.points[:-1], codebook.centers, sharpness=sharpness)
     active = rnf_weight * jnp.asarray(codebook.ready, rnf.dtype)
@@ -300,7 +300,7 @@ def wae_rnf_paper(
     kl_floor: NotNegative = 0.0,
     biased_mmd: Switch = False,
 ) -> Terms:
-    """The paper's code: `repel` from fixed centres, summed over the layers' inputs."""
+    """The paper's code: `repel` from fixed centers, summed over the layers' inputs."""
     rnf = repel_regularizer(out.points[:-1], _codebook(ctx).centers, sharpness=sharpness)
     terms = wae_nf_paper(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor, biased_mmd=biased_mmd)
     return {**terms, "rnf": (rnf_weight, rnf)}
@@ -343,7 +343,7 @@ terms of the loss by their names, each a weight and a value, which `weighted_los
 WITHOUT_MMD = {"lm", "vae"}
 WITHOUT_KL_WEIGHT = {"lm"}  # those that do not read λ
 WITH_METRIC = {"wae_rnf"}  # and those that read the RBF metric, with its floor
-# Those that mean nothing without flow steps, and without centres of the codes.
+# Those that mean nothing without flow steps, and without centers of the codes.
 WITH_CODEBOOK = {"wae_rnf", "wae_rnf_attract", "wae_rnf_repel", "wae_rnf_paper"}
 WITH_FLOW = WITH_CODEBOOK | {"wae_rnf_pullback", "wae_nf_paper"}
 IN_FLAT_SPACE = WITH_FLOW | {"wae_paper"}  # and those that mean nothing on a sphere

@@ -195,7 +195,7 @@ def pullback_log_magnification_estimate(
 
 
 def _lanczos(product: Callable, start: jax.Array, num_iterations: int) -> jax.Array:
-    """Tridiagonal [m, m] of m Lanczos steps, each vector orthogonalised against all before it.
+    """Tridiagonal [m, m] of m Lanczos steps, each vector orthogonalized against all before it.
 
     Once the Krylov space is exhausted, the steps left over get diagonal entries of their own,
     above the spectrum, and are coupled to nothing: equal eigenvalues would have no gradient.

@@ -1,6 +1,6 @@
 """Riemannian metric of the latent space, read from where the codes lie.
 
-Shapes: ``...`` any batch dimensions, N points, C centres, Z latent dimensions. The metric is
+Shapes: ``...`` any batch dimensions, N points, C centers, Z latent dimensions. The metric is
 G(z) = I / β(z), with the RBF precision β of Arvanitidis et al. (2018, arXiv:1710.11379).
 """
 
@@ -15,14 +15,14 @@ from wae_rnf_jax.functional._arrays import squared_distances, widened
 
 
 class Codebook(NamedTuple):
-    """Centres and bandwidth of the RBF metric, with the codes that training finds them in.
+    """Centers and bandwidth of the RBF metric, with the codes that training finds them in.
 
     Attributes:
       centers: [C, Z].
       bandwidth: [], h.
       floor: [], ζ.
-      ready: [] bool, whether the centres are those of codes.
-      codes: [M, Z], posterior means of recent training sentences; None where centres are fixed.
+      ready: [] bool, whether the centers are those of codes.
+      codes: [M, Z], posterior means of recent training sentences; None where centers are fixed.
       spreads: [M], their summed posterior variances, Σσ²; 0 where no code has been written yet.
 
     >>> codebook = Codebook(centers=jnp.zeros((1, 2)), bandwidth=1.0, floor=0.5)
@@ -42,13 +42,13 @@ class Codebook(NamedTuple):
 def rbf_precision(
     z: jax.Array, centers: jax.Array, *, bandwidth: float | jax.Array, floor: float | jax.Array
 ) -> jax.Array:
-    """RBF precision β(z) = floor + Σ_c exp(-‖z - c‖² / (2·bandwidth²)): large near the centres.
+    """RBF precision β(z) = floor + Σ_c exp(-‖z - c‖² / (2·bandwidth²)): large near the centers.
 
     Args:
       z: [..., Z] points.
-      centers: [C, Z] centres.
+      centers: [C, Z] centers.
       bandwidth: positive length h, in the units of the points.
-      floor: positive precision far from all centres, ζ.
+      floor: positive precision far from all centers, ζ.
 
     Returns:
       [...] precisions in [floor, floor + C].
@@ -74,13 +74,13 @@ def rbf_precision(
 def rbf_log_magnification(
     z: jax.Array, centers: jax.Array, *, bandwidth: float | jax.Array, floor: float | jax.Array
 ) -> jax.Array:
-    """Log-magnification m(z) = ½·log|G(z)| = -(Z/2)·log β(z): small near the centres.
+    """Log-magnification m(z) = ½·log|G(z)| = -(Z/2)·log β(z): small near the centers.
 
     Args:
       z: [..., Z] points.
-      centers: [C, Z] centres.
+      centers: [C, Z] centers.
       bandwidth: positive length h, in the units of the points.
-      floor: positive precision far from all centres, ζ.
+      floor: positive precision far from all centers, ζ.
 
     Returns:
       [...] log-magnifications in nats.
@@ -104,16 +104,16 @@ def rbf_bandwidth(
     *,
     axis_name: Hashable | None = None,
 ) -> jax.Array:
-    """Bandwidth h of the RBF precision: h² is half the mean squared distance to the own centre.
+    """Bandwidth h of the RBF precision: h² is half the mean squared distance to the own center.
 
     Args:
       points: [N, Z] points.
-      centers: [C, Z] centres; a point's own is the nearest.
+      centers: [C, Z] centers; a point's own is the nearest.
       where: [N] bool, the valid points; all if None.
       axis_name: mapped axis over which points and where are parts of one global set.
 
     Returns:
-      [] bandwidth, a positive length; if all points lie at their centres, the least whose square
+      [] bandwidth, a positive length; if all points lie at their centers, the least whose square
       does not underflow; NaN where no point is valid.
 
     Raises:

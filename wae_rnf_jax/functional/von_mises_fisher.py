@@ -114,7 +114,7 @@ def vmf_entropy(concentration: jax.Array | float, *, dim: int) -> jax.Array:
 def vmf_sample(
     key: jax.Array, mean_direction: jax.Array, concentration: jax.Array | float
 ) -> jax.Array:
-    """Reparametrised draws, one for each mean direction.
+    """Reparametrized draws, one for each mean direction.
 
     The component along the mean direction is drawn by rejection (Wood 1994), the rest is uniform
     around it, and a Householder reflection takes the first axis to the mean direction (Davidson et

@@ -76,7 +76,7 @@ class TextAutoencoder(nn.Module):
       dtype: "float32" or "bfloat16", of the operands of the words' products: encoder, decoder and
         output layer. Parameters, carries, posterior, codes, flow and all that is summed stay
         float32.
-      axis_name: mapped axis of the batch (batch normalisation is over the global batch).
+      axis_name: mapped axis of the batch (batch normalization is over the global batch).
     """
 
     vocab_size: int
@@ -160,7 +160,7 @@ class TextAutoencoder(nn.Module):
           lengths: [B] words.
           keys: [B] random keys, one an example: every draw is keyed by its example, so that no
             layout of the batch over devices changes one.
-          where: [B] valid rows: batch normalisation counts no other, and the nll of others is 0.
+          where: [B] valid rows: batch normalization counts no other, and the nll of others is 0.
           train: dropout on, batch statistics used and updated.
         """
         embedded = self._embedded(bos_inputs(tokens)) if self.shared_embedding else None

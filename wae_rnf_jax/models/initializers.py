@@ -1,4 +1,4 @@
-"""Weight initialisers by family: the defaults, and PyTorch's for the paper's settings."""
+"""Weight initializers by family: the defaults, and PyTorch's for the paper's settings."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +11,7 @@ Initializer = Callable[..., jax.Array]
 
 
 def symmetric_uniform(bound: float) -> Initializer:
-    """Returns an initialiser that draws from U(-bound, bound)."""
+    """Returns an initializer that draws from U(-bound, bound)."""
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
@@ -20,7 +20,7 @@ def symmetric_uniform(bound: float) -> Initializer:
 
 
 class Initializers(NamedTuple):
-    """One family of initialisers; each function takes the sizes PyTorch's rules depend on."""
+    """One family of initializers; each function takes the sizes PyTorch's rules depend on."""
 
     embedding: Initializer
     lstm_kernel: Callable[[int], Initializer]  # hidden size -> input kernel [E, 4H]

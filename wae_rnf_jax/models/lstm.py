@@ -29,7 +29,7 @@ class LSTM(nn.Module):
       features: H, the size of h and c.
       input_dim: E, the size of each step's input.
       context_dim: Z, the size of a vector added to every step's input; 0 for none.
-      initializers: the family of initialisers.
+      initializers: the family of initializers.
       recurrent_dropout: rate at which recurrent weights are dropped where there is a stream of keys
         `weights`, as in training: the same for all sentences and steps of a pass.
     """

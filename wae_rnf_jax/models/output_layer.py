@@ -21,7 +21,7 @@ class OutputLayer(nn.Module):
         H to E stands before it.
       block_size: rows of logits held at once by `nll`.
       dtype: of the product's operands; the sums are float32.
-      initializers: the family of initialisers.
+      initializers: the family of initializers.
     """
 
     vocab_size: int

@@ -23,12 +23,12 @@ from wae_rnf_jax.rules import Finite, NotNegative, Positive, Switch
 
 
 class MaskedBatchNorm(nn.Module):
-    """Batch normalisation over the valid rows of the global batch (Ioffe & Szegedy 2015).
+    """Batch normalization over the valid rows of the global batch (Ioffe & Szegedy 2015).
 
     Flax's own averages per-device means, which is wrong where devices hold unequal numbers of
     valid rows; here sums and counts are reduced. As in PyTorch, the running variance is the
     unbiased one and `momentum` is the share of the new value. A batch of fewer than two valid rows
-    has no variance: it is normalised by the running statistics, which stay.
+    has no variance: it is normalized by the running statistics, which stay.
 
     Attributes:
       momentum: weight of a batch in the running statistics.
@@ -76,9 +76,9 @@ class GaussianPosterior(nn.Module):
       latent_dim: Z.
       input_dim: F, the size of the encoder's summary.
       axis_name: mapped axis of the batch, or None.
-      initializers: the family of initialisers.
-      batch_norm: normalise both heads over the batch; itself a device against collapse.
-      mean_scale: γ of BN-VAE (Zhu et al. 2020), above 0: the means alone are normalised over the
+      initializers: the family of initializers.
+      batch_norm: normalize both heads over the batch; itself a device against collapse.
+      mean_scale: γ of BN-VAE (Zhu et al. 2020), above 0: the means alone are normalized over the
         batch, to this scale, with a learned shift, which holds their KL up.
       initial_log_var: where log_var starts. Well below 0, the codes start apart and informative;
         at 0, they start as noise that the decoder learns to ignore.
@@ -116,7 +116,7 @@ class VonMisesFisherPosterior(nn.Module):
       latent_dim: Z, at least 2.
       input_dim: F, the size of the encoder's summary.
       axis_name: mapped axis of the batch, which this head does not look at.
-      initializers: the family of initialisers.
+      initializers: the family of initializers.
       concentration: κ, the same for every sentence: the KL is a constant of Z and κ.
     """
 

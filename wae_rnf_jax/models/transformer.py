@@ -45,7 +45,7 @@ def rotated(x: jax.Array, positions: jax.Array) -> jax.Array:
 
 
 class TransformerBlock(nn.Module):
-    """Attention and two layers, each added to what it reads normalised (Vaswani et al. 2017)."""
+    """Attention and two layers, each added to what it reads normalized (Vaswani et al. 2017)."""
 
     hidden_dim: int
     num_heads: int
@@ -123,7 +123,7 @@ class TransformerStack(nn.Module):
       num_layers: blocks.
       num_heads: A; H/A must be even, for the rotation.
       feedforward_dim: inner features of each block; 0 for 4·H.
-      initializers: the family of initialisers.
+      initializers: the family of initializers.
     """
 
     input_dim: int

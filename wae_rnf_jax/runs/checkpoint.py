@@ -171,7 +171,7 @@ class RestoredModel(NamedTuple):
 
 
 def restored_model(directory: Path, select: str, *, run: str) -> RestoredModel:
-    """Returns a run's model variables, their step and the codebook's centres.
+    """Returns a run's model variables, their step and the codebook's centers.
 
     Args:
       directory: the run's checkpoints.

@@ -2,7 +2,7 @@
 
     config.json          the configuration of the run
     corpus/              what the vocabulary is made of; no sentence of any split
-    model.safetensors    parameters, batch statistics and the codebook's centres, by their paths
+    model.safetensors    parameters, batch statistics and the codebook's centers, by their paths
     README.md            a model card
     results.json         what `evaluate` found of it, where it was evaluated and is not rounded
     metrics.jsonl        the curves of its training

@@ -1,15 +1,15 @@
-"""Centres and bandwidth of the RBF metric, kept and refreshed inside the training state.
+"""Centers and bandwidth of the RBF metric, kept and refreshed inside the training state.
 
-Letters: B batch, Z latent, C centres, M codes remembered.
+Letters: B batch, Z latent, C centers, M codes remembered.
 
-The centres are k-means centres of this model's own posterior means on its training sentences. The
+The centers are k-means centers of this model's own posterior means on its training sentences. The
 last M means lie in a ring buffer that every step writes; from `warm_up` on, every `refresh_every`
-steps, the centres are found anew. All of it is inside the step: nothing to resume apart, and no
+steps, the centers are found anew. All of it is inside the step: nothing to resume apart, and no
 gradient runs through it.
 
 The bandwidth is h² = ½·E‖z0 − c‖², over codes z0 drawn from the posteriors, because it is at such
 draws that the metric is read: ½·(mean ‖mean − c‖² + mean Σσ²). From the means alone it would be so
-small, where posteriors are wide, that every draw lies far from all centres and the metric is flat.
+small, where posteriors are wide, that every draw lies far from all centers and the metric is flat.
 """
 
 from typing import NamedTuple
@@ -35,7 +35,7 @@ class CodebookSettings(NamedTuple):
 def initial_codebook(
     settings: CodebookSettings, dim: int, centers: jax.Array | None = None
 ) -> Codebook | None:
-    """Returns the codebook before its first refresh, or None for a system without centres.
+    """Returns the codebook before its first refresh, or None for a system without centers.
 
     Args:
       settings: sizes and times.
@@ -66,12 +66,12 @@ def updated_codebook(
     settings: CodebookSettings,
     axis_name: str | None,
 ) -> Codebook | None:
-    """Remembers this batch's codes without noise and, when due, finds the codebook's centres anew.
+    """Remembers this batch's codes without noise and, when due, finds the codebook's centers anew.
 
     Args:
       codebook: the present one.
-      centers: [B, Z] codes without noise of this device's rows, their posteriors' centres.
-      spreads: [B] their posteriors' spreads, E‖z − centre‖².
+      centers: [B, Z] codes without noise of this device's rows, their posteriors' centers.
+      spreads: [B] their posteriors' spreads, E‖z − center‖².
       where: [B] valid rows; others are not remembered.
       step: [] the step that is being taken, from 0.
       key: for the seeding of k-means.

@@ -125,8 +125,8 @@ def _of_codebook(*, codebook: dict, **_: dict) -> Iterator[Disagreement]:
 
 def _of_rows(*, train: dict, objective: dict, posterior: dict, **_: dict) -> Iterator[Disagreement]:
     rows = train["batch_size"] // train["accumulate"]
-    normalised = posterior.get("batch_norm") or posterior.get("mean_scale")
-    if rows < 2 and ("mmd_weight" in objective or normalised):
+    normalized = posterior.get("batch_norm") or posterior.get("mean_scale")
+    if rows < 2 and ("mmd_weight" in objective or normalized):
         rule = (
             f"micro-batches would have {rows} sentences, but MMD² and batch norm, computed within "
         )

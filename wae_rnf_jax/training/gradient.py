@@ -75,7 +75,7 @@ class _RowsOutcome(NamedTuple):
 
     sums: tuple[jax.Array, Metrics, dict]  # of loss, metrics and gradient, weighed for the batch
     batch_stats: dict
-    codes: tuple[jax.Array, jax.Array]  # the posteriors' centres [rows, Z] and spreads [rows]
+    codes: tuple[jax.Array, jax.Array]  # the posteriors' centers [rows, Z] and spreads [rows]
 
 
 def _over_micro_batches(
@@ -114,7 +114,7 @@ class Gradient(NamedTuple):
       metrics: its terms, and what else is reported of a batch; means over the global batch.
       grads: of all parameters.
       batch_stats: as the batch left them.
-      codes: this device's posteriors' centres [B, Z] and spreads [B].
+      codes: this device's posteriors' centers [B, Z] and spreads [B].
     """
 
     loss: jax.Array

@@ -331,7 +331,7 @@ class _Trainer:
         """Measures the bound on the validation split; returns whether it is the best so far.
 
         Only bounds at λ's maximum are compared, where the procedure allows it: before, the bound is
-        not what is optimised.
+        not what is optimized.
         """
         with log.set_aside("" if self.validated else "compiling the validation"):
             values = self.validation_metrics()

@@ -52,7 +52,7 @@ class Procedure(NamedTuple):
       event: (state, key, metrics, *, recipe) -> (state, restart), on the host, after a validation.
         The best model and the patience so far are forgotten where `restart` is true. None: nothing
         happens.
-      by_part: whether the optimiser's state is kept apart for every one of `parts.PARTS`.
+      by_part: whether the optimizer's state is kept apart for every one of `parts.PARTS`.
       refinement: of the posteriors, if any.
     """
 

@@ -59,7 +59,7 @@ KL_SCHEDULES = {
     "cyclical_of_run": cyclical_of_run,
     "paper": paper_annealing,
 }
-# Directions in which an optimiser steps; the learning rate is multiplied to them.
+# Directions in which an optimizer steps; the learning rate is multiplied to them.
 OPTIMIZERS = {
     "adam": lambda config: optax.scale_by_adam(),
     "adamw": lambda config: optax.chain(
@@ -80,7 +80,7 @@ LEARNING_RATES = {  # peak, steps of the run -> schedule
 def build_recipe(
     config: ConfigDict, vocab_size: int, *, steps_per_epoch: int, axis_name: str | None
 ) -> Recipe:
-    """Returns model, objective, schedules, optimiser and procedure of a run.
+    """Returns model, objective, schedules, optimizer and procedure of a run.
 
     Args:
       config: the whole configuration, checked.
@@ -175,7 +175,7 @@ def _fixed_centers(config: ConfigDict, rng: jax.Array) -> jax.Array | None:
 
 
 def centers_from_file(config: ConfigDict) -> np.ndarray | None:
-    """Returns the fixed centres [C, Z] that `codebook.centers_file` names, or None without one.
+    """Returns the fixed centers [C, Z] that `codebook.centers_file` names, or None without one.
 
     Raises:
       InputError: the file cannot be read, or is not of this shape, or holds what is no number.

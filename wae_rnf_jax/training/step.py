@@ -33,7 +33,7 @@ def train_step(
       state: the present state, the same on every device.
       batch: tokens [B, L], lengths [B], index [B], where [B]: this device's rows.
       rng: the run's key; the step and each row's index are folded in.
-      recipe: model, objective, schedules, optimiser, procedure; `accumulate` divides B.
+      recipe: model, objective, schedules, optimizer, procedure; `accumulate` divides B.
       axis_name: mapped axis of the batch, or None.
 
     Returns:
@@ -62,17 +62,17 @@ def updated_params(
     recipe: Recipe,
     moving: Mapping[str, jax.Array] | None = None,
 ) -> tuple[dict, optax.OptState]:
-    """Takes the optimiser's step from a gradient.
+    """Takes the optimizer's step from a gradient.
 
     Args:
       state: the present state.
       grads: of all parameters.
-      recipe: the optimiser gives the direction, the schedule the rate.
+      recipe: the optimizer gives the direction, the schedule the rate.
       moving: [] for each of `PARTS`, whether it moves; of one that does not, neither a parameter
-        nor the optimiser's state changes, which a `by_part` procedure alone can ask. None: all do.
+        nor the optimizer's state changes, which a `by_part` procedure alone can ask. None: all do.
 
     Returns:
-      All parameters and the optimiser's state after it.
+      All parameters and the optimizer's state after it.
     """
     updates, opt_state = recipe.optimizer.update(grads, state.opt_state, state.params)
     rate = -recipe.learning_rate(recipe.procedure.clock(state))
@@ -117,7 +117,7 @@ def gradient_step(
       state: the present state.
       batch: this device's rows, as for `train_step`.
       rng: the run's key.
-      recipe: objective, optimiser and schedules.
+      recipe: objective, optimizer and schedules.
       axis_name: mapped axis of the batch, or None.
       moving: as for `updated_params`.
 

@@ -34,7 +34,7 @@ class ResidualBlock(nn.Module):
     Attributes:
       hidden_dim: H.  internal_dim: I.
       dilation: d, the distance of the convolution's taps.
-      initializers: the family of initialisers.
+      initializers: the family of initializers.
     """
 
     hidden_dim: int
@@ -97,7 +97,7 @@ class DilatedCNN(nn.Module):
 
     Attributes:
       embedding_dim: E.  hidden_dim: H.  latent_dim: Z; 0 is a language model.
-      initializers: the family of initialisers.
+      initializers: the family of initializers.
       dilations: d of every block, each at least 1.
       internal_dim: I; 0 for half of H.
     """

@@ -22,7 +22,7 @@ class LSTMDecoder(nn.Module):
 
     Attributes:
       embedding_dim: E.  hidden_dim: H.  latent_dim: Z.
-      initializers: the family of initialisers.
+      initializers: the family of initializers.
       z_every_step: also add zk to every step's input.
       recurrent_dropout: rate at which the LSTM's recurrent weights are dropped in training.
     """

@@ -30,7 +30,7 @@ class TransformerDecoder(nn.Module):
 
     Attributes:
       embedding_dim: E.  hidden_dim: H.  latent_dim: Z.
-      initializers: the family of initialisers.
+      initializers: the family of initializers.
       num_layers: blocks.
       num_heads: of attention; H must be an even multiple of it.
       feedforward_dim: inner features of each block; 0 for 4·H.

@@ -1,4 +1,4 @@
-"""Encoders by name: modules that summarise a sentence, one file each."""
+"""Encoders by name: modules that summarize a sentence, one file each."""
 
 from typing import Any, Protocol
 

@@ -13,7 +13,7 @@ from wae_rnf_jax.rules import Count, Share
 
 
 class BidirectionalLSTMEncoder(nn.Module):
-    """Summarises embedded tokens by the last hidden and cell states of both LSTMs.
+    """Summarizes embedded tokens by the last hidden and cell states of both LSTMs.
 
     Attributes: as of `LSTMEncoder`.
     """

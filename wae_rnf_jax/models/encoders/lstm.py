@@ -1,4 +1,4 @@
-"""The encoder: an LSTM over `<bos> w1 … wn` whose last state summarises the sentence.
+"""The encoder: an LSTM over `<bos> w1 … wn` whose last state summarizes the sentence.
 
 Letters: B batch, T time steps, E embedding, H hidden, S state.
 """
@@ -12,11 +12,11 @@ from wae_rnf_jax.rules import Count, Share
 
 
 class LSTMEncoder(nn.Module):
-    """Summarises embedded tokens by the last hidden and cell state.
+    """Summarizes embedded tokens by the last hidden and cell state.
 
     Attributes:
       embedding_dim: E.  hidden_dim: H, of the model.
-      initializers: the family of initialisers.
+      initializers: the family of initializers.
       recurrent_dropout: rate at which recurrent weights are dropped in training.
       state_dim: S, the size of h and c; 0 for H.
     """

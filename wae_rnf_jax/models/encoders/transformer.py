@@ -1,4 +1,4 @@
-"""A transformer over `<bos> w1 … wn`, whose outputs' mean summarises the sentence.
+"""A transformer over `<bos> w1 … wn`, whose outputs' mean summarizes the sentence.
 
 Letters: B batch, T time steps, E embedding, H hidden.
 """
@@ -18,7 +18,7 @@ class TransformerEncoder(nn.Module):
 
     Attributes:
       embedding_dim: E.  hidden_dim: H.
-      initializers: the family of initialisers.
+      initializers: the family of initializers.
       num_layers: blocks.
       num_heads: of attention; H must be an even multiple of it.
       feedforward_dim: inner features of each block; 0 for 4·H.

@@ -48,7 +48,7 @@ def pretrained(
       kl_weights: λ throughout the stage.
       max_steps: its most steps.
       patience: validations without a better reconstruction that end it; 0: none do.
-      reset: what is drawn anew at its end, with the optimiser's state of it: one of `RESETS`.
+      reset: what is drawn anew at its end, with the optimizer's state of it: one of `RESETS`.
         An embedding that encoder and decoder share is kept.
     """
     stages = len(kl_weights)
@@ -108,7 +108,7 @@ def _event(
 
 
 def _drawn_anew(state: TrainState, key: jax.Array, part: str, recipe: Recipe) -> TrainState:
-    """The state with a part of the model, and the optimiser's state of it, as at the beginning."""
+    """The state with a part of the model, and the optimizer's state of it, as at the beginning."""
     fresh = initial_variables(recipe.model, key)
     labels = part_labels(state.params)
     params = jax.tree.map(

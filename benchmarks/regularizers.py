@@ -1,9 +1,9 @@
-"""What each regulariser of the flow adds to a training step.
+"""What each regularizer of the flow adds to a training step.
 
-python -m benchmarks.regularisers [--system=wae_rnf] [--output=FILE.json]
+python -m benchmarks.regularizers [--system=wae_rnf] [--output=FILE.json]
 
-The steps of `wae_nf`, which has no regulariser, and of the systems that differ from it in nothing
-else take turns on the same batches. Refreshing the centres is part of the steps, as often as in
+The steps of `wae_nf`, which has no regularizer, and of the systems that differ from it in nothing
+else take turns on the same batches. Refreshing the centers is part of the steps, as often as in
 training.
 """
 
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
             }
         )
     note = f"batches of {batch_size}, {len(batches)} lengths, {origin}; V {size.vocab_size}"
-    measurement.report("Regularisers of the flow", rows, notes=[note], output=arguments.output)
+    measurement.report("Regularizers of the flow", rows, notes=[note], output=arguments.output)
     return 0
 
 
