@@ -28,7 +28,9 @@ def nowhere_but_here(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tmp_path / 'mlruns'}")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    monkeypatch.setattr(sinks, "PATIENCE", 120.0)  # a busy machine is not taken for a hung place
+    # A busy machine is not taken for a hung place, nor for one where wandb's process cannot start.
+    monkeypatch.setattr(sinks, "PATIENCE", 120.0)
+    monkeypatch.setenv("WANDB__SERVICE_WAIT", "120")
 
 
 def train(workdir: Path, tracker: str, steps: range) -> None:
