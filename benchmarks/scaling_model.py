@@ -36,7 +36,7 @@ OF_PRODUCTS, OF_VECTOR, OF_MEMORY = 0.2, 0.1, 0.5
 _VALUE = 3 * 32 + 4 * 7
 PAIR_OPERATIONS = 3 * _VALUE + 2 * 3 * _VALUE
 MMD_BLOCK, MMD_LOOPS = 1024, 3 + 2  # codes taken at a time, where there are more; loops over them
-OPTIMizER_PASSES = 8  # over the gradient for its norm, over it again, and to and fro over three
+OPTIMIZER_PASSES = 8  # over the gradient for its norm, over it again, and to and fro over three
 NUM_BUCKETS = 10
 
 
@@ -133,7 +133,7 @@ def step_parts(of: Law, chip: Chip, num_chips: int, rows: int) -> dict[str, floa
     return {
         "loops": iterations * chip.iteration,
         "products": flops / (OF_PRODUCTS * chip.flops),
-        "optimizer": OPTIMizER_PASSES * of.parameters / (OF_MEMORY * chip.memory),
+        "optimizer": OPTIMIZER_PASSES * of.parameters / (OF_MEMORY * chip.memory),
         "MMD": max(compared, MMD_LOOPS * blocks * chip.iteration),
         "gradient's bytes": 2 * chip.bytes_time(of.reduced, num_chips),
         "rows' bytes": chip.bytes_time(of.exchanged * all_rows, num_chips),
