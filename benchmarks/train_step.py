@@ -93,15 +93,14 @@ def matrix_rate(dim: int) -> tuple[Callable, float]:
 
 
 def candidates(system: str, size: Sizes, batches: list[Batch]) -> dict[str, Callable]:
-    """What is compared, by name."""
-    found = {
-        "program": program_steps(system, size, batches),
-        "bfloat16": program_steps(system, size, batches, dtype="bfloat16"),
-        "materialized": program_steps(system, size, batches, block=_WHOLE_BATCH),
+    """What is compared, by name: functions that build the steps, or None where they cannot."""
+    program = partial(program_steps, system, size, batches)
+    return {
+        "program": program,
+        "bfloat16": partial(program, dtype="bfloat16"),
+        "materialized": partial(program, block=_WHOLE_BATCH),
+        "pytorch": partial(torch_steps, size, batches),
     }
-    if (steps := torch_steps(size, batches)) is not None:
-        found["pytorch"] = steps
-    return found
 
 
 def compared(
@@ -109,9 +108,9 @@ def compared(
 ) -> list[Row]:
     """One row a candidate."""
     product, operations = matrix_rate(dim)
-    samples = measurement.interleaved(
-        {**candidates(system, size, batches), _RATE: product}, repetitions=repetitions
-    )
+    built = {name: build() for name, build in candidates(system, size, batches).items()}
+    steps = {name: steps for name, steps in built.items() if steps is not None}
+    samples = measurement.interleaved({**steps, _RATE: product}, repetitions=repetitions)
     tokens = workload.num_tokens(batches)
     share = step_products(size, tokens) / operations
     rate = samples.pop(_RATE)
@@ -137,12 +136,7 @@ def compared(
 
 def peak_memory(name: str, system: str, size: Sizes, batches: list[Batch]) -> float:
     """Peak resident memory of steps on the batches, MiB; in a process of its own to mean much."""
-    steps = {
-        "program": partial(program_steps, system, size, batches),
-        "bfloat16": partial(program_steps, system, size, batches, dtype="bfloat16"),
-        "materialized": partial(program_steps, system, size, batches, block=_WHOLE_BATCH),
-        "pytorch": partial(torch_steps, size, batches),
-    }[name]()
+    steps = candidates(system, size, batches)[name]()
     steps()  # what compiling took is not counted
     measurement.reset_peak_memory()
     steps()

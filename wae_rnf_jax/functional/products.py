@@ -24,7 +24,7 @@ def matmul(x: jax.Array, y: jax.Array) -> jax.Array:
     Operands of one narrow dtype stay narrow, forward and backward; any others are multiplied as
     `jnp.matmul` does.
     """
-    accumulator = jnp.promote_types(jnp.result_type(x, y), jnp.float32)
+    accumulator = jnp.result_type(x, y, jnp.float32)
     if x.dtype != y.dtype or x.dtype == accumulator:
         return jnp.matmul(x, y, preferred_element_type=accumulator)
     x, y = (match_varying(array, x, y) for array in (x, y))

@@ -58,14 +58,11 @@ def pullback_metric(decode: Decode, z: jax.Array, *, metric: Metric | None = Non
     >>> pullback_metric(lambda z: 3.0 * z, jnp.zeros([2])).tolist()
     [[9.0, 0.0], [0.0, 9.0]]
     """
-    _check_code(z)
-    z = widened(z)
-    jacobian = widened(jax.jacfwd(decode)(z))
+    jacobian = _jacobian(decode, z)
     if metric is None:
-        jacobian = jacobian.reshape(-1, z.shape[0])
-        return jnp.matmul(jacobian.T, jacobian, precision=_HIGHEST)
+        return _euclidean(jacobian)
     chex.assert_rank(jacobian, 2)
-    weighted = jnp.matmul(metric(widened(decode(z))), jacobian, precision=_HIGHEST)
+    weighted = jnp.matmul(metric(widened(decode(widened(z)))), jacobian, precision=_HIGHEST)
     return jnp.matmul(jacobian.T, weighted, precision=_HIGHEST)
 
 
@@ -135,14 +132,14 @@ def pullback_log_magnification(decode: Decode, z: jax.Array) -> jax.Array:
     >>> print(f"{pullback_log_magnification(lambda z: 2.0 * z, jnp.zeros([3])):.4f}")
     2.0794
     """
-    metric = pullback_metric(decode, z)
-    num_features = jax.eval_shape(decode, widened(z)).size
+    jacobian = _jacobian(decode, z)
+    num_features = jacobian.size // z.shape[0]
     if num_features < z.shape[0]:
         raise ValueError(
             f"decode gives {num_features} features of a code of {z.shape[0]} dimensions: with "
             "fewer features than dimensions the metric has no volume"
         )
-    return metric_log_magnification(metric)
+    return metric_log_magnification(_euclidean(jacobian))
 
 
 def pullback_log_magnification_estimate(
@@ -226,6 +223,18 @@ def _lanczos(product: Callable, start: jax.Array, num_iterations: int) -> jax.Ar
     _, (diagonal, off_diagonal) = jax.lax.scan(body, tuple(carry), jnp.arange(num_iterations))
     off_diagonal = off_diagonal[:-1]
     return jnp.diag(diagonal) + jnp.diag(off_diagonal, 1) + jnp.diag(off_diagonal, -1)
+
+
+def _jacobian(decode: Decode, z: jax.Array) -> jax.Array:
+    """J of a decoder at a code: [..., Z], the features' own axes first."""
+    _check_code(z)
+    return widened(jax.jacfwd(decode)(widened(z)))
+
+
+def _euclidean(jacobian: jax.Array) -> jax.Array:
+    """JᵀJ [Z, Z] of a Jacobian [..., Z]."""
+    jacobian = jacobian.reshape(-1, jacobian.shape[-1])
+    return jnp.matmul(jacobian.T, jacobian, precision=_HIGHEST)
 
 
 def _check_code(z: jax.Array) -> None:

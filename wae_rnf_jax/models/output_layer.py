@@ -5,11 +5,11 @@ Letters: B batch, T time steps, V vocabulary, E embedding, H hidden.
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from wae_rnf_jax.functional.losses import fused_linear_cross_entropy
-from wae_rnf_jax.functional.products import matmul, transposed
+from wae_rnf_jax.functional.products import transposed
 from wae_rnf_jax.models.initializers import DEFAULT, Initializers
+from wae_rnf_jax.models.linear import linear, product
 
 
 class OutputLayer(nn.Module):
@@ -45,8 +45,7 @@ class OutputLayer(nn.Module):
     def logits(self, outputs: jax.Array, embedding: jax.Array) -> jax.Array:
         """Args: outputs [..., H]; embedding [V, E]. Returns [..., V], float32."""
         outputs, kernel = self.operands(outputs, embedding)
-        logits = matmul(outputs.astype(self.dtype), kernel)
-        return logits + jnp.broadcast_to(self.bias, logits.shape)
+        return linear(outputs, kernel, self.bias, self.dtype)
 
     def nll(
         self,
@@ -69,5 +68,5 @@ class OutputLayer(nn.Module):
         if not self.tied:
             return outputs, self.kernel.astype(self.dtype)
         if self.hidden_dim != self.embedding_dim:
-            outputs = matmul(outputs, self.projection.astype(outputs.dtype)).astype(outputs.dtype)
+            outputs = product(outputs, self.projection, outputs.dtype).astype(outputs.dtype)
         return outputs, transposed(embedding.astype(self.dtype))
