@@ -20,11 +20,10 @@ import numpy as np
 
 from wae_rnf_jax.data.batches import split_batches
 from wae_rnf_jax.data.tokens import TokenSplit
+from wae_rnf_jax.evaluation.report import Metrics
 from wae_rnf_jax.functional import distributions, estimators, sequences
 from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.models.bound import BoundModel
-
-Metrics = dict[str, float | int]
 
 
 def evaluate_split(

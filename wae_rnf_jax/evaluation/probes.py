@@ -17,11 +17,11 @@ import numpy as np
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.latent_space import encode_sentences
+from wae_rnf_jax.evaluation.report import Metrics
 from wae_rnf_jax.evaluation.splits import token_split
 from wae_rnf_jax.extras import extra_module
 from wae_rnf_jax.runs.trained_model import TrainedModel
 
-Metrics = dict[str, float | int]
 _BATCH = 256  # sentences encoded at once
 _ITERATIONS = 1_000
 _EXTRA = {"package": "scikit-learn", "extra": "probe"}

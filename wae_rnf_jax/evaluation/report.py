@@ -7,7 +7,7 @@ draws and sentences its estimates rest on.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-Metrics = Mapping[str, float | int]
+Metrics = dict[str, float | int]  # what was measured, by its name
 _SHOWN_LABELS = 10
 
 

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wae_rnf_jax.evaluation.comparison import EvaluatedRun
-
-Metrics = dict[str, float | int]
+from wae_rnf_jax.evaluation.report import Metrics
 
 
 class Row(NamedTuple):

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from wae_rnf_jax.evaluation.pictures import COLORS, new_figure, saved
+from wae_rnf_jax.evaluation.report import Metrics
 
-Metrics = Mapping[str, float]
 # Title, its name among test results with its standard error, and its name in a validation.
 PANELS = (
     ("KL (nats)", "kl", "kl_se", "kl"),

@@ -14,10 +14,9 @@ from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.data.vocabulary import Vocabulary
 from wae_rnf_jax.evaluation.decoding import Decoding
 from wae_rnf_jax.evaluation.latent_space import reconstruct_sentences
+from wae_rnf_jax.evaluation.report import Metrics
 from wae_rnf_jax.evaluation.scoring import score_sentences
 from wae_rnf_jax.runs.trained_model import TrainedModel
-
-Metrics = dict[str, float | int]
 
 # Self-BLEU compares every sentence with every other, and grows with their number: it is of so many
 # sentences, so that it costs seconds and can be compared.
