@@ -44,7 +44,7 @@ def compiled_programs_let_go():
     """
     yield
     mappings = Path("/proc/self/maps")
-    if mappings.exists() and mappings.read_bytes().count(b"\n") > 15_000:
+    if mappings.exists() and mappings.read_bytes().count(b"\n") > 30_000:
         jax.clear_caches()
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -90,7 +90,8 @@ def test_the_wheel_needs_no_checkout(installed, tmp_path):
             cwd=tmp_path,
             env={
                 **{"PYTHONPATH": str(installed), "PATH": "", "HOME": str(tmp_path)},
-                "XLA_FLAGS": os.environ["XLA_FLAGS"],
+                **{name: value for name, value in os.environ.items() if "XLA" in name},
+                **{name: value for name, value in os.environ.items() if name.startswith("JAX_")},
             },
             capture_output=True,
             text=True,

@@ -3,7 +3,9 @@
 import inspect
 import subprocess
 import sys
+import tomllib
 
+import pytest
 from command_runs import ROOT
 
 import wae_rnf_jax
@@ -23,22 +25,28 @@ wr.gaussian_kl("mean", log_variance=1)
 """
 
 
-def mypy(*arguments):
-    command = [sys.executable, "-m", "mypy", "--no-color-output", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> tuple[list[str], list[str]]:
+    """What a checker finds in the library, and in a program that imports it."""
+    program = tmp_path_factory.mktemp("types") / "use.py"
+    program.write_text(USE)
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    command = [sys.executable, "-m", "mypy", "--no-color-output", *settings["files"], str(program)]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    *lines, last = checked.stdout.splitlines()
+    assert last.startswith("Found"), checked.stdout + checked.stderr
+    ours = [line for line in lines if program.name not in line.partition(":")[0]]
+    theirs = [line.partition(" error: ")[2] for line in lines if line not in ours]
+    return ours, [line for line in theirs if line]
 
 
-def test_a_checker_finds_nothing():
-    checked = mypy()
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+def test_a_checker_finds_nothing(found):
+    assert not found[0]
 
 
-def test_a_program_that_imports_the_library_is_checked_against_it(tmp_path):
-    (tmp_path / "use.py").write_text(USE)
-    checked = mypy(tmp_path / "use.py")
-    lines = [line.partition(" error: ")[2] for line in checked.stdout.splitlines()[:-1]]
-    wrong = [line for line in lines if line]
-    assert len(wrong) == 3, checked.stdout
+def test_a_program_that_imports_the_library_is_checked_against_it(found):
+    wrong = found[1]
+    assert len(wrong) == 3, wrong
     assert 'expression has type "Array", variable has type "str"' in wrong[0]
     assert 'Unexpected keyword argument "log_variance" for "gaussian_kl"' in wrong[1]
     assert 'has incompatible type "str"; expected "Array"' in wrong[2]

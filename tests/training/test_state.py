@@ -7,6 +7,7 @@ import pytest
 
 from tests.training.conftest import V, tiny_config
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.training.parallel import mapped_eval_step, mapped_train_step
 from wae_rnf_jax.training.recipe import TrainState
 from wae_rnf_jax.training.state import build_recipe, initial_state
 from wae_rnf_jax.training.step import after_bound, updated_params
@@ -18,6 +19,16 @@ def test_papers_schedule_counts_two_thousand_steps_an_epoch():
     recipe = build_recipe(config, V, steps_per_epoch=100, axis_name=None)
     values = [float(recipe.kl_weight(step)) for step in (0, 100, 200, 250, 300, 500)]
     np.testing.assert_allclose(values, [0, 0, 0.5, 0.5125, 0.8, 0.8], atol=1e-6)
+
+
+def test_the_same_configuration_compiles_its_steps_once():
+    """A second run in a process, which has a new key and state, finds the programs of the first."""
+    recipes = [lm_recipe(momentum=momentum) for momentum in (0.0, 0.0, 0.5)]
+    assert recipes[0] is recipes[1] is not recipes[2]
+    steps = [mapped_train_step(recipe) for recipe in recipes]
+    assert steps[0] is steps[1] is not steps[2]
+    assert mapped_train_step(recipes[0], donate=False) is not steps[0]
+    assert mapped_eval_step(recipes[0]) is mapped_eval_step(recipes[1])
 
 
 def lm_recipe(**train):

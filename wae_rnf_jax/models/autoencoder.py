@@ -363,9 +363,14 @@ class TextAutoencoder(nn.Module):
 
 def initial_variables(model: TextAutoencoder, rng: jax.Array) -> dict[str, dict]:
     """Returns the parameters, drawn from `rng`, and, where there are any, the batch statistics."""
+    return _initial_variables(model.clone(axis_name=None), rng)
+
+
+@partial(jax.jit, static_argnums=0)
+def _initial_variables(model: TextAutoencoder, rng: jax.Array) -> dict[str, dict]:
     tokens, lengths = jnp.zeros((2, 4), jnp.int32), jnp.full((2,), 4)
-    init = partial(model.clone(axis_name=None).init, where=jnp.ones(2, bool), train=True)
-    return jax.jit(init)(rng, tokens, lengths, jax.random.split(rng, 2))
+    keys = jax.random.split(rng, 2)
+    return model.init(rng, tokens, lengths, keys, where=jnp.ones(2, bool), train=True)
 
 
 # Fields that do not come from the section `model` of a configuration.

@@ -14,7 +14,7 @@ On one device there is no axis: its collectives would compute nothing, but copy 
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 
 import jax
 import numpy as np
@@ -88,7 +88,7 @@ def mapped_train_step(
     devices: Devices | None = None,
     donate: bool = True,
 ) -> Callable:
-    """Returns (state, batch, rng) -> (state, metrics).
+    """Returns (state, batch, rng) -> (state, metrics), the same function for the same arguments.
 
     The batch is as `split_rows` gives it, the recipe's model has `axis_name()`. Where the batch has
     `SIGNAL` too, the metrics have the highest of all rows.
@@ -101,7 +101,7 @@ def mapped_train_step(
     """
     donated = (0,) if donate else ()
     return _mapped(
-        _signalled_train_step, recipe, backend, devices, out=(_WHOLE, _WHOLE), donate=donated
+        _signalled_train_step, recipe, backend, _mesh(devices), out=(_WHOLE, _WHOLE), donate=donated
     )
 
 
@@ -112,7 +112,7 @@ def mapped_eval_step(
 
     The arguments are those of `mapped_train_step`.
     """
-    return _mapped(eval_step, recipe, backend, devices, out=(_WHOLE, _ROWS), donate=())
+    return _mapped(eval_step, recipe, backend, _mesh(devices), out=(_WHOLE, _ROWS), donate=())
 
 
 def _signalled_train_step(
@@ -125,11 +125,12 @@ def _signalled_train_step(
     return state, metrics
 
 
+@lru_cache(maxsize=8)
 def _mapped(
     pure_step: Callable,
     recipe: Recipe,
     backend: str,
-    devices: Devices | None,
+    mesh: Mesh,
     *,
     out: tuple[PartitionSpec, PartitionSpec],
     donate: tuple[int, ...],
@@ -140,7 +141,7 @@ def _mapped(
     if backend == "pmap":
         out_axes = tuple(0 if spec == _ROWS else None for spec in out)
         in_axes = (None, 0, None)
-        order = _mesh(devices).devices.tolist()
+        order = mesh.devices.tolist()
         return jax.pmap(
             step, AXIS, in_axes=in_axes, out_axes=out_axes, donate_argnums=donate, devices=order
         )
@@ -153,7 +154,7 @@ def _mapped(
             for output, spec in zip(outputs, out, strict=True)
         )
 
-    mesh, specs = _mesh(devices), (_WHOLE, _ROWS, _WHOLE)
+    specs = (_WHOLE, _ROWS, _WHOLE)
     mapped = jax.jit(
         jax.shard_map(share, mesh=mesh, in_specs=specs, out_specs=out),
         in_shardings=tuple(NamedSharding(mesh, spec) for spec in specs),

@@ -4,14 +4,14 @@ ConfigDict stops here: what these functions build takes plain arguments.
 """
 
 import os
-from functools import partial
+from functools import lru_cache, partial
 from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 from optax.contrib import reduce_on_plateau
 
 from wae_rnf_jax.choices import Choice
@@ -82,12 +82,21 @@ def build_recipe(
 ) -> Recipe:
     """Returns model, objective, schedules, optimizer and procedure of a run.
 
+    The same arguments give the same recipe, so that nothing of it is compiled twice in a process.
+
     Args:
       config: the whole configuration, checked.
       vocab_size: V.
       steps_per_epoch: batches in one pass over the training split.
       axis_name: mapped axis of the batch, or None.
     """
+    return _recipe(FrozenConfigDict(config), vocab_size, steps_per_epoch, axis_name)
+
+
+@lru_cache(maxsize=8)
+def _recipe(
+    config: FrozenConfigDict, vocab_size: int, steps_per_epoch: int, axis_name: str | None
+) -> Recipe:
     train, objective = config.train, Choice.of(config.objective)
     procedure = Choice.of(config.procedure).build(PROCEDURES)
     rate = LEARNING_RATES[train.learning_rate_decay]
