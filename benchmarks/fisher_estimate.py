@@ -78,21 +78,15 @@ def magnifications(model: BoundModel, split, *, num_sentences: int, num_words: t
 def agreement(lengths: np.ndarray, exact: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     """Of residuals of a regression on log T, and of the error itself."""
     known = np.isfinite(exact) & np.isfinite(estimate)
-    log_length = np.log(lengths[known] + 1.0)
-    design = np.stack([np.ones_like(log_length), log_length], axis=1)
-
-    def regressed(values):
-        slope = np.linalg.lstsq(design, values, rcond=None)[0]
-        return values - design @ slope, slope[1]
-
-    (x, _), (y, _) = regressed(exact[known]), regressed(estimate[known])
-    error = (estimate - exact)[known]
+    exact, estimate, lengths = exact[known], estimate[known], lengths[known]
+    (x, _), (y, _) = (measurement.regressed_on_length(v, lengths) for v in (exact, estimate))
+    error = estimate - exact
     return {
         "sentences": int(known.sum()),
         "correlation": float(np.corrcoef(x, y)[0, 1]),
-        "sd of exact": float(exact[known].std()),
+        "sd of exact": float(exact.std()),
         "bias": float(error.mean()),
-        "its slope on log T": float(regressed(error)[1]),
+        "its slope on log T": measurement.regressed_on_length(error, lengths)[1],
         "sd of error": float(error.std()),
     }
 

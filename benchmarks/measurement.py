@@ -93,6 +93,22 @@ def peak_memory_mib() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def regressed_on_length(values: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, float]:
+    """What the log of the predicted tokens does not tell of values.
+
+    Args:
+      values: [N], of sentences.
+      lengths: [N], words of each.
+
+    Returns:
+      The residuals [N] of a regression on log T, T = words + 1, and its slope.
+    """
+    log_length = np.log(lengths + 1.0)
+    design = np.stack([np.ones_like(log_length), log_length], axis=1)
+    slope = np.linalg.lstsq(design, values, rcond=None)[0]
+    return values - design @ slope, float(slope[1])
+
+
 def parser(description: str) -> argparse.ArgumentParser:
     """The flags that every benchmark has."""
     flags = argparse.ArgumentParser(

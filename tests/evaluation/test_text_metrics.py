@@ -98,10 +98,9 @@ def test_novel_texts_are_no_training_sentences(vocabulary):
         [vocabulary.encode(text) for text in ("red green", "blue", "cyan mauve")],
         vocab_size=vocabulary.size,
     )
-    share = text_metrics.novel_share(
-        ["red green", "red", "blue", "blue", "cyan <unk>", "green red", ""], vocabulary, training
-    )
-    assert share == 3 / 7
+    texts = ["red green", "red", "blue", "blue", "cyan <unk>", "green red", ""]
+    found = text_metrics.novel(texts, vocabulary, training)
+    assert found.tolist() == [False, True, False, False, False, True, True]
 
 
 def test_reconstructions_are_compared_with_their_sentences(trained, vocabulary, split):

@@ -129,7 +129,8 @@ def _text_metrics(values: flags.FlagValues, run, split, judge) -> dict[str, floa
     metrics.update(text_metrics.diversity_metrics(samples))
     training = _training_split(run)
     if training is not None:
-        metrics["novel"] = text_metrics.novel_share(samples, run.corpus.vocabulary, training)
+        new = text_metrics.novel(samples, run.corpus.vocabulary, training)
+        metrics["novel"] = float(new.mean())
     if judge is not None:
         metrics.update(text_metrics.judged_metrics(judge, samples))
     return metrics

@@ -82,22 +82,22 @@ def distinct_share(texts: Sequence[str], *, order: int) -> float:
     return len(set(ngrams)) / len(ngrams) if ngrams else float("nan")
 
 
-def novel_share(texts: Sequence[str], vocabulary: Vocabulary, training: TokenSplit) -> float:
-    """Share of texts that are, word for word, no sentence of the training split.
+def novel(texts: Sequence[str], vocabulary: Vocabulary, training: TokenSplit) -> np.ndarray:
+    """Whether texts are, word for word, no sentence of the training split.
 
     Args:
-      texts: words parted by blanks; at least one.
+      texts: words parted by blanks.
       vocabulary: of the split.
       training: the split; it is read as a stream.
 
     Returns:
-      0 to 1.
+      bool [N].
     """
     rows = [tuple(vocabulary.encode(text)) for text in texts]
     wanted = set(rows)
     sentences = (tuple(training.sentence(i).tolist()) for i in range(len(training)))
     seen = {sentence for sentence in sentences if sentence in wanted}
-    return sum(row not in seen for row in rows) / len(rows)
+    return np.array([row not in seen for row in rows], bool)
 
 
 def reconstruction_metrics(
