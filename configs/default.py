@@ -53,6 +53,7 @@ def get_config() -> ConfigDict:
     config.model.locked_dropout = False  # True: drop the same entries at all steps of a sentence
     config.model.embedding_dropout = 0.0  # share of a sentence's distinct words that are dropped
     config.model.word_dropout = 0.0  # share of decoder inputs replaced by <unk>
+    config.model.encoder_word_dropout = 0.0  # share of encoder inputs replaced by <unk>
     config.model.initializer = "default"  # or "pytorch"
     config.model.cross_entropy_block = 256  # rows of logits in memory at once
     config.model.dtype = "float32"  # or "bfloat16", for operands of LSTMs and output layer

@@ -130,8 +130,32 @@ def test_every_draw_belongs_to_its_example(key):
     assert not np.allclose(straight.nll, other.nll, rtol=1e-3)
 
 
+def test_words_are_hidden_from_the_encoder_alone(key):
+    """In training; each sentence's words by its own key, others than the decoder's."""
+    model, variables, keys = build(key, encoder_word_dropout=0.5)
+    plain, _, _ = build(key)
+    hidden, shown = (forward(m, variables, keys, train=True) for m in (model, plain))
+    assert not np.allclose(hidden.posterior.mean, shown.posterior.mean, atol=1e-4)
+    scores = [
+        jax.jit(partial(m.apply, method="score", train=True))(
+            variables, shown.zk, TOKENS, LENGTHS, keys=keys
+        )
+        for m in (model, plain)
+    ]
+    np.testing.assert_array_equal(*scores)
+    kept = forward(model, variables, keys)
+    np.testing.assert_array_equal(kept.nll, forward(plain, variables, keys).nll)
+    order = np.array([2, 0, 1])
+    permuted = forward(model, variables, keys[order], TOKENS[order], LENGTHS[order], train=True)
+    np.testing.assert_allclose(hidden.posterior.mean[order], permuted.posterior.mean, atol=1e-5)
+    all_hidden = model.clone(encoder_word_dropout=0.999)
+    changed = forward(all_hidden, variables, keys, np.where(TOKENS > 0, 4, 0), train=True)
+    posterior = forward(all_hidden, variables, keys, train=True).posterior
+    np.testing.assert_allclose(changed.posterior.mean, posterior.mean, atol=1e-6)
+
+
 def test_dropout_is_of_training_alone(key):
-    model, variables, keys = build(key, dropout=0.5, word_dropout=0.5)
+    model, variables, keys = build(key, dropout=0.5, word_dropout=0.5, encoder_word_dropout=0.5)
     plain, _, _ = build(key)
     dropped = forward(model, variables, keys, train=True)
     kept = forward(model, variables, keys)

@@ -65,6 +65,7 @@ REFUSED = {
     "model.tied_output": NO_SWITCH,
     "model.dropout": NO_SHARE,
     "model.word_dropout": NO_SHARE,
+    "model.encoder_word_dropout": NO_SHARE,
     "model.initializer": ("zeros", None),
     "model.cross_entropy_block": NO_SIZE,
     "encoder.name": ("ltsm", None, ["lstm"]),

@@ -85,6 +85,7 @@ def test_masks_are_the_same_on_any_layout(monkeypatch):
     def dropping(system):
         config = of_system(system)
         config.model.update(dropout=0.3, locked_dropout=True, embedding_dropout=0.3)
+        config.model.encoder_word_dropout = 0.3
         config.encoder.recurrent_dropout = config.decoder.recurrent_dropout = 0.3
         return config
 

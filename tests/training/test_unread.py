@@ -35,6 +35,7 @@ REFUSED = (
     ("lm", "posterior.batch_norm", True, "model.latent_dim is above 0"),
     ("lm", "encoder.name", "bilstm", "model.latent_dim is above 0"),
     ("lm", "model.shared_embedding", False, "model.latent_dim is above 0"),
+    ("lm", "model.encoder_word_dropout", 0.2, "model.latent_dim is above 0"),
     ("lm", "decoder.z_every_step", True, "model.latent_dim is above 0"),
     ("vae", "model.flow", "radial", "model.num_flow_steps is above 0"),
     ("lm", "kl_weight.maximum", 0.5, "objective.name is not lm"),
@@ -101,15 +102,6 @@ def test_settings_of_the_built_in_corpus_go_with_it_alone():
     for key, value in (("data.seed", 1), ("data.num_sentences", (9, 9, 9))):
         with pytest.raises(InputError, match=r"it is read only if data.source is grammar"):
             check_config(with_value(config, key, value))
-
-
-def test_dropout_of_a_kind_goes_with_dropout():
-    config = default.get_config()
-    config.model.locked_dropout = True
-    check_config(config)
-    config.model.dropout = 0.0
-    with pytest.raises(InputError, match=r"it is read only if model.dropout is above 0"):
-        check_config(config)
 
 
 def test_the_command_refuses_it_from_the_command_line_and_from_an_own_file(tmp_path, capsys):

@@ -71,6 +71,9 @@ class TextAutoencoder(nn.Module):
       locked_dropout: the same entries are dropped at all steps of a sentence.
       embedding_dropout: rate at which a sentence's words lose their embedding, at all places alike.
       word_dropout: rate at which decoder inputs become `<unk>`.
+      encoder_word_dropout: rate at which encoder inputs do: a code is then of a corrupted sentence
+        (Shen et al. 2020, "Educating Text Autoencoders: Latent Representation Guidance via
+        Denoising").
       initializer: "default" or "pytorch".
       cross_entropy_block: rows of logits held at once.
       dtype: "float32" or "bfloat16", of the operands of the words' products: encoder, decoder and
@@ -94,6 +97,7 @@ class TextAutoencoder(nn.Module):
     locked_dropout: Switch = False
     embedding_dropout: Share = 0.0
     word_dropout: Share = 0.0
+    encoder_word_dropout: Share = 0.0
     initializer: Annotated[str, one_of(*INITIALIZERS)] = "default"
     cross_entropy_block: Size = 256
     dtype: Annotated[str, one_of("float32", "bfloat16")] = "float32"
@@ -213,7 +217,7 @@ class TextAutoencoder(nn.Module):
           lengths: [B].
           keys: [B], of the dropout; the pass's own. None where `train` is not set.
           where: [B] valid rows; all if None.
-          train: dropout on, batch statistics used and updated.
+          train: dropout and word dropout on, batch statistics used and updated.
           embedded: [B, T, E], the embedded inputs where they are at hand.
 
         Returns:
@@ -222,12 +226,16 @@ class TextAutoencoder(nn.Module):
         if not self.latent_dim:
             empty = jnp.zeros((tokens.shape[0], 0))
             return DiagonalGaussian(empty, empty)
-        inputs = bos_inputs(tokens)
+        inputs, dropped = bos_inputs(tokens), _PassKeys.of(keys) if train else None
+        if train and self.encoder_word_dropout:
+            own = jax.vmap(jax.random.fold_in, (0, None))(dropped.words, 0)
+            inputs = word_dropout(own, inputs, rate=self.encoder_word_dropout)
+            embedded = None
         if embedded is None:
             embedded = self.encoder_embedding[inputs].astype(self.dtype)
         dropout = None
         if train:
-            drop_keys = _PassKeys.of(keys).encoder_inputs
+            drop_keys = dropped.encoder_inputs
             embedded, dropout = self._inputs_dropped(drop_keys, embedded, inputs)
         where = jnp.ones(tokens.shape[:1], bool) if where is None else where
         steps = lengths.astype(jnp.int32) + 1  # of narrower integers the longest might have none

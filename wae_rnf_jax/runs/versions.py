@@ -41,6 +41,7 @@ ADDED = {
     "model.shared_embedding": True,
     "model.locked_dropout": False,
     "model.embedding_dropout": 0.0,
+    "model.encoder_word_dropout": 0.0,
     "encoder.recurrent_dropout": 0.0,
     "encoder.state_dim": 0,
     "decoder.recurrent_dropout": 0.0,
