@@ -75,6 +75,7 @@ def get_config() -> ConfigDict:
     # "lstm"; "dilated_cnn": `dilations`, `internal_dim`; or "transformer", as for the encoder.
     config.decoder.name = "lstm"
     config.decoder.z_every_step = False  # lstm: feed the code at every step
+    config.decoder.z_output = False  # lstm: add a linear map of the code to every output
     config.decoder.recurrent_dropout = 0.0  # lstm: as for the encoder
 
     config.procedure = ConfigDict()

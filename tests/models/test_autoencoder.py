@@ -18,6 +18,7 @@ TOKENS = np.array([[4, 5, 6, 7], [8, 9, 0, 0], [10, 4, 5, 0]], np.int32)
 LENGTHS = np.array([4, 2, 3], np.int32)
 WHERE = jnp.ones(B, bool)
 Z_EVERY_STEP = Choice("lstm", (("z_every_step", True),))
+Z_OUTPUT = Choice("lstm", (("z_output", True),))
 DILATED_CNN = Choice("dilated_cnn", (("dilations", (1, 2)),))
 BATCH_NORM = Choice("gaussian", (("batch_norm", True),))
 
@@ -64,7 +65,7 @@ RADIAL_TIED = {"num_flow_steps": 2, "flow": "radial", "tied_output": True}
 OPTIONS = {
     "planar": {"num_flow_steps": 2},
     "radial_tied": {**RADIAL_TIED, "decoder_choice": Z_EVERY_STEP},
-    "tied_by_projection": {"tied_output": True, "hidden_dim": 7},
+    "tied_by_projection": {"tied_output": True, "hidden_dim": 7, "decoder_choice": Z_OUTPUT},
     "own_embeddings": {"shared_embedding": False},
     "vmf_dilated_cnn": {"posterior_choice": Choice("vmf"), "decoder_choice": DILATED_CNN},
     "language_model": {"latent_dim": 0},

@@ -75,6 +75,7 @@ REFUSED = {
     "posterior.initial_log_var": NO_NUMBER,
     "decoder.name": ("ltsm", None),
     "decoder.z_every_step": NO_SWITCH,
+    "decoder.z_output": NO_SWITCH,
     "procedure.name": ("ascent", None),
     "objective.name": ("gan", None),
     "objective.mmd_weight": NEGATIVE,

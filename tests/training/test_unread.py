@@ -37,6 +37,7 @@ REFUSED = (
     ("lm", "model.shared_embedding", False, "model.latent_dim is above 0"),
     ("lm", "model.encoder_word_dropout", 0.2, "model.latent_dim is above 0"),
     ("lm", "decoder.z_every_step", True, "model.latent_dim is above 0"),
+    ("lm", "decoder.z_output", True, "model.latent_dim is above 0"),
     ("vae", "model.flow", "radial", "model.num_flow_steps is above 0"),
     ("lm", "kl_weight.maximum", 0.5, "objective.name is not lm"),
     ("lm", "kl_weight.schedule", "paper", "objective.name is not lm"),

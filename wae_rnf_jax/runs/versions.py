@@ -45,6 +45,7 @@ ADDED = {
     "encoder.recurrent_dropout": 0.0,
     "encoder.state_dim": 0,
     "decoder.recurrent_dropout": 0.0,
+    "decoder.z_output": False,
     "train.average": 0.0,
     "train.mmd_group": 0,
     "train.optimizer": "adam",

@@ -41,7 +41,7 @@ READ_WHERE = (
     ("data.vocab_size", "data.tokenizer", _is(*TRAINED)),
     ("data.min_count data.max_size data.vocabulary", "data.tokenizer", _is_not(*TRAINED)),
     ("data.lower_case data.nfc", "data.tokenizer", _is(*TOKENIZERS)),
-    ("encoder.* posterior.* decoder.z_every_step", "model.latent_dim", _IS_ABOVE_0),
+    ("encoder.* posterior.* decoder.z_*", "model.latent_dim", _IS_ABOVE_0),
     ("model.shared_embedding model.encoder_word_dropout", "model.latent_dim", _IS_ABOVE_0),
     ("model.flow", "model.num_flow_steps", _IS_ABOVE_0),
     ("model.locked_dropout", "model.dropout", _IS_ABOVE_0),

@@ -24,6 +24,7 @@ class LSTMDecoder(nn.Module):
       embedding_dim: E.  hidden_dim: H.  latent_dim: Z.
       initializers: the family of initializers.
       z_every_step: also add zk to every step's input.
+      z_output: also add a linear map of zk, 0 at first, to every output: a topic of all words.
       recurrent_dropout: rate at which the LSTM's recurrent weights are dropped in training.
     """
 
@@ -32,6 +33,7 @@ class LSTMDecoder(nn.Module):
     latent_dim: int
     initializers: Initializers = DEFAULT
     z_every_step: Switch = False
+    z_output: Switch = False
     recurrent_dropout: Share = 0.0
 
     def setup(self) -> None:
@@ -46,6 +48,9 @@ class LSTMDecoder(nn.Module):
             self.initial_bias = self.param(
                 "initial_bias", nn.initializers.zeros, (2 * self.hidden_dim,)
             )
+        if self.latent_dim and self.z_output:
+            zeros = nn.initializers.zeros
+            self.topic = nn.Dense(self.hidden_dim, use_bias=False, kernel_init=zeros)
         context_dim = self.latent_dim if self.z_every_step else 0
         sizes = self.hidden_dim, self.embedding_dim, context_dim
         self.lstm = LSTM(*sizes, family, recurrent_dropout=self.recurrent_dropout)
@@ -61,9 +66,12 @@ class LSTMDecoder(nn.Module):
         return h, c
 
     def step(self, carry: Carry, embedded: jax.Array, zk: jax.Array) -> tuple[Carry, jax.Array]:
-        """Args: carry; embedded [B, E]; zk [B, Z]. Returns the carry and its h, the output."""
+        """Args: carry; embedded [B, E]; zk [B, Z]. Returns the carry and the output [B, H]."""
         carry = self.lstm.step(carry, embedded, zk)
-        return carry, carry[0]
+        return carry, self._output(carry[0], zk)
+
+    def _output(self, h: jax.Array, zk: jax.Array) -> jax.Array:
+        return h + self.topic(zk).astype(h.dtype) if self.latent_dim and self.z_output else h
 
     def __call__(self, zk: jax.Array, embedded: jax.Array, *, dropout: Any = None) -> jax.Array:
         """Args: zk [..., B, Z]; embedded inputs [B, T, E]. Returns outputs [..., B, T, H].
@@ -72,7 +80,7 @@ class LSTMDecoder(nn.Module):
         """
         del dropout
         _, outputs = self.lstm(self.start(zk), embedded, context=zk)
-        return outputs
+        return self._output(outputs, zk[..., None, :])
 
     def state_features(self, zk: jax.Array) -> jax.Array:
         """Args: zk [B, Z]. Returns the initial state (h, c) as one vector [B, 2H]."""
