@@ -30,7 +30,8 @@ def raw_folder(tmp_path_factory):
 
 
 @pytest.fixture(
-    scope="module", params=["bpe", "char", pytest.param("words", marks=pytest.mark.slow)]
+    scope="module",
+    params=["bpe", *(pytest.param(name, marks=pytest.mark.slow) for name in ("char", "words"))],
 )
 def run(request, raw_folder, tmp_path_factory):
     """A trained run of each tokenizer: its name and workdir."""

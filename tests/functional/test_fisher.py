@@ -79,7 +79,8 @@ def test_the_bias_of_a_wishart_determinant(key):
     assert float(wr.wishart_log_bias(1e6, dim=dim)) == pytest.approx(0, abs=1e-3)
 
 
-@pytest.mark.parametrize("tied", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("tied", [False, True])
 def test_a_models_magnification_is_the_exact_one_on_average(tied, key):
     """Over many draws, on small models, with and without a projection before the output."""
     model = TextAutoencoder(

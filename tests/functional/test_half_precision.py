@@ -16,6 +16,12 @@ import wae_rnf_jax as wae
 
 F16, BF16 = jnp.float16, jnp.bfloat16
 each_dtype = pytest.mark.parametrize("dtype", [F16, BF16], ids=["float16", "bfloat16"])
+# Of every function, for which the narrower range of the rarer dtype takes as long again.
+each_dtype_of_all = pytest.mark.parametrize(
+    "dtype",
+    [pytest.param(F16, marks=pytest.mark.slow), BF16],
+    ids=["float16", "bfloat16"],
+)
 
 # What maps or draws points, features or states returns them in the dtype of its arguments: so do
 # these functions, of two results the first.
@@ -54,7 +60,7 @@ def jitted(name):
     return jax.jit(CASES[name].function)
 
 
-@each_dtype
+@each_dtype_of_all
 @pytest.mark.parametrize("name", [*DIFFERENTIABLE, "geodesic", "kmeans"])
 def test_results_are_those_of_the_same_numbers_in_float32(name, dtype):
     args = arguments(CASES[name], 0, dtype)
@@ -67,7 +73,7 @@ def test_results_are_those_of_the_same_numbers_in_float32(name, dtype):
         np.testing.assert_allclose(np.float64(a), np.float64(b), rtol=error, atol=error)
 
 
-@each_dtype
+@each_dtype_of_all
 @pytest.mark.parametrize("name", sorted(set(DIFFERENTIABLE) - ROUND_ON_THEIR_OWN))
 def test_gradients_are_those_of_the_same_numbers_in_float32(name, dtype):
     args = arguments(CASES[name], 0, dtype)

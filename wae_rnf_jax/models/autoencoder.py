@@ -71,9 +71,8 @@ class TextAutoencoder(nn.Module):
       locked_dropout: the same entries are dropped at all steps of a sentence.
       embedding_dropout: rate at which a sentence's words lose their embedding, at all places alike.
       word_dropout: rate at which decoder inputs become `<unk>`.
-      encoder_word_dropout: rate at which encoder inputs do: a code is then of a corrupted sentence
-        (Shen et al. 2020, "Educating Text Autoencoders: Latent Representation Guidance via
-        Denoising").
+      encoder_word_dropout: rate at which encoder inputs do (Shen et al. 2020, "Educating Text
+        Autoencoders: Latent Representation Guidance via Denoising").
       initializer: "default" or "pytorch".
       cross_entropy_block: rows of logits held at once.
       dtype: "float32" or "bfloat16", of the operands of the words' products: encoder, decoder and
@@ -226,17 +225,7 @@ class TextAutoencoder(nn.Module):
         if not self.latent_dim:
             empty = jnp.zeros((tokens.shape[0], 0))
             return DiagonalGaussian(empty, empty)
-        inputs, dropped = bos_inputs(tokens), _PassKeys.of(keys) if train else None
-        if train and self.encoder_word_dropout:
-            own = jax.vmap(jax.random.fold_in, (0, None))(dropped.words, 0)
-            inputs = word_dropout(own, inputs, rate=self.encoder_word_dropout)
-            embedded = None
-        if embedded is None:
-            embedded = self.encoder_embedding[inputs].astype(self.dtype)
-        dropout = None
-        if train:
-            drop_keys = dropped.encoder_inputs
-            embedded, dropout = self._inputs_dropped(drop_keys, embedded, inputs)
+        embedded, dropout = self._inputs("encoder", tokens, embedded, keys if train else None)
         where = jnp.ones(tokens.shape[:1], bool) if where is None else where
         steps = lengths.astype(jnp.int32) + 1  # of narrower integers the longest might have none
         summary = self.encoder(embedded, steps, dropout=dropout)
@@ -271,18 +260,10 @@ class TextAutoencoder(nn.Module):
         Returns:
           [..., B] NLL of each sentence, nats, `<eos>` counted.
         """
-        inputs, dropped = bos_inputs(tokens), _PassKeys.of(keys) if train else None
-        if train and self.word_dropout:
-            inputs = word_dropout(dropped.words, inputs, rate=self.word_dropout)
-            embedded = None
-        embedded = self._embedded(inputs) if embedded is None else embedded
-        dropout = None
-        if train:
-            drop_keys = dropped.decoder_inputs
-            embedded, dropout = self._inputs_dropped(drop_keys, embedded, inputs)
+        embedded, dropout = self._inputs("decoder", tokens, embedded, keys if train else None)
         outputs = self.decoder(zk, embedded, dropout=dropout)
         if train and self.dropout:
-            outputs = self._dropped(dropped.outputs, outputs)
+            outputs = self._dropped(_PassKeys.of(keys).outputs, outputs)
         targets = jnp.broadcast_to(eos_targets(tokens, lengths), outputs.shape[:-1])
         counted = sequence_mask(lengths.astype(jnp.int32) + 1, outputs.shape[-2])
         if where is not None:  # all counted tokens then weigh alike: the fast gradient holds
@@ -339,10 +320,23 @@ class TextAutoencoder(nn.Module):
     def _dropped(self, keys: jax.Array, x: jax.Array) -> jax.Array:
         return example_dropout(keys, x, rate=self.dropout, locked=self.locked_dropout)
 
-    def _inputs_dropped(
-        self, keys: jax.Array, embedded: jax.Array, inputs: jax.Array
+    def _inputs(
+        self, part: str, tokens: jax.Array, embedded: jax.Array | None, keys: jax.Array | None
     ) -> tuple[jax.Array, Callable[[jax.Array, int], jax.Array] | None]:
-        """The inputs of encoder or decoder in training, and what drops its layers' entries."""
+        """A part's embedded inputs and, with the pass's keys, what drops its layers' entries."""
+        inputs = bos_inputs(tokens)
+        table = self.encoder_embedding if part == "encoder" else self.embedding
+        if keys is None:
+            return table[inputs].astype(self.dtype) if embedded is None else embedded, None
+        _, encoder_keys, words, keys, _ = _PassKeys.of(keys)
+        rate = self.word_dropout
+        if part == "encoder":
+            keys, rate = encoder_keys, self.encoder_word_dropout
+            words = jax.vmap(jax.random.fold_in, (0, None))(words, 0)
+        if rate:
+            inputs, embedded = word_dropout(words, inputs, rate=rate), None
+        if embedded is None:
+            embedded = table[inputs].astype(self.dtype)
         if self.embedding_dropout:
             own = jax.vmap(jax.random.fold_in, (0, None))(keys, 0)
             embedded = embedding_dropout(own, embedded, inputs, rate=self.embedding_dropout)
