@@ -44,7 +44,7 @@ _POINTS, _KNOTS = 7, 6
 _UNLIKELIEST = 0.9  # share of the test sentences that a likely one is no less likely than
 
 
-def test_sentences(trained: TrainedModel, number: int, *, seed: int) -> list[str]:
+def drawn_sentences(trained: TrainedModel, number: int, *, seed: int) -> list[str]:
     """Sentences of the test split drawn at random, each at most once."""
     test = token_split(trained, "test")
     rows = np.random.default_rng(seed).choice(len(test), min(number, len(test)), replace=False)
@@ -135,7 +135,7 @@ def row_of(
     if results.is_file():
         metrics = json.loads(results.read_text())["metrics"]
         row |= {name: metrics[name] for name in ("nll_iw", "kl", "mi", "au")}
-    sentences = test_sentences(trained, num_codes, seed=0)
+    sentences = drawn_sentences(trained, num_codes, seed=0)
     row |= flow_and_decoder(trained, sentences, seed=0)
     lengths, inside = between_pairs(trained, num_pairs=num_pairs, seed=0)
     row |= lengths
