@@ -77,6 +77,7 @@ def installed(tmp_path_factory):
     return folder / "site"
 
 
+@pytest.mark.slow
 def test_the_wheel_needs_no_checkout(installed, tmp_path):
     assert not list(installed.rglob("__pycache__"))
     (tmp_path / "own.py").write_text(OWN.replace("from configs.beside import WIDTH", "WIDTH = 9"))

@@ -53,6 +53,7 @@ def docs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "docs")
 
 
+@pytest.mark.slow
 def test_it_runs(docs, monkeypatch, capsys):
     shown = []
 

@@ -73,7 +73,8 @@ def test_results_are_those_of_the_same_numbers_in_float32(name, dtype):
         np.testing.assert_allclose(np.float64(a), np.float64(b), rtol=error, atol=error)
 
 
-@each_dtype_of_all
+@pytest.mark.slow
+@each_dtype
 @pytest.mark.parametrize("name", sorted(set(DIFFERENTIABLE) - ROUND_ON_THEIR_OWN))
 def test_gradients_are_those_of_the_same_numbers_in_float32(name, dtype):
     args = arguments(CASES[name], 0, dtype)

@@ -242,6 +242,7 @@ def test_derivatives_hold_in_both_modes(key, x64):
     np.testing.assert_allclose(mapped, function(variables, many, embedded), atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", INITIALIZERS)
 def test_fifteen_blocks_start_close_to_the_first_layer(key, family):
     """Each block adds little at first, so outputs do not grow; yet no parameter is cut off."""

@@ -166,6 +166,7 @@ def refused_second_run(workdir, cache):
     return code, "".join(said)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_a_run_ends_like_one_that_never_stopped(killed, whole):
     print(f"steps on disk: {killed.steps}; kills within a checkpoint: {killed.unfinished}")
     assert killed.codes == [-signal.SIGKILL] * KILLS

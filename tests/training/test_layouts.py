@@ -32,7 +32,7 @@ MAPPED = [
     pytest.param("dilated_cnn", Layout("pmap", 4), marks=pytest.mark.slow),
     pytest.param("bn_vae", Layout("shard_map", 2), marks=pytest.mark.slow),
     pytest.param("transformer", Layout("pmap", 2), marks=pytest.mark.slow),
-    ("semi_amortized", Layout("shard_map", 4)),
+    pytest.param("semi_amortized", Layout("shard_map", 4), marks=pytest.mark.slow),
     ("lagging", Layout("pmap", 4)),
 ]
 

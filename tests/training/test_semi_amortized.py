@@ -199,6 +199,7 @@ def trained(tmp_path_factory):
     return load_trained_model(folder / "run")
 
 
+@pytest.mark.slow
 def test_more_steps_do_not_raise_the_bound_of_a_trained_model(trained):
     assert trained.model.refinement == Refinement(2, 4, 0.05, 0.5, 28.0)
     bounds, samples = [], 40
@@ -225,6 +226,7 @@ def test_a_sentence_has_one_code_whatever_stands_beside_it(trained):
     assert float(jnp.abs(own.mean - both.mean).max()) > 1e-3
 
 
+@pytest.mark.slow
 def test_it_resumes_bit_for_bit(config, tmp_path, monkeypatch):
     with config.unlocked():
         steps = {"num_steps": 2, "evaluation_steps": 2}
