@@ -24,20 +24,18 @@ from collections import defaultdict
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import measurement
 from benchmarks.measurement import Row, regressed_on_length
 from wae_rnf_jax.errors import progress_bar
-from wae_rnf_jax.evaluation.decoding import decoded_sentences
 from wae_rnf_jax.evaluation.geometry import Paths, compared_paths, pair_ratios, volume_changes
-from wae_rnf_jax.evaluation.latent_space import encode_sentences, interpolate, sentence_arrays
+from wae_rnf_jax.evaluation.geometry_report import decoded_paths
+from wae_rnf_jax.evaluation.latent_space import encode_sentences, sentence_arrays
 from wae_rnf_jax.evaluation.scoring import score_sentences
-from wae_rnf_jax.evaluation.splits import token_split
+from wae_rnf_jax.evaluation.splits import random_rows, token_split
 from wae_rnf_jax.evaluation.text_metrics import novel
 from wae_rnf_jax.functional._keys import random_key
-from wae_rnf_jax.functional.curves import resampled_curve
 from wae_rnf_jax.runs.trained_model import TrainedModel, load_trained_model
 
 _POINTS, _KNOTS = 7, 6
@@ -47,8 +45,8 @@ _UNLIKELIEST = 0.9  # share of the test sentences that a likely one is no less l
 def drawn_sentences(trained: TrainedModel, number: int, *, seed: int) -> list[str]:
     """Sentences of the test split drawn at random, each at most once."""
     test = token_split(trained, "test")
-    rows = np.random.default_rng(seed).choice(len(test), min(number, len(test)), replace=False)
-    return [trained.vocabulary.decode(test.sentence(row)) for row in np.sort(rows)]
+    rows = random_rows(test, number, seed=seed)
+    return [trained.vocabulary.decode(test.sentence(row)) for row in rows]
 
 
 def flow_and_decoder(trained: TrainedModel, sentences: list[str], *, seed: int) -> Row:
@@ -80,14 +78,9 @@ def between_pairs(trained: TrainedModel, *, num_pairs: int, seed: int) -> tuple[
         ends = [vocabulary.decode(test.sentence(k)) for k in (i, j)]
         codes = encode_sentences(trained, ends, batch_size=2).zk
         found = jax.device_get(find(*codes, *sentence_arrays(vocabulary, ends)))
-        curve = jnp.asarray(found.geodesic.curve)
-        lines = {
-            "straight": interpolate(curve[0], curve[-1], num_points=_POINTS),
-            "geodesic": resampled_curve(curve, num_points=_POINTS),
-        }
-        for name, line in lines.items():
-            decoded = decoded_sentences(trained, line, batch_size=_POINTS)
-            inside[name].append((ends, list(decoded)[1:-1]))
+        decoded = decoded_paths(trained, _POINTS, found)
+        for name, sentences in zip(inside, decoded, strict=True):
+            inside[name].append((ends, sentences[1:-1]))
         return found
 
     with progress_bar(total=num_pairs, unit="pair") as bar:

@@ -28,7 +28,7 @@ from wae_rnf_jax.evaluation.latent_space import (
     sentence_arrays,
 )
 from wae_rnf_jax.evaluation.plane_picture import PlanePicture
-from wae_rnf_jax.evaluation.splits import token_split
+from wae_rnf_jax.evaluation.splits import random_rows, token_split
 from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.functional.curves import resampled_curve
 from wae_rnf_jax.runs.trained_model import TrainedModel
@@ -100,7 +100,7 @@ def geometry_report(
     tell = progress or (lambda stage, done, total: None)
     given = [start, end, *([through] if through else [])]
     encoded = encode_sentences(trained, given)
-    rows = _chosen_rows(valid, num_codes, seed)
+    rows = random_rows(valid, num_codes, seed=seed)
     shown = [corpus.vocabulary.decode(valid.sentence(row)) for row in rows]
     codes = encode_sentences(trained, shown)
     ends = sentence_arrays(corpus.vocabulary, given[:2])
@@ -167,27 +167,28 @@ def pairs_in_words(pairs: Mapping[str, Any]) -> str:
     )
 
 
-def _chosen_rows(split, count: int, seed: int) -> list[int]:
-    """Numbers of sentences of a split, chosen at random, in the split's order."""
-    count = min(count, len(split))
-    chosen = np.random.default_rng(seed).choice(len(split), count, replace=False)
-    return np.sort(chosen).tolist()
-
-
-def _path_results(trained: TrainedModel, num_points: int, paths: Paths) -> dict[str, Any]:
+def decoded_paths(
+    trained: TrainedModel, num_points: int, paths: Paths
+) -> tuple[list[str], list[str]]:
+    """So many sentences along the straight path and along the geodesic, ends included."""
     curve = jnp.asarray(paths.geodesic.curve)
     straight, geodesic = (
-        decoded_sentences(trained, line, batch_size=num_points)
+        list(decoded_sentences(trained, line, batch_size=num_points))
         for line in (
             interpolate(curve[0], curve[-1], num_points=num_points),
             resampled_curve(curve, num_points=num_points),
         )
     )
+    return straight, geodesic
+
+
+def _path_results(trained: TrainedModel, num_points: int, paths: Paths) -> dict[str, Any]:
+    straight, geodesic = decoded_paths(trained, num_points, paths)
     return {
         "straight": {
             "length": float(paths.straight_length),
             "error": float(paths.straight_error),
-            "sentences": list(straight),
+            "sentences": straight,
         },
         "geodesic": {
             "length": float(paths.geodesic.length),
@@ -195,7 +196,7 @@ def _path_results(trained: TrainedModel, num_points: int, paths: Paths) -> dict[
             "energy": float(paths.geodesic.energy),
             "iterations": int(paths.geodesic.num_iterations),
             "converged": bool(paths.geodesic.converged),
-            "sentences": list(geodesic),
+            "sentences": geodesic,
         },
     }
 

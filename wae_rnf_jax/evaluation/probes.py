@@ -18,7 +18,7 @@ from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.latent_space import encode_sentences
 from wae_rnf_jax.evaluation.report import Metrics
-from wae_rnf_jax.evaluation.splits import token_split
+from wae_rnf_jax.evaluation.splits import random_rows, token_split
 from wae_rnf_jax.extras import extra_module
 from wae_rnf_jax.runs.trained_model import TrainedModel
 
@@ -58,7 +58,7 @@ def probe_metrics(
         raise InputError("the run's training text has no labels to predict from codes")
     tell = progress or (lambda stage: None)
     train, test = token_split(trained, "train"), token_split(trained, split)
-    rows = _chosen_rows(len(train), num_train, seed)
+    rows = random_rows(train, num_train or len(train), seed=seed)
     targets, expected = np.asarray(train.labels)[rows], np.asarray(test.labels)
     if len(np.unique(targets)) < 2:
         raise InputError(
@@ -85,13 +85,6 @@ def probe_metrics(
         "num_probe_train": len(rows),
         "num_probe": len(expected),
     }
-
-
-def _chosen_rows(num_sentences: int, wanted: int, seed: int) -> np.ndarray:
-    if not wanted or wanted >= num_sentences:
-        return np.arange(num_sentences)
-    rng = np.random.default_rng(seed)
-    return np.sort(rng.choice(num_sentences, wanted, replace=False))
 
 
 def _codes(trained: TrainedModel, split: TokenSplit, rows: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from wae_rnf_jax.data.corpora import cached_corpus
 from wae_rnf_jax.data.text import SPLITS
 from wae_rnf_jax.data.tokens import TokenSplit
@@ -48,6 +50,12 @@ def token_split(trained: TrainedModel, name: str) -> TokenSplit:
             "that it was trained on: prepare the same text again with `wae-rnf prepare`"
         )
     return getattr(corpus, name)
+
+
+def random_rows(split: TokenSplit, count: int, *, seed: int) -> np.ndarray:
+    """Numbers of at most so many sentences of a split, drawn at random, in the split's order."""
+    chosen = np.random.default_rng(seed).choice(len(split), min(count, len(split)), replace=False)
+    return np.sort(chosen)
 
 
 def split_text(trained: TrainedModel, name: str) -> Split:
