@@ -47,6 +47,14 @@ def test_one_of_ones_own_imports_the_packages_and_its_neighbors(tmp_path):
     assert (config.system, config.model.hidden_dim) == ("wae_nf", 17)
 
 
+def test_what_is_no_configuration_is_refused(tmp_path):
+    file = tmp_path / "own.py"
+    for content in ("def get_config():\n    return {'train': {}}\n", "value = 1\n"):
+        file.write_text(content)
+        with pytest.raises(InputError, match=r"own\.py must define get_config\(\)"):
+            loaded_config(str(file))
+
+
 def test_every_configuration_has_a_name():
     files = {file for file in (ROOT / "configs").glob("*/*.py") if file.stem != "base"}
     assert shipped_folder() == ROOT / "configs"

@@ -1,8 +1,11 @@
 """What an error is called in a message."""
 
+import os
+import sys
+
 import pytest
 
-from wae_rnf_jax.errors import first_line, warn
+from wae_rnf_jax.errors import first_line, tell, warn
 
 
 @pytest.mark.parametrize(
@@ -22,3 +25,14 @@ def test_a_sentence_is_one_line_whatever_it_names(capsys):
     warn("there is no \r\x1b[2Jname\n\x1e\x85\u2028of Größe 名")
     said = capsys.readouterr().err
     assert said == "wae-rnf: there is no \\r\\x1b[2Jname\\n\\x1e\\x85\\u2028of Größe 名\n"
+
+
+def test_nobody_has_to_read_what_is_told(capfd, monkeypatch):
+    tell("one\ntwo")
+    assert capfd.readouterr().out == "one\ntwo\n"
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        tell("three")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writing)  # what is left is dropped

@@ -51,9 +51,10 @@ def loaded_config(name: str) -> Any:
     except Exception as error:  # a configuration is a program: anything may go wrong in it
         message = f"{type(error).__name__}: {first_line(error)}"
         raise InputError(f"--config: {path} cannot be loaded: {message}") from error
-    if config is None:
+    if not hasattr(config, "to_dict"):
         raise InputError(
-            f"--config: {path} must define get_config() and return the configuration from it"
+            f"--config: {path} must define get_config() and return the configuration, an "
+            "ml_collections.ConfigDict, from it"
         )
     return config
 

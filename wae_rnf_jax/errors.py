@@ -16,6 +16,7 @@ __all__ = [
     "first_line",
     "progress_bar",
     "standard_error",
+    "tell",
     "warn",
 ]
 
@@ -85,6 +86,16 @@ def progress_bar(**options) -> tqdm:
     if sys.stderr is not None and sys.stderr.isatty():
         return tqdm(file=standard_error, dynamic_ncols=True, **options)
     return _ProgressLines(**options)
+
+
+def tell(text: str) -> None:
+    """Prints on standard output; that nobody reads there any more, as after `head`, stops nothing.
+
+    Args:
+      text: one line or several.
+    """
+    with suppress(OSError):
+        print(text, flush=True)
 
 
 def warn(message: str) -> None:

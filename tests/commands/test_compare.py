@@ -149,6 +149,28 @@ def test_what_differs_in_more_than_the_seed_is_not_joined(seeds, evaluated, tmp_
     config["objective"]["mmd_weight"] = 3.0
     (more / "config.json").write_text(json.dumps(config))
     assert "seeds)" not in compared(capsys, seeds[0], more)
+    config["objective"]["mmd_weight"] = 10.0
+    (more / "config.json").write_text(json.dumps(config))
+    assert "seeds)" in compared(capsys, seeds[0], more)
+    config["train"]["select"] = "last"
+    (more / "config.json").write_text(json.dumps(config))
+    assert "seeds)" not in compared(capsys, seeds[0], more)
+
+
+def test_metrics_of_an_earlier_step_are_told(evaluated, tmp_path, capsys):
+    assert "was evaluated at step" not in compared(capsys, evaluated / "vae")
+    earlier = shutil.copytree(evaluated / "vae", tmp_path / "earlier")
+    results = json.loads((earlier / "results.json").read_text())
+    results["settings"]["step"] = 5
+    (earlier / "results.json").write_text(json.dumps(results))
+    said = "earlier was evaluated at step 5, and its model is now that of step 10."
+    assert said in compared(capsys, earlier).splitlines()
+    assert cli.main(["plot", str(earlier), f"--output={tmp_path / 'plots'}"]) == 0
+    assert "was evaluated at step 5, and its model" in capsys.readouterr().err
+    assert cli.main(["export", f"--workdir={earlier}", f"--output={tmp_path / 'exported'}"]) == 0
+    assert "of step 10: the results are left out" in capsys.readouterr().err
+    assert not (tmp_path / "exported" / "results.json").exists()
+    assert "- not evaluated" in (tmp_path / "exported" / "README.md").read_text()
 
 
 def test_seeds_that_are_none_are_refused(seeds, text_folder, refusal):

@@ -4,7 +4,9 @@ import shutil
 import pytest
 
 from wae_rnf_jax import cli
+from wae_rnf_jax.data import corpora
 from wae_rnf_jax.data.corpora import load_corpus, save_evaluation_corpus
+from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.runs.trained_model import load_trained_model
 
 LIKELIHOOD = ("nll_iw", "ppl_iw", "neg_elbo", "rec", "kl", "kl_base", "mi", "au", "nll_paper")
@@ -78,6 +80,17 @@ def test_without_the_training_text_novelty_is_left_out(copied, tmp_path, capsys)
     assert "novel" not in metrics
     assert "self_bleu" in metrics
     assert "novel is not computed" in capsys.readouterr().err
+
+
+def test_a_damaged_cache_costs_no_more_than_novelty(copied, monkeypatch, capsys):
+    def damaged(cache, fingerprint):
+        raise InputError(f"{cache} is damaged")
+
+    monkeypatch.setattr(corpora, "cached_corpus", damaged)
+    metrics = results_of(copied, *FEW, "--num_reconstructions=0")["metrics"]
+    assert "novel" not in metrics
+    assert "nll_iw" in metrics
+    assert "is damaged" in capsys.readouterr().err
 
 
 def test_a_judge_must_be_a_language_model_of_the_same_words(

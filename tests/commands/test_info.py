@@ -38,6 +38,15 @@ def test_info_tells_what_the_run_is(workdir, tmp_path, capsys):
     assert said in capsys.readouterr().out
 
 
+def test_steps_beside_those_of_the_epochs_are_not_counted_with_them(workdir, tmp_path, capsys):
+    copied = shutil.copytree(workdir, tmp_path / "copy")
+    config = json.loads((copied / "config.json").read_text())
+    config["procedure"] = {"name": "lagging", "window": 2, "most_encoder_steps": 3}
+    (copied / "config.json").write_text(json.dumps(config))
+    assert cli.main(["info", f"--workdir={copied}"]) == 0
+    assert "step 10; 10 make 2 epochs\n" in capsys.readouterr().out
+
+
 def test_parameters_are_those_of_the_checkpoint(workdir):
     counts = workdir_summary(workdir).parameters
     params = load_trained_model(workdir).model.variables["params"]

@@ -177,6 +177,12 @@ BAD = {
     "a reserved word": ("a.tsv", b"text\tstars\nx <eos>\t1\n", r"a\.tsv:2: the word <eos> is res"),
     "a reserved label": ("a.tsv", b"text\tstars\nx\t<pad>\n", r"a\.tsv:2: the word <pad> is res"),
     "a NUL": ("a.jsonl", b'{"text": "x\\u0000", "stars": 1}\n', r"a\.jsonl:1: a NUL character"),
+    "half a character": (
+        "a.jsonl",
+        b'{"text": "x", "stars": 1}\n{"text": "x \\ud83d", "stars": 1}\n',
+        r"a\.jsonl:2: half a character, '\\ud83d', which",
+    ),
+    "half a character in a label": ("a.jsonl", b'{"text": "x", "stars": "\\ude00"}\n', "'.ude00'"),
     "no JSON": ("a.jsonl", b'{"text": "x", "stars": 1}\n{x}\n', r"a\.jsonl:2: invalid JSON \(Exp"),
     "a whole array": ("a.jsonl", b'[\n{"text": "x"}]\n', r"a\.jsonl:1: invalid JSON"),
     "a number": ("a.jsonl", b"5\n", r"a\.jsonl:1: each line must be a JSON object or list"),

@@ -168,6 +168,11 @@ def test_equal_ends_and_constant_decoders_have_no_length():
     assert constant.converged
     gradient = jax.jit(jax.grad(lambda c: wae.curve_length(sphere, c)))(jnp.ones([3, 2]))
     assert np.isfinite(gradient).all()
+    start = jnp.array([1.0, 0.5])
+    to = partial(geodesic, sphere, start, num_points=4)
+    curve, change = jax.jvp(lambda end: to(end).curve, (start,), (jnp.ones(2),))
+    np.testing.assert_allclose(curve[0], start)
+    assert np.isfinite(change).all()
 
 
 def test_resampling_keeps_the_knots_and_a_straight_line():

@@ -262,6 +262,24 @@ def test_results_have_the_dtype_and_the_shapes_of_the_batch(support, dtype, key)
     chex.assert_type([*per_example, *vectors, pairs], dtype)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_is_read_as_single(dtype):
+    wide = wae.DiagonalGaussian(jnp.zeros([2, 3]), jnp.full([2, 3], 12.0))
+    directions = jnp.eye(3)[:2]
+    sphere = wae.VonMisesFisher(directions, jnp.full([2], 304.0))
+    for posterior in (wide, sphere):
+        narrow = jax.tree.map(lambda leaf: leaf.astype(dtype), posterior)
+        for found, expected in zip(
+            (narrow.spread, narrow.pairwise_log_prob(directions.astype(dtype))),
+            (posterior.spread, posterior.pairwise_log_prob(directions)),
+            strict=True,
+        ):
+            assert found.dtype == jnp.float32
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+    density = wae.UniformSphere(50).log_prob(jnp.eye(50, dtype=dtype)[0])
+    np.testing.assert_allclose(density, wae.UniformSphere(50).log_prob(jnp.eye(50)[0]))
+
+
 def test_pairwise_of_a_half_precision_posterior_takes_the_codes_precision():
     posterior = make("plane", jnp.bfloat16)
     z = jnp.ones([2, 2])

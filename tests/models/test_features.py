@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.evaluation.conftest import tiny_model
-from wae_rnf_jax.models.features import code_features
+from wae_rnf_jax.models.features import code_features, fisher_log_magnification_estimate
 
 TOKENS = jnp.array([[4, 5, 6, 0], [7, 4, 0, 0]])
 LENGTHS = jnp.array([3, 2])
@@ -38,6 +40,32 @@ def test_state_features_are_the_initial_state(tiny):
     actual = code_features(tiny, CODE, TOKENS, LENGTHS, features="state")
     h, c = tiny.start(CODE[None], 4)
     np.testing.assert_allclose(actual, np.concatenate([h[0], c[0]]), atol=1e-6)
+
+
+def test_narrow_operands_are_not_the_geometrys(tiny):
+    """Rounding would add to every piece of a curve."""
+    narrow = replace(tiny, module=tiny.module.clone(dtype="bfloat16"))
+    for features in ("fisher", "state"):
+        found = [
+            code_features(model, CODE, TOKENS, LENGTHS, features=features)
+            for model in (narrow, tiny)
+        ]
+        np.testing.assert_array_equal(*found)
+    estimates = [
+        fisher_log_magnification_estimate(
+            jax.random.key(0), model, CODE, TOKENS[0], LENGTHS[0], num_words=20
+        )
+        for model in (narrow, tiny)
+    ]
+    np.testing.assert_array_equal(*estimates)
+
+
+@pytest.mark.parametrize("length, num_words, known", [(0, 2, False), (0, 3, True), (1, 2, True)])
+def test_a_metric_of_fewer_terms_than_dimensions_is_not_known(tiny, length, num_words, known):
+    estimate = fisher_log_magnification_estimate(
+        jax.random.key(0), tiny, CODE, TOKENS[0], jnp.int32(length), num_words=num_words
+    )
+    assert bool(jnp.isfinite(estimate)) is known
 
 
 def test_other_features_are_refused(tiny):

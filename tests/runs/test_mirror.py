@@ -231,6 +231,27 @@ def test_results_go_to_the_remote_workdir_and_come_from_it(bucket, remote, elsew
     assert steps(local_workdir(URL)) == [10]
 
 
+def test_results_that_cannot_be_published_are_kept_beside_the_older_ones(
+    bucket, remote, monkeypatch
+):
+    def full(name):
+        raise OSError(28, "No space left on device")
+
+    mirror = Mirror(URL)
+    mirror.base.mkdir(parents=True)
+    train_to(mirror, 10)
+    mirror.publish()
+    (remote / "results.json").write_text("older")
+    (mirror.path / "results.json").write_text("newer")
+    with monkeypatch.context() as patch:
+        patch.setattr(bucket, "on_write", staticmethod(full))
+        with pytest.raises(InputError, match=r"is kept in \S+/a/results\.unpublished\.json$"):
+            publish_file(URL, mirror.path / "results.json")
+    workdir = local_workdir(URL)
+    assert (workdir / "results.json").read_text() == "older"
+    assert (workdir / "results.unpublished.json").read_text() == "newer"
+
+
 def test_a_second_reader_waits_and_says_for_whom(bucket, remote, capsys):
     remote.mkdir(parents=True)
     (remote / "config.json").write_text("{}")

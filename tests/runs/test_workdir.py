@@ -108,6 +108,23 @@ def test_validations_may_change_where_they_decide_nothing(tmp_path, corpus):
     assert read_config(tmp_path)["train"]["eval_every"] == 10
 
 
+DECIDING = {
+    "patience": {"train.patience": 3},
+    "the best": {"train.select": "best"},
+    "the learning rate": {"train.learning_rate_decay": "plateau"},
+    "when an encoder has converged": {"procedure.name": "lagging"},
+    "when a stage ends": {"procedure.name": "pretrained"},
+}
+
+
+@pytest.mark.parametrize("settings", DECIDING.values(), ids=DECIDING)
+def test_validations_may_not_change_where_they_decide(tmp_path, corpus, settings):
+    config = {"train.select": "last", **settings}
+    open_workdir(tmp_path, resolved(corpus, **config), corpus)
+    with pytest.raises(InputError, match=r"\(train.eval_every is 0 there and 10 here\)"):
+        open_workdir(tmp_path, resolved(corpus, **config, **{"train.eval_every": 10}), corpus)
+
+
 def test_the_fingerprint_is_of_what_checkpoints_depend_on(corpus):
     content = fingerprint(resolved(corpus))
     same = {"train.select": "last", "train.eval_every": 10}

@@ -50,6 +50,14 @@ def test_a_run_that_ends_before_is_warned_of():
         assert "linear_of_run" in said
 
 
+def test_validations_that_never_come_upon_the_maximum_are_warned_of():
+    cycles = {"schedule": "cyclical", "period": 100, "rise": 0.5, "maximum": 1.0}
+    schedule, _ = course(cycles, 400)
+    (never, sometimes) = (annealing(schedule, cycles, 400, eval_every=n) for n in (100, 75))
+    assert never.warning().startswith("no validation comes at a step with λ at its maximum 1:")
+    assert sometimes.warning() is None
+
+
 def test_the_steps_of_a_paper_schedule_are_those_of_the_run():
     """It counts 2,000 an epoch: 38,000 are 19 epochs of whatever length."""
     _, found = course(PAPER, 1856, steps_per_epoch=116)

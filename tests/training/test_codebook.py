@@ -4,7 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wae_rnf_jax.training.codebook import CodebookSettings, initial_codebook, updated_codebook
+from wae_rnf_jax.training.codebook import (
+    CodebookSettings,
+    initial_codebook,
+    late_codebook,
+    updated_codebook,
+)
 
 SETTINGS = CodebookSettings(
     num_centers=2, num_codes=8, warm_up=2, refresh_every=3, num_iterations=10, floor=1e-3
@@ -56,6 +61,13 @@ def test_refreshed_when_due_and_not_before():
     np.testing.assert_array_equal(books[4].centers, books[3].centers)
 
 
+def test_a_run_that_ends_before_the_first_refresh_is_warned_of():
+    assert late_codebook(SETTINGS, 3) is None
+    assert "ends at step 2, before codebook.warm_up (2)" in late_codebook(SETTINGS, 2)
+    for settings in (SETTINGS._replace(refresh_every=0), SETTINGS._replace(num_centers=0)):
+        assert late_codebook(settings, 1) is None
+
+
 def test_padded_rows_are_not_remembered():
     last = run(3, where=(True, True, False, False))[-1]
     assert float(jnp.abs(last.centers).max()) < 2.0
@@ -77,4 +89,9 @@ def test_fixed_centers_stay(key):
     )
     np.testing.assert_array_equal(after.centers, centers)
     assert after.codes is None
+    # They are there from the first step on, with the bandwidth that draws of the prior have.
+    assert after.ready
+    draws = np.random.default_rng(0).normal(size=(10_000, 1, 2))
+    own = np.square(draws - np.asarray(centers)).sum(-1).min(1)
+    np.testing.assert_allclose(after.bandwidth**2, own.mean() / 2, rtol=0.05)
     assert initial_codebook(settings._replace(num_centers=0), 2) is None

@@ -337,6 +337,8 @@ def test_a_file_of_centers_is_read_before_anything_is_begun(array, message, tmp_
     check_config(config)
     np.save(tmp_path / "centers.npy", array)
     assert message in refusal(config)
+    (tmp_path / "centers.npy").write_bytes(b"PK\x03\x04 and no more")
+    assert "cannot be read as an array of shape (3, 3)" in refusal(config)
 
 
 def test_schedules_and_objectives_of_all_kinds_are_accepted():

@@ -11,6 +11,7 @@ from jax.test_util import check_grads
 
 import wae_rnf_jax as wr
 from tests.training.conftest import eval_step, resumed_alike, tiny_config, train_step
+from wae_rnf_jax.choices import Choice
 from wae_rnf_jax.evaluation.likelihood import evaluate_split
 from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.functional.sequences import example_keys
@@ -67,6 +68,25 @@ def test_without_steps_it_is_descent(batch, rng):
     chex.assert_trees_all_equal(*results)
     sums = [eval_step(state, batch, rng, recipe=recipe)[0] for recipe in (refined, plain)]
     chex.assert_trees_all_equal(*sums)
+
+
+def test_the_steps_are_on_the_decoder_whose_weights_are_dropped(batch, rng):
+    recipe, state = recipe_and_state(2)
+    decoder = {"name": "lstm", **dict(recipe.model.decoder_choice.arguments)}
+    decoder["recurrent_dropout"] = 0.5
+    model = recipe.model.clone(decoder_choice=Choice.of(decoder))
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    sentences = batch["tokens"], batch["lengths"]
+    posterior = model.apply(variables, *sentences, method="infer")
+    keys = example_keys(rng, batch["index"])
+    means = [
+        recipe.procedure.refinement.refined(
+            model, variables, posterior, *sentences, keys=keys, train=True, weights_key=weights
+        ).mean
+        for weights in (rng, rng, jax.random.fold_in(rng, 1))
+    ]
+    np.testing.assert_array_equal(means[0], means[1])
+    assert np.abs(means[0] - means[2]).max() > 1e-6
 
 
 def test_the_objective_is_read_at_refined_posteriors(batch, rng):

@@ -164,6 +164,11 @@ REFUSED = {
         r"posterior/\S+ of \S+ does not fit \(posterior.initial_log_var is 0.0 there and -2.0 "
         r"here\)",
     ),
+    "scale of the means": (
+        {"posterior__batch_norm": False},
+        (),
+        r"posterior/\S+ of \S+ does not fit \(posterior.batch_norm is True there and False here\)",
+    ),
     "no such part": (
         {},
         ("embeddings",),

@@ -23,6 +23,7 @@ def print_dry_run(config, origin=None) -> None:
     from wae_rnf_jax.evaluation.report import label_lines
     from wae_rnf_jax.training import estimate
     from wae_rnf_jax.training.annealing import annealing
+    from wae_rnf_jax.training.codebook import late_codebook
     from wae_rnf_jax.training.corpus import open_corpus
     from wae_rnf_jax.training.parallel import axis_name, check_batch_size
     from wae_rnf_jax.training.state import build_recipe, initial_state
@@ -43,7 +44,10 @@ def print_dry_run(config, origin=None) -> None:
     begun = state.replace(procedure=procedure.init(state.params))
     asked_for = config.train.num_epochs * epoch
     total = procedure.num_steps(begun, asked_for)
-    course = annealing(recipe.kl_weight, config.kl_weight.to_dict(), asked_for)
+    eval_every = 1 if procedure.event else config.train.eval_every or epoch
+    course = annealing(
+        recipe.kl_weight, config.kl_weight.to_dict(), asked_for, eval_every=eval_every
+    )
     for topic, line in (
         ("system", config.system),
         ("corpus", corpus_name(corpus, config.data.to_dict())),
@@ -57,8 +61,10 @@ def print_dry_run(config, origin=None) -> None:
         print(f"{topic:12} {line}")
     for line in transfer.lines() if transfer else ():
         print(line)
-    if config.model.latent_dim and (warning := course.warning()):
-        warn(warning)
+    if config.model.latent_dim:
+        for warning in (course.warning(), late_codebook(recipe.codebook, total)):
+            if warning:
+                warn(warning)
     buckets = estimate.planned_buckets(
         corpus.train.lengths,
         num_buckets=config.data.num_buckets,
@@ -105,11 +111,12 @@ def _print_memory(state, of_step: dict[str, int] | None) -> None:
     parts = {
         "parameters": state.params,
         "batch statistics": state.batch_stats,
+        "average of parameters": state.average,
         "optimizer state": state.opt_state,
         "codebook": state.codebook,
     }
-    sizes = {name: tree_size(part)[1] for name, part in parts.items()}
-    sizes["state, total"] = sum(sizes.values())
+    sizes = {name: tree_size(part)[1] for name, part in parts.items() if part is not None}
+    sizes["state, total"] = tree_size(state)[1]
     for name, size in (of_step or {}).items():
         sizes[f"step: {name}"] = size
     if of_step:

@@ -6,7 +6,7 @@ from absl import flags
 
 from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
-from wae_rnf_jax.errors import InputError, progress_bar
+from wae_rnf_jax.errors import InputError, progress_bar, warn
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -147,7 +147,7 @@ def _probe_metrics(values: flags.FlagValues, run) -> dict[str, float | int]:
     try:
         return probe_metrics(run, num_train=wanted, **settings)
     except InputError as error:
-        print(f"the label probe is skipped: {error}", file=sys.stderr)
+        warn(f"the label probe is skipped: {error}")
         return {}
 
 
@@ -156,9 +156,13 @@ def _training_split(run):
     from wae_rnf_jax.data.corpora import cached_corpus
 
     cache = run.config["data"]["cache_dir"]
-    corpus = cached_corpus(cache, run.corpus.fingerprint)
+    try:
+        corpus = cached_corpus(cache, run.corpus.fingerprint)
+    except InputError as error:  # a damaged one
+        warn(f"novel is not computed: {error}")
+        return None
     if corpus is None:
-        print(f"novel is not computed: {cache} no longer holds the training text", file=sys.stderr)
+        warn(f"novel is not computed: {cache} no longer holds the training text")
         return None
     return corpus.train
 

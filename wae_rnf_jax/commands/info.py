@@ -46,10 +46,14 @@ def _corpus_lines(summary) -> list[str]:
 
 
 def _progress_line(summary) -> str:
+    from wae_rnf_jax.runs.workdir import DECIDED_BY_VALIDATION
+
     if summary.steps_per_epoch is None:
         return f"step {summary.step:,} (of {summary.num_epochs} epochs of unknown length)"
     total = summary.num_epochs * summary.steps_per_epoch
     epoch = summary.step / summary.steps_per_epoch
+    if summary.procedure in DECIDED_BY_VALIDATION:  # which take steps beside those
+        return f"step {summary.step:,}; {total:,} make {summary.num_epochs} epochs"
     return f"step {summary.step:,} of {total:,}, epoch {epoch:.3g} of {summary.num_epochs}"
 
 

@@ -53,12 +53,18 @@ def _run(values: flags.FlagValues) -> None:
 
 def _system(workdir: Path, lines: list[dict]):
     """The results on the test split where there are any, else the last validation."""
-    from wae_rnf_jax.evaluation.comparison import saved_results
+    from wae_rnf_jax.evaluation.comparison import outdated, saved_results
     from wae_rnf_jax.evaluation.systems_picture import System
+    from wae_rnf_jax.runs.trained_model import selected_step
     from wae_rnf_jax.runs.workdir import read_config
 
-    has_code = read_config(workdir)["model"]["latent_dim"] > 0
+    config = read_config(workdir)
+    has_code = config["model"]["latent_dim"] > 0
     results = saved_results(workdir)
+    if results and (
+        note := outdated(str(workdir), results["settings"], selected_step(workdir, config))
+    ):
+        warn(note)
     if results is not None and results["split"] == "test":
         return System(results["metrics"], tested=True, has_code=has_code)
     last = [line for line in lines if line["split"] == "valid"][-1:]

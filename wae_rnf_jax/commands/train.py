@@ -10,7 +10,7 @@ from wae_rnf_jax.commands import options
 from wae_rnf_jax.commands.command import Command
 from wae_rnf_jax.commands.dry_run import print_dry_run
 from wae_rnf_jax.commands.job import define_job, job_of
-from wae_rnf_jax.errors import InputError, TrainingFailed
+from wae_rnf_jax.errors import InputError, TrainingFailed, tell
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -124,7 +124,7 @@ def _train(values: flags.FlagValues) -> None:
     for name, seed in runs:
         config.train.seed = seed
         if len(runs) > 1 and is_first() and not quiet:
-            print(f"seed {seed}, in {name}", flush=True)
+            tell(f"seed {seed}, in {name}")
         with ExitStack() as held:
             with together():
                 published = held.enter_context(published_run(name)) if is_first() else None

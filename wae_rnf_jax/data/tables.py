@@ -94,7 +94,15 @@ def _row(where: str, values: Mapping[str, Any]) -> Row:
         raise InputError(f"{where}: the word {reserved} is reserved and may not appear in a text")
     if "\0" in text:
         raise InputError(f"{where}: a NUL character; the text must be plain text")
-    return Row(" ".join(words), label, _in_words(values.get("group_field")) or None)
+    row = Row(" ".join(words), label, _in_words(values.get("group_field")) or None)
+    try:
+        "".join(part or "" for part in row).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{where}: half a character, {error.object[error.start]!a}, which text cut in the "
+            "middle of a pair of surrogates ends in; remove it"
+        ) from error
+    return row
 
 
 def _in_words(value: Any) -> str:

@@ -9,7 +9,7 @@ from wae_rnf_jax.data.tokenizers import tokenizer_name
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.published import known_corpus
 from wae_rnf_jax.evaluation.results_file import read_results
-from wae_rnf_jax.runs.trained_model import run_corpus
+from wae_rnf_jax.runs.trained_model import run_corpus, selected_step
 from wae_rnf_jax.runs.workdir import fingerprint, read_config
 
 
@@ -28,6 +28,7 @@ class EvaluatedRun(NamedTuple):
       metrics: as `evaluate_split` returns them.
       seed: of the training.
       identity: a digest of all other settings that numbers depend on.
+      selected_step: of the model that evaluation would take now, which may be a later one.
     """
 
     name: str
@@ -41,6 +42,11 @@ class EvaluatedRun(NamedTuple):
     metrics: dict[str, float | int]
     seed: int
     identity: str
+    selected_step: int | None
+
+    def outdated(self) -> str | None:
+        """Says so where the metrics are not those of the run's present model; else None."""
+        return outdated(self.name, self.settings, self.selected_step)
 
 
 def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
@@ -76,11 +82,35 @@ def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
                 fingerprint=corpus.fingerprint,
                 tokenizer=tokenizer_name(corpus.vocabulary.tokenizer),
                 seed=config["train"]["seed"],
-                identity=fingerprint({**config, "train": {**config["train"], "seed": None}}),
+                identity=_identity_but_seed(config),
+                selected_step=selected_step(workdir, config),
                 **{name: results[name] for name in ("split", "settings", "metrics")},
             )
         )
     return runs
+
+
+def _identity_but_seed(config: dict[str, Any]) -> str:
+    train = config["train"]
+    identity = fingerprint({**config, "train": {**train, "seed": None}})
+    return f"{identity}, {train['select']} of every {train['eval_every']}"
+
+
+def outdated(name: str, settings: dict[str, Any], selected_step: int | None) -> str | None:
+    """Says so where results are not those of a run's present model.
+
+    Args:
+      name: of the run.
+      settings: of its results.
+      selected_step: of the model that evaluation would take now.
+
+    Returns:
+      The sentence, or None where they are.
+    """
+    step = settings["step"]
+    if selected_step in (None, step):
+        return None
+    return f"{name} was evaluated at step {step}, and its model is now that of step {selected_step}"
 
 
 def check_distinct(workdirs: Sequence[Path]) -> None:
@@ -153,14 +183,16 @@ def footing_notes(runs: Iterable[EvaluatedRun]) -> list[str]:
       runs: the runs.
 
     Returns:
-      A sentence for each reason; none where all are of one split of one corpus, by as many draws.
+      A sentence for each reason; none where all are of one split of one corpus, by as many draws,
+      and of the runs' present models.
     """
     runs = list(runs)
     coded = [run for run in runs if run.metrics.get("kl")]  # without a code all draws are the same
     coded.sort(key=lambda run: run.metrics["num_samples"])
     apart = "These metrics are from different {what} and cannot be compared ({groups})."
     draws = "NLL (IW) uses different numbers of {what}, and more of them lower it ({groups})."
-    notes = _tokenization_notes(runs)
+    notes = [f"{note}." for run in runs if (note := run.outdated())]
+    notes += _tokenization_notes(runs)
     corpora = [] if _is_one_text(runs) else runs
     for note, what, group, among in (
         (apart, "corpora", lambda run: (run.fingerprint, run.corpus), corpora),

@@ -6,8 +6,8 @@ from typing import Any
 
 from wae_rnf_jax.data.corpora import save_evaluation_corpus
 from wae_rnf_jax.data.tokenizers import tokenizer_name
-from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.evaluation.comparison import corpus_name, saved_results
+from wae_rnf_jax.errors import InputError, warn
+from wae_rnf_jax.evaluation.comparison import corpus_name, outdated, saved_results
 from wae_rnf_jax.runs.checkpoint import RestoredModel
 from wae_rnf_jax.runs.exported import write_model
 from wae_rnf_jax.runs.trained_model import TrainedModel
@@ -28,7 +28,7 @@ def export_model(
       workdir: where it comes from, for its results and metrics.
       directory: folder to make.
       dtype: what the parameters are rounded to. Rounded, they are another model, which the results
-        of the run are not those of: they are left out.
+        of the run are not those of: they are left out, as are those of an earlier step.
 
     Raises:
       InputError: the folder is there already or cannot be written, or safetensors is missing.
@@ -41,6 +41,9 @@ def export_model(
         write_json(temporary / "config.json", trained.config)
         save_evaluation_corpus(trained.corpus, temporary / "corpus", splits=())
         results = saved_results(workdir) if dtype == "float32" else None
+        if results and (note := outdated(str(workdir), results["settings"], trained.step)):
+            warn(f"{note}: the results are left out")
+            results = None
         for name in ("metrics.jsonl", *(["results.json"] if results is not None else [])):
             if (workdir / name).exists():
                 shutil.copy(workdir / name, temporary / name)

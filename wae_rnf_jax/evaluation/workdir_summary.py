@@ -15,8 +15,9 @@ from wae_rnf_jax.data.tokenizers import tokenizer_name
 from wae_rnf_jax.evaluation.comparison import corpus_name, saved_results
 from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.models.autoencoder import TextAutoencoder, initial_variables
+from wae_rnf_jax.runs.checkpoint import saved_steps
 from wae_rnf_jax.runs.exported import exported_step, is_exported
-from wae_rnf_jax.runs.trained_model import module_of, run_corpus
+from wae_rnf_jax.runs.trained_model import module_of, run_corpus, selected_step
 from wae_rnf_jax.runs.workdir import read_config
 
 
@@ -31,6 +32,7 @@ class WorkdirSummary(NamedTuple):
       label_counts: of each split, as far as it is known.
       num_sentences: of each split; None for a training split of unknown size.
       step: the newest saved step; 0 before the first.
+      procedure: the name of its way of training.
       num_epochs: that the run is to take.
       steps_per_epoch: None where the training split's size is unknown.
       checkpoints: the saved steps, "latest" and "best"; or that of an exported model, "exported".
@@ -47,6 +49,7 @@ class WorkdirSummary(NamedTuple):
     label_counts: Mapping[str, Mapping[str, int]]
     num_sentences: dict[str, int | None]
     step: int
+    procedure: str
     num_epochs: int
     steps_per_epoch: int | None
     checkpoints: dict[str, list[int]]
@@ -73,7 +76,7 @@ def workdir_summary(workdir: Path) -> WorkdirSummary:
     model = module_of(config, corpus)
     num_train = _num_train(corpus, config["data"]["cache_dir"])
     batch_size = config["train"]["batch_size"]
-    checkpoints, usable = _checkpoints(workdir, config["train"]["select"])
+    checkpoints = _checkpoints(workdir)
     sizes = {name: getattr(corpus, name) for name in ("valid", "test")}
     num_sentences = {name: None if split is None else len(split) for name, split in sizes.items()}
     return WorkdirSummary(
@@ -84,38 +87,22 @@ def workdir_summary(workdir: Path) -> WorkdirSummary:
         label_counts=corpus.label_counts,
         num_sentences={"train": num_train, **num_sentences},
         step=max(next(iter(checkpoints.values())), default=0),
+        procedure=config["procedure"]["name"],
         num_epochs=config["train"]["num_epochs"],
         steps_per_epoch=None if num_train is None else num_batches_per_epoch(num_train, batch_size),
         checkpoints=checkpoints,
-        selected_step=max(usable, default=None),
+        selected_step=selected_step(workdir, config),
         parameters=parameter_counts(model),
         metrics={line["split"]: line for line in metric_lines(workdir / "metrics.jsonl")},
         results=saved_results(workdir),
     )
 
 
-def _checkpoints(workdir: Path, select: str) -> tuple[dict[str, list[int]], list[int]]:
-    """The saved steps by kind, the one that training goes on from first, and those evaluated."""
+def _checkpoints(workdir: Path) -> dict[str, list[int]]:
+    """The saved steps by kind, the one that training goes on from first."""
     if is_exported(workdir):
-        steps = [exported_step(workdir)]
-        return {"exported": steps}, steps
-    steps = {name: saved_steps(workdir / "checkpoints" / name) for name in ("latest", "best")}
-    return steps, steps["best" if select == "best" and steps["best"] else "latest"]
-
-
-def saved_steps(directory: Path) -> list[int]:
-    """The steps that a folder of checkpoints holds whole.
-
-    Args:
-      directory: the folder; it may be missing.
-
-    Returns:
-      The steps, rising.
-    """
-    if not directory.is_dir():
-        return []
-    # What is being written, or was cut short, has a longer name.
-    return sorted(int(path.name) for path in directory.iterdir() if path.name.isdecimal())
+        return {"exported": [exported_step(workdir)]}
+    return {kind: saved_steps(workdir / "checkpoints", kind) for kind in ("latest", "best")}
 
 
 def parameter_counts(model: TextAutoencoder) -> dict[str, int]:

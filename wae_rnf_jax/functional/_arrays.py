@@ -53,6 +53,13 @@ def narrowed(points: jax.Array, *arguments: Tree) -> jax.Array:
     return points.astype(jnp.result_type(*jax.tree.leaves(arguments)))
 
 
+def guarded_norm(x: jax.Array) -> jax.Array:
+    """‖x‖ over the last axis, with derivative 0 instead of NaN at x = 0."""
+    squared = jnp.sum(jnp.square(x), axis=-1)
+    is_zero = squared == 0
+    return jnp.where(is_zero, 0.0, jnp.sqrt(jnp.where(is_zero, 1.0, squared)))
+
+
 def widened_integers(x: jax.Array) -> jax.Array:
     """Integers in a dtype of at least 32 bits, in which positions can be counted and compared.
 

@@ -21,6 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.polynomial import Polynomial
 
+from wae_rnf_jax.functional._arrays import widened
+
 # The order from which Olver's expansion is taken, and its terms, in double and single precision:
 # for any argument its error is below the rounding error.
 _DOUBLE = (20, 13)
@@ -59,7 +61,7 @@ def mean_resultant_complement(dim: int, concentration: jax.Array) -> jax.Array:
     Returns:
       [...], from 0 to 1.
     """
-    return _at_order(0.5 * dim - 1.0, concentration).complement
+    return _at_order(0.5 * dim - 1.0, widened(concentration)).complement
 
 
 class _Terms(NamedTuple):

@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wae_rnf_jax.functional._arrays import match_varying, narrowed, widened
+from wae_rnf_jax.functional._arrays import guarded_norm, match_varying, narrowed, widened
 from wae_rnf_jax.functional.pullback import Decode, Metric, pullback_metric
+
+_HIGHEST = jax.lax.Precision.HIGHEST
 
 _Map = Callable[[jax.Array], jax.Array]
 
@@ -303,10 +305,10 @@ def _unit_coordinates(
 def _bend(chord: jax.Array, num_points: int) -> jax.Array:
     """A slight bow to one side of a chord [Z]: [P − 2, Z]."""
     side = jnp.sin(1.0 + jnp.arange(chord.shape[0], dtype=chord.dtype))
-    length = jnp.linalg.norm(chord)
-    squared = jnp.maximum(jnp.square(length), jnp.finfo(chord.dtype).tiny)
-    side = side - chord * (jnp.vdot(chord, side) / squared)
-    size = jnp.linalg.norm(side)
+    length = guarded_norm(chord)
+    along = jnp.vdot(chord, side, precision=_HIGHEST)
+    side = side - chord * (along / jnp.where(length > 0, jnp.square(length), 1.0))
+    size = guarded_norm(side)
     side = jnp.where(size > 1e-3, side / jnp.maximum(size, 1e-3), 0.0)
     share = jnp.linspace(0.0, 1.0, num_points, dtype=chord.dtype)[1:-1]
     return _START_BEND * length * jnp.sin(jnp.pi * share)[:, None] * side[None, :]
@@ -327,7 +329,12 @@ def _squared_segments(
         return jnp.square(steps).sum(range(1, steps.ndim))
     chex.assert_rank(features, 2)
     middle = 0.5 * (features[1:] + features[:-1])
-    return jax.vmap(lambda step, at: step @ metric(at) @ step)(steps, middle)
+
+    def squared(step: jax.Array, at: jax.Array) -> jax.Array:
+        across = jnp.matmul(metric(at), step, precision=_HIGHEST)
+        return jnp.vdot(step, across, precision=_HIGHEST)
+
+    return jax.vmap(squared)(steps, middle)
 
 
 def _spline_matrix(num_knots: int, num_points: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import match_varying
+from wae_rnf_jax.functional._arrays import match_varying, widened
 from wae_rnf_jax.functional.bessel import mean_resultant_complement
 from wae_rnf_jax.functional.gaussian import (
     gaussian_entropy,
@@ -153,7 +153,7 @@ class UniformSphere:
     def log_prob(self, z: jax.Array) -> jax.Array:
         """Args: unit vectors z [..., Z]. Returns log-densities [...]; they are not looked into."""
         _assert_codes(z, self.dim)
-        return jnp.full(z.shape[:-1], -log_sphere_surface(self.dim), z.dtype)
+        return jnp.full(z.shape[:-1], -log_sphere_surface(self.dim), widened(z).dtype)
 
     def projected(self, z: jax.Array) -> jax.Array:
         """Args: z [..., Z]. Returns unit vectors; the origin, which has no nearest one, gives e₁.
@@ -203,7 +203,7 @@ class DiagonalGaussian:
     @property
     def spread(self) -> jax.Array:
         """E‖z − mean‖² = Σσ², [...]."""
-        return jnp.exp(self.log_var).sum(-1)
+        return jnp.exp(widened(self.log_var)).sum(-1)
 
     def sample(self, keys: jax.Array) -> jax.Array:
         """Args: typed keys [B], one an example. Returns reparametrized draws [B, Z]."""
@@ -236,8 +236,9 @@ class DiagonalGaussian:
           [R, N].
         """
         _assert_pairs(z, self.mean)
-        precision = jnp.exp(-0.5 * self.log_var)
-        constant = -0.5 * (self.log_var + _LOG_2PI).sum(axis=-1)
+        z, mean, log_var = widened((z, self.mean, self.log_var))
+        precision = jnp.exp(-0.5 * log_var)
+        constant = -0.5 * (log_var + _LOG_2PI).sum(axis=-1)
 
         # Kept for a backward pass, the dimensions' differences would be R × N × Z of them.
         @jax.checkpoint
@@ -246,10 +247,10 @@ class DiagonalGaussian:
             difference = z_column[:, None] - mean_column[None, :]
             return exponent - 0.5 * jnp.square(difference * precision_column[None, :]), None
 
-        dtype = jnp.result_type(z, self.mean, precision)
-        start = jnp.broadcast_to(constant[None, :], (z.shape[0], self.mean.shape[0])).astype(dtype)
-        start = match_varying(start, z, self.mean, precision)
-        return jax.lax.scan(add_dimension, start, (z.T, self.mean.T, precision.T))[0]
+        dtype = jnp.result_type(z, mean, precision)
+        start = jnp.broadcast_to(constant[None, :], (z.shape[0], mean.shape[0])).astype(dtype)
+        start = match_varying(start, z, mean, precision)
+        return jax.lax.scan(add_dimension, start, (z.T, mean.T, precision.T))[0]
 
 
 @partial(
@@ -317,10 +318,11 @@ class VonMisesFisher:
         _assert_pairs(z, self.mean_direction)
         # The density at its mode, wherever that is: at e₁, since at the mean directions themselves
         # a gradient would run into them.
-        first = jnp.zeros_like(self.mean_direction, shape=z.shape[1:]).at[0].set(1.0)
-        at_mode = vmf_log_prob(first, first, self.concentration)
-        cosine = jnp.matmul(z, self.mean_direction.T, precision=_HIGHEST)
-        return self.concentration[None, :] * (cosine - 1.0) + at_mode[None, :]
+        z, mean, concentration = widened((z, self.mean_direction, self.concentration))
+        first = jnp.zeros_like(mean, shape=z.shape[1:]).at[0].set(1.0)
+        at_mode = vmf_log_prob(first, first, concentration)
+        cosine = jnp.matmul(z, mean.T, precision=_HIGHEST)
+        return concentration[None, :] * (cosine - 1.0) + at_mode[None, :]
 
 
 def sampled_kl(posterior: Posterior, z0: jax.Array, zk: jax.Array, log_det: jax.Array) -> jax.Array:

@@ -74,7 +74,8 @@ def wishart_log_bias(num_terms: jax.Array, *, dim: int) -> jax.Array:
     """E[½ log|Ĝ|] − ½ log|G| of the mean Ĝ of so many terms ssᵀ with s ~ N(0, G): negative.
 
     ½(Σᵢ ψ((n − i)/2) + Z·log(2/n)) over i < Z. What the determinant of an estimate from n terms is
-    too low by: exact for normal terms, and nearly so for those of `fisher_metric_estimate`.
+    too low by if the terms are normal. Those of `fisher_metric_estimate` have heavier tails, and
+    it is too low by some nats more, which docs/results.md has measured.
 
     Args:
       num_terms: [...], n, at least Z.

@@ -208,7 +208,7 @@ def _lanczos(product: Callable, start: jax.Array, num_iterations: int) -> jax.Ar
         for _ in range(2):  # once is not enough in floating point (Parlett 1980)
             overlap = jnp.matmul(basis, image, precision=_HIGHEST)
             image = image - jnp.matmul(overlap, basis, precision=_HIGHEST)
-        square = jnp.vdot(image, image)
+        square = jnp.vdot(image, image, precision=_HIGHEST)
         scale = jnp.maximum(scale, jnp.abs(diagonal))
         goes_on = square > tiny * jnp.square(scale)
         norm = jnp.sqrt(jnp.where(goes_on, square, 1.0))  # no root of 0, for the gradient

@@ -9,7 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import along_last, log_ratio, narrowed, widened
+from wae_rnf_jax.functional._arrays import along_last, guarded_norm, log_ratio, narrowed, widened
 
 Params = dict[str, jax.Array]
 PointsAndLogDet = tuple[jax.Array, jax.Array]
@@ -42,7 +42,7 @@ def radial_forward_and_log_det(params: Params, z: jax.Array) -> PointsAndLogDet:
     params, z = widened(arguments)
     alpha, alpha_plus_beta = _radial(params)
     offset = z - along_last(params["reference"], z)
-    radius = _norm(offset)
+    radius = guarded_norm(offset)
     pull = (alpha_plus_beta - alpha) / (alpha + radius)
     y = narrowed(z + pull[..., None] * offset, arguments)
     return y, _radial_log_det(alpha, alpha_plus_beta, radius, z.shape[-1])
@@ -75,7 +75,7 @@ def radial_inverse_and_log_det(params: Params, y: jax.Array) -> PointsAndLogDet:
     params, y = widened(arguments)
     alpha, alpha_plus_beta = _radial(params)
     offset = y - along_last(params["reference"], y)
-    distance = _norm(offset)
+    distance = guarded_norm(offset)
     q = alpha_plus_beta - distance
     root = jnp.sqrt(jnp.square(q) + 4.0 * alpha * distance)
     # Of the two equal forms of the radius the one that adds is taken, as the other cancels.
@@ -130,10 +130,3 @@ def _assert_radial(params: Params, z: jax.Array) -> None:
     chex.assert_type([z, params["reference"], params["alpha_raw"], params["beta_raw"]], float)
     chex.assert_rank([params["reference"], params["alpha_raw"], params["beta_raw"]], [1, 0, 0])
     chex.assert_axis_dimension(z, -1, params["reference"].shape[0])
-
-
-def _norm(x: jax.Array) -> jax.Array:
-    """‖x‖ over the last axis, with gradient 0 instead of NaN at x = 0."""
-    squared = jnp.sum(jnp.square(x), axis=-1)
-    is_zero = squared == 0
-    return jnp.where(is_zero, 0.0, jnp.sqrt(jnp.where(is_zero, 1.0, squared)))

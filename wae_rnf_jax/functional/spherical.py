@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import narrowed, widened
+from wae_rnf_jax.functional._arrays import guarded_norm, narrowed, widened
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -40,9 +40,11 @@ def slerp(start: jax.Array, end: jax.Array, share: jax.Array) -> jax.Array:
     norms = jnp.stack([jnp.linalg.norm(start), jnp.linalg.norm(end)])
     u, v = start / norms[0], end / norms[1]
     # Exact for small and for flat angles, where the arc cosine of u·v is not (Kahan 2006).
-    angle = 2 * jnp.arctan2(_norm(u - v), _norm(u + v))
+    angle = 2 * jnp.arctan2(guarded_norm(u - v), guarded_norm(u + v))
     across = _rejection(v, u)
-    is_parallel = jnp.vdot(across, across) <= jnp.square(8 * jnp.finfo(u.dtype).eps)
+    is_parallel = jnp.vdot(across, across, precision=_HIGHEST) <= jnp.square(
+        8 * jnp.finfo(u.dtype).eps
+    )
     other = _rejection(jnp.eye(u.shape[0], dtype=u.dtype)[jnp.argmin(jnp.abs(u))], u)
     across = jnp.where(is_parallel, other, across)
     across = across / jnp.linalg.norm(across)
@@ -54,10 +56,3 @@ def slerp(start: jax.Array, end: jax.Array, share: jax.Array) -> jax.Array:
 def _rejection(x: jax.Array, unit: jax.Array) -> jax.Array:
     """The part of x orthogonal to a unit vector."""
     return x - jnp.vdot(x, unit, precision=_HIGHEST) * unit
-
-
-def _norm(x: jax.Array) -> jax.Array:
-    """‖x‖, with gradient 0 at 0."""
-    square = jnp.vdot(x, x, precision=_HIGHEST)
-    is_zero = square == 0
-    return jnp.where(is_zero, 0.0, jnp.sqrt(jnp.where(is_zero, 1.0, square)))

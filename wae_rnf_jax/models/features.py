@@ -4,6 +4,8 @@ Letters: B sentences, L words, T = L + 1 positions, N positions read, V vocabula
 Z latent.
 """
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 
@@ -15,6 +17,8 @@ from wae_rnf_jax.functional.pullback import (
 )
 from wae_rnf_jax.functional.sequences import sequence_mask
 from wae_rnf_jax.models.bound import BoundModel
+
+_HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def code_features(
@@ -47,6 +51,7 @@ def code_features(
     Raises:
       ValueError: another kind of features.
     """
+    model = _in_single_precision(model)
     if features == "state":
         return model.state_features(z[None])[0]
     if features != "fisher":
@@ -84,17 +89,25 @@ def fisher_log_magnification_estimate(
     Returns:
       [] nats; NaN where the estimate has not full rank.
     """
+    model = _in_single_precision(model)
 
     def features_of(z: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         features, *layer = model.output_operands(z[None], tokens[None])
         return features[0], (features[0], *layer)
 
-    jacobian, (features, kernel, bias) = jax.jacfwd(features_of, has_aux=True)(z)
-    logits = jnp.matmul(features, kernel) + bias[None]
+    jacobian, (features, kernel, offset) = jax.jacfwd(features_of, has_aux=True)(z)
+    logits = jnp.matmul(features, kernel, precision=_HIGHEST) + offset[None]
     count = length.astype(jnp.int32) + 1
     counted = sequence_mask(count[None], tokens.shape[0] + 1)[0]
     metric = fisher_metric_estimate(
         key, jacobian, logits, kernel, num_words=num_words, where=counted
     )
-    num_terms = jnp.maximum(count * num_words, z.shape[0])
-    return metric_log_magnification(metric) - wishart_log_bias(num_terms, dim=z.shape[0])
+    num_terms = count * num_words
+    bias = wishart_log_bias(jnp.maximum(num_terms, z.shape[0]), dim=z.shape[0])
+    # Of fewer terms the determinant is 0, which rounding may hide.
+    return jnp.where(num_terms < z.shape[0], jnp.nan, metric_log_magnification(metric) - bias)
+
+
+def _in_single_precision(model: BoundModel) -> BoundModel:
+    """The model without narrower operands: rounding would lengthen curves and blur the metric."""
+    return replace(model, module=model.module.clone(dtype="float32"))

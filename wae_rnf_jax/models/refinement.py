@@ -60,6 +60,7 @@ class Refinement(NamedTuple):
         keys: jax.Array | None = None,
         kl_weight: jax.Array | float = 1.0,
         train: bool = False,
+        weights_key: jax.Array | None = None,
     ) -> DiagonalGaussian:
         """Posteriors of sentences after steps on rec + λ·KL of each.
 
@@ -74,6 +75,8 @@ class Refinement(NamedTuple):
             sentence has one code.
           kl_weight: λ.
           train: dropout on.
+          weights_key: the pass's in training, of the weights that are dropped, the same at all
+            steps.
         """
         if not train:
             keys = jnp.broadcast_to(random_key(0), lengths.shape)
@@ -83,6 +86,8 @@ class Refinement(NamedTuple):
             z0 = posterior.sample(jax.vmap(jax.random.fold_in, (0, None))(noise, step))
             zk, log_det = model.apply(variables, z0, method="flow_forward")
             options = {"keys": keys, "train": train, "twice_differentiable": True}
+            if weights_key is not None:
+                options["rngs"] = {"weights": weights_key}
             nll = model.apply(variables, zk, tokens, lengths, **options, method="score")
             if model.num_flow_steps:
                 return nll + kl_weight * sampled_kl(posterior, z0, zk, log_det)

@@ -144,7 +144,9 @@ class Checkpoints:
         earlier = self._newest_best()
         now = "the next one measured" if earlier.best_step is None else f"step {earlier.best_step}"
         warn(f"the best checkpoint, step {step}, is missing or damaged: the best is now {now}")
-        return earlier._replace(without_gain=progress.without_gain)
+        return earlier._replace(
+            without_gain=progress.without_gain, validated_step=progress.validated_step
+        )
 
     def _newest_best(self) -> Progress:
         for path in _newest_first(self.directory, "best"):
@@ -198,6 +200,11 @@ def restored_model(directory: Path, select: str, *, run: str) -> RestoredModel:
     centers = state.get("codebook/centers")
     variables, centers = jax.device_put((variables, centers), jax.local_devices()[0])
     return RestoredModel(variables, int(path.name), centers)
+
+
+def saved_steps(directory: Path, kind: str) -> list[int]:
+    """Returns the steps that a folder of checkpoints has of a kind, rising."""
+    return sorted(int(path.name) for path in _newest_first(directory, kind))
 
 
 def newest_step(directory: Path) -> int | None:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from wae_rnf_jax.data.batches import bucket_bounds
-from wae_rnf_jax.errors import TrainingFailed, progress_bar, warn
+from wae_rnf_jax.errors import TrainingFailed, progress_bar, tell, warn
 from wae_rnf_jax.runs.sinks import JsonLines, Line, Sink, TensorBoard
 from wae_rnf_jax.storage.files import new_file
 
@@ -21,7 +21,7 @@ SETTINGS = ("kl_weight",)  # as they are at the step, and not their means over t
 
 
 class NonFiniteLoss(TrainingFailed):
-    """The loss became infinite or not a number; the message says where."""
+    """The loss or its gradient became infinite or not a number; the message says where."""
 
 
 class Compilations:
@@ -86,15 +86,22 @@ class MetricsLog:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what is pending; raises NonFiniteLoss at the first loss that is not finite."""
+        """Writes what is pending; raises NonFiniteLoss at the first number that is not finite.
+
+        The gradient is looked at too: it spoils the parameters one step before the loss shows it,
+        which may be the last one.
+        """
         if not self._pending:
             return
         rows = [(step, jax.device_get(metrics)) for step, metrics in self._pending]
         self._pending = []
         for step, row in rows:
-            if not np.isfinite(row["loss"]):
-                parts = ", ".join(f"{k} {float(v):.4g}" for k, v in row.items() if k not in COUNTS)
-                raise NonFiniteLoss(f"the loss of step {step} is not finite ({parts})")
+            for name, what in (("loss", "loss"), ("grad_norm", "gradient")):
+                if not np.isfinite(row.get(name, 0.0)):
+                    parts = ", ".join(
+                        f"{k} {float(v):.4g}" for k, v in row.items() if k not in COUNTS
+                    )
+                    raise NonFiniteLoss(f"the {what} of step {step} is not finite ({parts})")
         mean = _weighted_means([row for _, row in rows])
         mean.update({name: float(rows[-1][1][name]) for name in SETTINGS if name in mean})
         now = time.monotonic()
@@ -151,8 +158,7 @@ class MetricsLog:
         if self._quiet:
             return
         self._bar.clear()
-        with suppress(OSError):
-            print(text, flush=True)
+        tell(text)
         self._bar.refresh()
 
     def close(self) -> None:

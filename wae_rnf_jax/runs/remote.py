@@ -63,7 +63,9 @@ def publish_file(name: str, path: Path) -> str:
     try:
         RemoteFolder(url).upload(path, path.name)
     except RemoteError as error:
-        raise InputError(f"--workdir: {error}; the file is kept in {path}") from error
+        # Under another name, as what the remote workdir has comes back under this one.
+        kept = path.replace(path.with_name(f"{path.stem}.unpublished{path.suffix}"))
+        raise InputError(f"--workdir: {error}; the file is kept in {kept}") from error
     return f"{url}/{path.name}"
 
 

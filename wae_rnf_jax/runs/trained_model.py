@@ -12,8 +12,8 @@ from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.models.autoencoder import TextAutoencoder, text_autoencoder
 from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.models.refinement import Refinement
-from wae_rnf_jax.runs.checkpoint import restored_model
-from wae_rnf_jax.runs.exported import is_exported, read_model
+from wae_rnf_jax.runs.checkpoint import restored_model, saved_steps
+from wae_rnf_jax.runs.exported import exported_step, is_exported, read_model
 from wae_rnf_jax.runs.workdir import fingerprint, read_config
 
 
@@ -43,6 +43,15 @@ def load_trained_model(workdir: Path) -> TrainedModel:
         restored = restored_model(workdir / "checkpoints", config["train"]["select"], run=run)
     model = BoundModel(module, restored.variables, Refinement.of(config["procedure"]))
     return TrainedModel(config, corpus, model, restored.step, restored.centers)
+
+
+def selected_step(workdir: Path, config: dict[str, Any]) -> int | None:
+    """Returns the step of the model that evaluation takes, or None before the first checkpoint."""
+    if is_exported(workdir):
+        return exported_step(workdir)
+    directory = workdir / "checkpoints"
+    best = saved_steps(directory, "best") if config["train"]["select"] == "best" else []
+    return max(best or saved_steps(directory, "latest"), default=None)
 
 
 def run_corpus(workdir: Path, config: dict[str, Any]) -> Corpus:

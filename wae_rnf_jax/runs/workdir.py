@@ -52,8 +52,10 @@ HARMLESS = {
     "train.log_every",
 }
 # Validation draws from a key of its own and changes no parameter; it only decides which checkpoint
-# is the best and when patience ends. Where neither is used, its interval is harmless too.
+# is the best, when patience or a stage of the procedure ends and when the learning rate is lowered.
+# Where it decides nothing, its interval is harmless too.
 VALIDATION = "train.eval_every"
+DECIDED_BY_VALIDATION = ("lagging", "pretrained")  # procedures
 
 WRITTEN_BY_TRAINING = ("config.json", "init_from.json", "metrics.jsonl")  # alone, and in one move
 
@@ -96,8 +98,7 @@ def open_workdir(
         return config
     present = read_config(workdir)
     changed = [change for change in _differences(present, config) if is_read(change[0])]
-    unused = not config["train"]["patience"] and config["train"]["select"] == "last"
-    harmless = HARMLESS | {VALIDATION} if unused else HARMLESS
+    harmless = HARMLESS if _validation_decides(config) else HARMLESS | {VALIDATION}
     refused = [
         f"{key} is {old} there and {new} here"
         for key, old, new in changed
@@ -121,6 +122,16 @@ def open_workdir(
     config = in_sections(read | unread)
     write_json(workdir / "config.json", config)
     return config
+
+
+def _validation_decides(config: dict[str, Any]) -> bool:
+    train = config["train"]
+    return (
+        train["patience"] > 0
+        or train["select"] != "last"
+        or train["learning_rate_decay"] == "plateau"
+        or config["procedure"]["name"] in DECIDED_BY_VALIDATION
+    )
 
 
 def fingerprint(config: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ class Annealing(NamedTuple):
       reaches: the first step at which λ is at the maximum, in the run or after it; None if never.
       at_end: λ at the run's end.
       highest: of the run.
+      validated: whether a validation comes upon the highest, as far as that is known.
     """
 
     num_steps: int
@@ -31,6 +32,7 @@ class Annealing(NamedTuple):
     reaches: int | None
     at_end: float
     highest: float
+    validated: bool = True
 
     def tell(self, say: Callable[[str], None]) -> None:
         """Says it, and warns where it is wrong."""
@@ -60,8 +62,14 @@ class Annealing(NamedTuple):
 
     def warning(self) -> str | None:
         """What is wrong with it, and what would be right; None where nothing is."""
-        if self.complete:
+        if self.complete and self.validated:
             return None
+        if self.complete:
+            return (
+                f"no validation comes at a step with λ at its maximum {self.maximum:g}: no bound "
+                "can be compared, the last model is kept, and neither train.patience nor "
+                'train.learning_rate_decay "plateau" acts; set train.eval_every so that one does'
+            )
         when = f", which it would reach at step {self.reaches:,}" if self.reaches else ""
         return (
             f"the run ends at step {self.num_steps:,} with λ, the weight of the KL, at "
@@ -72,7 +80,11 @@ class Annealing(NamedTuple):
 
 
 def annealing(
-    schedule: Callable[[jax.Array], jax.Array], settings: Mapping[str, Any], num_steps: int
+    schedule: Callable[[jax.Array], jax.Array],
+    settings: Mapping[str, Any],
+    num_steps: int,
+    *,
+    eval_every: int = 1,
 ) -> Annealing:
     """Returns where λ leaves 0 and reaches its maximum.
 
@@ -80,10 +92,14 @@ def annealing(
       schedule: from the step to λ.
       settings: the section `kl_weight` of the configuration.
       num_steps: of the run.
+      eval_every: steps between validations, the last of which is at the end; 1 where it is not
+        known at which steps of this clock they come.
     """
     maximum = settings["value" if settings["schedule"] == "constant" else "maximum"]
     values = np.asarray(jax.vmap(schedule)(jnp.arange(num_steps + 1)))
     above, full = values > 0, values >= maximum - _TOLERANCE
+    highest = values >= values.max() - _TOLERANCE
+    validations = [*range(eval_every, num_steps, eval_every), num_steps]
     reaches = int(full.argmax()) if full.any() else _reached_later(schedule, maximum, num_steps)
     if reaches is None and not values.any():
         maximum = 0.0  # the objective has no λ, whatever the section says
@@ -94,6 +110,7 @@ def annealing(
         reaches=reaches,
         at_end=float(values[-1]),
         highest=float(values.max()),
+        validated=bool(highest[validations].any()),
     )
 
 

@@ -10,6 +10,7 @@ gradient runs through it.
 The bandwidth is h² = ½·E‖z0 − c‖², over codes z0 drawn from the posteriors, because it is at such
 draws that the metric is read: ½·(mean ‖mean − c‖² + mean Σσ²). From the means alone it would be so
 small, where posteriors are wide, that every draw lies far from all centers and the metric is flat.
+Of fixed centers, it is that of draws from the prior, which the codes as a whole are to follow.
 """
 
 from typing import NamedTuple
@@ -17,8 +18,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.functional.clustering import kmeans
 from wae_rnf_jax.functional.riemannian import Codebook, rbf_bandwidth
+
+_DRAWS_OF_PRIOR = 4096  # that the bandwidth of fixed centers is taken from
 
 
 class CodebookSettings(NamedTuple):
@@ -45,13 +49,32 @@ def initial_codebook(
     if not settings.num_centers:
         return None
     fixed = not settings.refresh_every
+    if centers is None:
+        centers = jnp.zeros((settings.num_centers, dim))
+    of_prior = jax.random.normal(random_key(0), (_DRAWS_OF_PRIOR, dim))
     return Codebook(
         codes=None if fixed else jnp.zeros((settings.num_codes, dim)),
         spreads=None if fixed else jnp.zeros((settings.num_codes,)),
-        centers=jnp.zeros((settings.num_centers, dim)) if centers is None else centers,
-        bandwidth=jnp.ones(()),
+        centers=centers,
+        bandwidth=rbf_bandwidth(of_prior, centers) if fixed else jnp.ones(()),
         floor=jnp.asarray(settings.floor, jnp.float32),
-        ready=jnp.zeros((), bool),
+        ready=jnp.asarray(fixed),
+    )
+
+
+def late_codebook(settings: CodebookSettings, num_steps: int) -> str | None:
+    """What is wrong where a run ends before its codebook is ready; None where nothing is.
+
+    Args:
+      settings: sizes and times.
+      num_steps: of the run.
+    """
+    if not (settings.num_centers and settings.refresh_every) or settings.warm_up < num_steps:
+        return None
+    return (
+        f"the run ends at step {num_steps:,}, before codebook.warm_up ({settings.warm_up:,}): it "
+        "never finds centers, and the Riemannian regularizer does nothing; set codebook.warm_up "
+        "to about the step at which λ begins to rise"
     )
 
 

@@ -64,8 +64,9 @@ def forward(
     posterior, updates = apply(
         variables, *sentences, keys=keys, **options, method="infer", mutable=mutable
     )
+    options_of_steps = {"keys": keys, "kl_weight": kl_weight, "weights_key": weights_key}
     posterior = refinement.refined(
-        model, variables, posterior, *sentences, keys=keys, kl_weight=kl_weight, train=train
+        model, variables, posterior, *sentences, train=train, **options_of_steps
     )
     return apply(variables, posterior, *sentences, keys, **options, method="decoded"), updates
 

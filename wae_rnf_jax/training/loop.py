@@ -1,8 +1,9 @@
 """The training loop: batches through the mapped step, validation, checkpoints, interruption."""
 
 import json
+import math
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict
 
 from wae_rnf_jax.data.batches import num_batches_per_epoch, training_batches
 from wae_rnf_jax.data.corpora import Corpus
-from wae_rnf_jax.errors import TrainingFailed, first_line, warn
+from wae_rnf_jax.errors import TrainingFailed, first_line, tell, warn
 from wae_rnf_jax.functional._keys import key_of_data, random_key
 from wae_rnf_jax.jobs.agreement import (
     check_agreement,
@@ -29,6 +30,7 @@ from wae_rnf_jax.runs.metrics import Compilations, MetricsLog
 from wae_rnf_jax.runs.trackers import tracker_sinks
 from wae_rnf_jax.runs.workdir import fingerprint, open_workdir, write_json
 from wae_rnf_jax.training.annealing import annealing
+from wae_rnf_jax.training.codebook import late_codebook
 from wae_rnf_jax.training.corpus import open_corpus
 from wae_rnf_jax.training.flags import NO_FLAGS, Origin, StartFlags
 from wae_rnf_jax.training.nans import NotANumber, nan_checked_train_step
@@ -167,7 +169,12 @@ class _Trainer:
         )
         self.eval_every = config.train.eval_every or self.steps_per_epoch
         self.save_every = config.train.checkpoint_every or self.eval_every
-        self.annealing = annealing(self.recipe.kl_weight, config.kl_weight.to_dict(), asked_for)
+        self.annealing = annealing(
+            self.recipe.kl_weight,
+            config.kl_weight.to_dict(),
+            asked_for,
+            eval_every=1 if self.recipe.procedure.event else self.eval_every,
+        )
         backend = config.train.backend
         make_step = nan_checked_train_step if flags.debug_nans else mapped_train_step
         self.train_step = make_step(self.recipe, backend=backend)
@@ -198,7 +205,7 @@ class _Trainer:
             return self.own.checkpoints.restore(state, rng)
         write_json(self.workdir / "init_from.json", transfer.record())
         if not self.flags.quiet:
-            print(*transfer.lines(), sep="\n", flush=True)
+            tell("\n".join(transfer.lines()))
         return transfer.into(state, self.recipe.optimizer), rng, Progress()
 
     def run(self) -> None:
@@ -207,7 +214,7 @@ class _Trainer:
         ended = first >= self.num_steps or self._out_of_patience()
         if ended and not self._is_due(first):
             if self.own:
-                print(f"{self.workdir}: already trained ({first} steps)")
+                tell(f"{self.workdir}: already trained ({first} steps)")
             return
         log = MetricsLog(
             self.workdir,
@@ -222,6 +229,8 @@ class _Trainer:
         )
         if self.own and self.config.model.latent_dim:
             self.annealing.tell(log.say)
+            if late := late_codebook(self.recipe.codebook, self.num_steps):
+                warn(late)
         trace = planned_trace(
             self.workdir / "profile",
             self.corpus.train,
@@ -238,11 +247,13 @@ class _Trainer:
                     self._validate_and_save(first, log, evaluate=True)
                 if not self._out_of_patience():
                     self._steps(first, log, trace, signals)
+            if self.unsaved:
+                raise NotSaved(f"{self.unsaved}: make room, and the same command continues")
         finally:
             trace.close()
             log.close()
-            with suppress(OSError):
-                print(end=trace.report(), flush=True)
+            if report := trace.report():
+                tell(report)
 
     def _steps(self, first: int, log: MetricsLog, trace: StepTrace, signals: StopSignals) -> None:
         batches = training_batches(
@@ -284,8 +295,6 @@ class _Trainer:
                     break
                 if self.unsaved and self.own and step < self.num_steps:
                     warn(f"{self.unsaved}; training continues, and the next checkpoint tries again")
-        if self.unsaved:
-            raise NotSaved(f"{self.unsaved}: make room, and the same command continues")
 
     def _is_due(self, step: int) -> bool:
         """Whether a validation is: of step 0, or one that has been validated, none is."""
@@ -342,7 +351,7 @@ class _Trainer:
         kl_weight = float(self.recipe.kl_weight_of(self.state))
         comparable = kl_weight >= self.annealing.highest - 1e-6 and procedure.selects(self.state)
         bound, best = values["neg_elbo"], self.progress.best_bound
-        is_best = comparable and (best is None or bound < best)
+        is_best = comparable and math.isfinite(bound) and (best is None or bound < best)
         if is_best:
             self.progress = Progress(bound, step, 0)
         elif comparable:

@@ -34,8 +34,7 @@ def sentence_log_magnification(
     −∞ where the metric has not full rank.
     """
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    # In float32: rounded derivatives would blur the metric.
-    bound = BoundModel(model.clone(dtype="float32"), variables)
+    bound = BoundModel(model, variables)
 
     def of_example(example: tuple[jax.Array, ...]) -> jax.Array:
         key, z, tokens, length = example

@@ -93,7 +93,7 @@ class StepTrace:
         if self._last < self._first:
             return ""
         if not self._traced:
-            return "no step was traced: the run ended before a step that compiles nothing\n"
+            return "no step was traced: the run ended before a step that compiles nothing"
         files = sorted(
             self._directory.rglob("*.trace.json.gz"), key=lambda path: path.stat().st_mtime
         )
@@ -101,7 +101,7 @@ class StepTrace:
         last = self._first + self._traced - 1
         return (
             f"trace of steps {self._first} to {last}: open {newest} at https://ui.perfetto.dev, "
-            f"or run `tensorboard --logdir={self._directory}` with its plugin xprof\n"
+            f"or run `tensorboard --logdir={self._directory}` with its plugin xprof"
         )
 
     def _succeeds(self, call) -> bool:

@@ -4,6 +4,7 @@ ConfigDict stops here: what these functions build takes plain arguments.
 """
 
 import os
+import zipfile
 from functools import lru_cache, partial
 from typing import Annotated
 
@@ -196,7 +197,7 @@ def centers_from_file(config: ConfigDict) -> np.ndarray | None:
     shape = (config.codebook.num_centers, config.model.latent_dim)
     try:
         centers = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
             f"--config.codebook.centers_file: {path} cannot be read as an array of shape {shape}: "
             f"{error}"

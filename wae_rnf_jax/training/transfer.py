@@ -36,9 +36,10 @@ VOCABULARY_AXES = {
 SIZES = ("model.embedding_dim", "model.hidden_dim", "model.latent_dim", "model.num_flow_steps")
 # Settings under which the same numbers of a module mean something else.
 MEANINGS = {
-    "flow_stack": "model.flow",
-    "posterior": "posterior.initial_log_var",
-    "decoder": "decoder.dilations",
+    "flow_stack": ("model.flow",),
+    "encoder": ("encoder.num_heads",),
+    "posterior": ("posterior.initial_log_var", "posterior.batch_norm", "posterior.mean_scale"),
+    "decoder": ("decoder.dilations", "decoder.num_heads"),
 }
 
 
@@ -175,8 +176,8 @@ def _check_fit(
     ]
     differing = [
         (key, _setting(old, key), _setting(new, key))
-        for key in (*SIZES, MEANINGS.get(path.partition("/")[0]))
-        if key and _setting(old, key) != _setting(new, key)
+        for key in (*SIZES, *MEANINGS.get(path.partition("/")[0], ()))
+        if _setting(old, key) != _setting(new, key)
     ]
     # A kernel's axis is a multiple of the size it comes from, the same one in both models.
     reasons = [
