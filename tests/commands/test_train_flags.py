@@ -20,7 +20,7 @@ from wae_rnf_jax.runs.workdir import read_config
 def test_a_dry_run_says_what_the_run_will_take_and_leaves_nothing(
     workdir, lm_workdir, text_folder, tmp_path, capsys
 ):
-    arguments = train_arguments(text_folder, tmp_path / "run", "vae")
+    arguments = train_arguments(text_folder, tmp_path / "run", "vae", **{"train.average": 0.9})
     assert cli.main([*arguments, "--dry_run", f"--init_from={lm_workdir}"]) == 0
     out = capsys.readouterr().out
     assert not (tmp_path / "run").exists()
@@ -33,10 +33,16 @@ def test_a_dry_run_says_what_the_run_will_take_and_leaves_nothing(
         r"fresh        .*encoder, posterior",
         r"\[8, 5\] +5 +40 +\d+\.\d%",
         rf"parameters +{4 * sum(counts.values()):,}",
+        rf"average of parameters +{4 * sum(counts.values()):,}",
         r"step: workspace +[\d,]+",
         r"a step on \[8, 5\] takes \d.*FLOPs",
     ):
         assert re.search(line, out), line
+    (parts, total) = re.search(
+        r"\nparameters.*?(\d.*)\nstate, total +([\d,]+)\n", out, re.DOTALL
+    ).groups()
+    sizes = [int(size.replace(",", "")) for size in re.findall(r"[\d,]+$", parts, re.MULTILINE)]
+    assert 0 <= int(total.replace(",", "")) - sum(sizes) < 100  # its counters
 
 
 def test_a_run_begun_from_another_never_needs_it_again(
