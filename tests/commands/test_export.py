@@ -77,7 +77,17 @@ def test_its_parameters_can_be_rounded(exported, source, tmp_path):
     assert not (folder / "results.json").exists()
     card = (folder / "README.md").read_text()
     assert "stored in bfloat16" in card
-    assert "not evaluated" in card
+    assert "\n- not evaluated\n" in card
+    for samples in (2, 3):
+        assert (
+            cli.main(["evaluate", f"--workdir={folder}", *FEW[1:], f"--num_samples={samples}"]) == 0
+        )
+        metrics = json.loads((folder / "results.json").read_text())["metrics"]
+        found = f"- test split, S = {samples} draws: `nll_iw` {metrics['nll_iw']:.4g}, "
+        assert (folder / "README.md").read_text().count(found) == 1
+    (folder / "README.md").write_text("my model\n- not evaluated by me\n")
+    assert cli.main(["evaluate", f"--workdir={folder}", *FEW]) == 0
+    assert (folder / "README.md").read_text() == "my model\n- not evaluated by me\n"
     sizes = [(place / "model.safetensors").stat().st_size for place in (folder, exported)]
     assert sizes[0] < 0.8 * sizes[1]
 

@@ -41,10 +41,12 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 def _run(values: flags.FlagValues) -> None:
     from wae_rnf_jax.evaluation.characters import character_metrics
+    from wae_rnf_jax.evaluation.export import update_card
     from wae_rnf_jax.evaluation.likelihood import evaluate_split
     from wae_rnf_jax.evaluation.report import collapse_in_words, metric_table
     from wae_rnf_jax.evaluation.results_file import write_results
     from wae_rnf_jax.evaluation.splits import token_split
+    from wae_rnf_jax.runs.exported import is_exported
 
     workdir = options.workdir_path(values)
     run = options.open_run(workdir).trained
@@ -78,6 +80,8 @@ def _run(values: flags.FlagValues) -> None:
     path = workdir / "results.json"
     with options.writing(path, "workdir"):
         write_results(path, split=split_name, settings=settings, metrics=metrics)
+        if is_exported(workdir):
+            update_card(workdir)
     print(f"\nwritten to {options.published(values, path)}")
 
 

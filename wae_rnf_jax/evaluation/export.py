@@ -1,5 +1,6 @@
 """A trained model as a folder to hand on, with a model card."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from wae_rnf_jax.runs.checkpoint import RestoredModel
 from wae_rnf_jax.runs.exported import write_model
 from wae_rnf_jax.runs.trained_model import TrainedModel
 from wae_rnf_jax.runs.workdir import fingerprint, write_json
-from wae_rnf_jax.storage.files import new_directory
+from wae_rnf_jax.storage.files import new_directory, new_file
 from wae_rnf_jax.training.estimate import tree_size
 
 _SHOWN = ("nll_iw", "ppl_iw", "kl", "mi", "au")
+_METRICS = re.compile(r"^- (not evaluated|\w+ split, S = .*)$", re.MULTILINE)  # a line of a card
 
 
 def export_model(
@@ -49,6 +51,22 @@ def export_model(
                 shutil.copy(workdir / name, temporary / name)
         card = model_card(trained, directory.name, results, dtype=dtype)
         (temporary / "README.md").write_text(card, encoding="utf-8")
+
+
+def update_card(directory: Path) -> None:
+    """Puts the metrics of an exported model's results.json in the place of those on its card.
+
+    Args:
+      directory: the model's folder. What else its card says, by whomever, stays.
+    """
+    card = directory / "README.md"
+    try:
+        text = card.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):  # removed, or of another kind by now
+        return
+    line = _metrics(saved_results(directory))
+    with new_file(card) as file:
+        file.write(_METRICS.sub(lambda found: line, text, count=1).encode())
 
 
 def model_card(
