@@ -47,9 +47,7 @@ def test_a_gradient_that_is_no_number_is_named_before_the_loss_is_none(tmp_path)
     log = MetricsLog(tmp_path, first_step=0, num_steps=9, interval=9)
     log.add(1, {**row(1.0), "grad_norm": np.float32(2.0)})
     log.add(2, {**row(1.0), "grad_norm": np.float32(np.inf)})
-    with pytest.raises(
-        NonFiniteLoss, match=r"gradient of step 2 is not finite \(grad_norm inf, "
-    ):
+    with pytest.raises(NonFiniteLoss, match=r"gradient of step 2 is not finite \(grad_norm inf, "):
         log.flush()
     log.close()
 
