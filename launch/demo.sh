@@ -43,3 +43,4 @@ step "The same way and the shortest one, in a picture of the curved latent space
 
 printf '\nDemo finished in %d s. Everything is in %s.\n' "$SECONDS" "$workdir"
 printf 'Next: look at %s/geometry.png, or read docs/trained_run.ipynb, which uses this run.\n' "$workdir"
+printf 'A model of newspaper sentences is there too: wae-rnf sample --workdir=pretrained/ptb_wae_rnf\n'

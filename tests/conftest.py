@@ -55,6 +55,14 @@ def key() -> jax.Array:
 
 
 @pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real corpora."""
+    if not os.environ.get("WAE_RNF_DATA_DIR"):
+        pytest.skip("WAE_RNF_DATA_DIR is not set: it names the folder that holds ptb/")
+    return Path(os.environ["WAE_RNF_DATA_DIR"])
+
+
+@pytest.fixture(scope="session")
 def checkout_with_run(tmp_path_factory):
     """A folder with a tiny trained run of labelled sentences in `runs/reviews`."""
     from command_runs import train_arguments, write_labelled_text

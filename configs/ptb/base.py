@@ -16,3 +16,19 @@ def get_config() -> ConfigDict:
     config.model.dropout = 0.5
     config.train.learning_rate = 2e-3
     return config
+
+
+def larger(config: ConfigDict) -> ConfigDict:
+    """Eight million parameters, of which the words' are shared, and dropout that suits them."""
+    config.model.update(
+        embedding_dim=400,
+        hidden_dim=800,
+        tied_output=True,
+        dropout=0.5,
+        locked_dropout=True,
+        embedding_dropout=0.1,
+        dtype="bfloat16",
+    )
+    config.decoder.recurrent_dropout = 0.3
+    config.train.update(batch_size=64, num_epochs=16, learning_rate=3e-3)
+    return config

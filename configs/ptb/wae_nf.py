@@ -2,7 +2,7 @@
 
 wae-rnf train --config=configs/ptb/wae_nf.py --workdir=runs/ptb/wae_nf
 
-Test, S = 20, after 3 epochs: nll_iw 113.21, kl 1.65, mi 1.48, au 31.
+Test, S = 100, after 10 epochs in bfloat16, λ up to .5: nll_iw 105.89, kl 6.29, mi 5.62, au 31;
 docs/results.md has the commands.
 """
 

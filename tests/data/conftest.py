@@ -1,7 +1,5 @@
 """Fixtures of the data tests: small corpora on disk."""
 
-import os
-import pathlib
 import sys
 
 import pytest
@@ -41,11 +39,3 @@ def write_text(tmp_path):
 @pytest.fixture
 def cache(tmp_path) -> str:
     return str(tmp_path / "cache")
-
-
-@pytest.fixture(scope="session")
-def data_dir() -> pathlib.Path:
-    """Folder of the real corpora."""
-    if not os.environ.get("WAE_RNF_DATA_DIR"):
-        pytest.skip("WAE_RNF_DATA_DIR is not set: it names the folder that holds ptb/")
-    return pathlib.Path(os.environ["WAE_RNF_DATA_DIR"])
