@@ -42,7 +42,7 @@ class EvaluatedRun(NamedTuple):
     metrics: dict[str, float | int]
     seed: int
     identity: str
-    selected_step: int | None
+    selected_step: int | None = None
 
     def outdated(self) -> str | None:
         """Says so where the metrics are not those of the run's present model; else None."""
