@@ -106,7 +106,7 @@ class Dropping:
 def test_a_signal_in_a_destructor_is_not_lost(signum, commands, monkeypatch, capsys):
     def function(*args, **kwargs):
         Dropping(signum)
-        time.sleep(5)
+        time.sleep(0.1)
 
     monkeypatch.setattr("wae_rnf_jax.cli.loaded_config", function)
     code, word = CODES[signum]

@@ -107,8 +107,8 @@ def outdated(name: str, settings: dict[str, Any], selected_step: int | None) -> 
     Returns:
       The sentence, or None where they are.
     """
-    step = settings["step"]
-    if selected_step in (None, step):
+    step = settings.get("step")
+    if None in (step, selected_step) or step == selected_step:
         return None
     return f"{name} was evaluated at step {step}, and its model is now that of step {selected_step}"
 
