@@ -9,6 +9,7 @@ from command_runs import ROOT
 from wae_rnf_jax import cli
 from wae_rnf_jax.commands import COMMANDS
 from wae_rnf_jax.functional.objectives import OBJECTIVES
+from wae_rnf_jax.runs.workdir import DECIDED_BY_VALIDATION
 from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.state import build_recipe
 
@@ -159,7 +160,9 @@ def test_every_config_file_is_accepted():
         module = importlib.import_module(f"configs.{file.parent.name}.{file.stem}")
         config = module.get_config()
         check_config(config)
-        build_recipe(config, 50, steps_per_epoch=10, axis_name=None)
+        recipe = build_recipe(config, 50, steps_per_epoch=10, axis_name=None)
+        acts = recipe.procedure.event is not None
+        assert acts == (config.procedure.name in DECIDED_BY_VALIDATION)
         if file.stem != "base":
             assert config.system == file.stem
             assert f"--config=configs/{file.parent.name}/{file.stem}.py" in module.__doc__

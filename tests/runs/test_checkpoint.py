@@ -188,6 +188,18 @@ def test_training_does_not_rely_on_a_best_that_is_lost(workdir, lost, progress, 
     assert restored(workdir) == (4, progress)
 
 
+def test_a_lost_best_is_no_reason_to_validate_again(tmp_path):
+    checkpoints = Checkpoints(tmp_path, run="a")
+    for step, progress in ((2, Progress(7.0, 2, 0, 2)), (3, Progress(6.0, 3, 0, 3))):
+        rng = jax.random.fold_in(KEY, step)
+        checkpoints.save(state_at(step), rng, progress, best=True)
+    for step in (4, 5):
+        rng = jax.random.fold_in(KEY, step)
+        checkpoints.save(state_at(step), rng, Progress(6.0, 3, step - 3, step), best=False)
+    cut(tmp_path / "checkpoints" / "best" / "3")
+    assert restored(tmp_path) == (5, Progress(7.0, 2, 2, 5))
+
+
 @pytest.mark.parametrize(
     "select, lost, step, used",
     [

@@ -52,7 +52,7 @@ def _progress_line(summary) -> str:
         return f"step {summary.step:,} (of {summary.num_epochs} epochs of unknown length)"
     total = summary.num_epochs * summary.steps_per_epoch
     epoch = summary.step / summary.steps_per_epoch
-    if summary.procedure in DECIDED_BY_VALIDATION:  # which take steps beside those
+    if summary.procedure in DECIDED_BY_VALIDATION:  # it takes steps beside those
         return f"step {summary.step:,}; {total:,} make {summary.num_epochs} epochs"
     return f"step {summary.step:,} of {total:,}, epoch {epoch:.3g} of {summary.num_epochs}"
 

@@ -44,10 +44,6 @@ class EvaluatedRun(NamedTuple):
     identity: str
     selected_step: int | None = None
 
-    def outdated(self) -> str | None:
-        """Says so where the metrics are not those of the run's present model; else None."""
-        return outdated(self.name, self.settings, self.selected_step)
-
 
 def evaluated_runs(workdirs: Sequence[Path]) -> list[EvaluatedRun]:
     """Reads the results of runs.
@@ -191,8 +187,8 @@ def footing_notes(runs: Iterable[EvaluatedRun]) -> list[str]:
     coded.sort(key=lambda run: run.metrics["num_samples"])
     apart = "These metrics are from different {what} and cannot be compared ({groups})."
     draws = "NLL (IW) uses different numbers of {what}, and more of them lower it ({groups})."
-    notes = [f"{note}." for run in runs if (note := run.outdated())]
-    notes += _tokenization_notes(runs)
+    earlier = (outdated(run.name, run.settings, run.selected_step) for run in runs)
+    notes = [f"{note}." for note in earlier if note] + _tokenization_notes(runs)
     corpora = [] if _is_one_text(runs) else runs
     for note, what, group, among in (
         (apart, "corpora", lambda run: (run.fingerprint, run.corpus), corpora),

@@ -55,7 +55,8 @@ HARMLESS = {
 # is the best, when patience or a stage of the procedure ends and when the learning rate is lowered.
 # Where it decides nothing, its interval is harmless too.
 VALIDATION = "train.eval_every"
-DECIDED_BY_VALIDATION = ("lagging", "pretrained")  # procedures
+# The procedures that act after a validation, by which they move the end of the run too.
+DECIDED_BY_VALIDATION = ("lagging", "pretrained")
 
 WRITTEN_BY_TRAINING = ("config.json", "init_from.json", "metrics.jsonl")  # alone, and in one move
 

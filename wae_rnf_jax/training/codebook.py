@@ -51,12 +51,15 @@ def initial_codebook(
     fixed = not settings.refresh_every
     if centers is None:
         centers = jnp.zeros((settings.num_centers, dim))
-    of_prior = jax.random.normal(random_key(0), (_DRAWS_OF_PRIOR, dim))
+    bandwidth = jnp.ones(())
+    if fixed:
+        of_prior = jax.random.normal(random_key(0), (_DRAWS_OF_PRIOR, dim))
+        bandwidth = rbf_bandwidth(of_prior, centers)
     return Codebook(
         codes=None if fixed else jnp.zeros((settings.num_codes, dim)),
         spreads=None if fixed else jnp.zeros((settings.num_codes,)),
         centers=centers,
-        bandwidth=rbf_bandwidth(of_prior, centers) if fixed else jnp.ones(()),
+        bandwidth=bandwidth,
         floor=jnp.asarray(settings.floor, jnp.float32),
         ready=jnp.asarray(fixed),
     )
