@@ -12,13 +12,15 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "4"
 os.environ["NPROC"] = "64"
 # The tests compile much and compute little: LLVM's optimizations would cost most of their time, and
-# the newer emitters of fused loops the most of what is left. What is compiled twice in a run, or
-# again in the next run, is kept beside pytest's own cache.
+# the newer emitters of fused loops the most of what is left; one part of code a program is compiled
+# faster than many. What is compiled twice in a run, or again in the next run, is kept beside
+# pytest's own cache.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parent.parent / ".pytest_cache/jax")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.03"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
     + " --xla_backend_optimization_level=0"
+    + " --xla_cpu_parallel_codegen_split_count=1"
     # Later versions have no others.
     + " --xla_cpu_use_fusion_emitters=false" * version("jaxlib").startswith("0.10.")
 )
