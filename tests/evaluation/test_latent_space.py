@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 
 from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.evaluation import latent_space
 from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
 from wae_rnf_jax.evaluation.latent_space import (
     encode_sentences,
     interpolate,
     interpolate_sentences,
     prior_codes,
+    prior_sentences,
     reconstruct_sentences,
 )
 from wae_rnf_jax.functional.distributions import StandardNormal
+from wae_rnf_jax.functional.sequences import example_keys
 from wae_rnf_jax.functional.special_ids import PAD_ID
 
 SENTENCES = ("red green blue", "cyan", "blue blue red green cyan")
@@ -110,6 +113,22 @@ def test_what_cannot_be_encoded_is_named(trained, sentences, message):
 def test_a_language_model_has_no_codes(trained_language_model):
     with pytest.raises(InputError, match="no latent code"):
         reconstruct_sentences(trained_language_model, SENTENCES)
+
+
+def test_codes_and_words_of_one_seed_share_no_key(trained, monkeypatch):
+    given = []
+
+    def draws(key, num_codes, prior):
+        given.append(key)
+        return prior_codes(key, num_codes, prior)
+
+    monkeypatch.setattr(latent_space, "prior_codes", draws)
+    assert len(prior_sentences(trained, 4, decoding=Decoding("sample", max_length=8))) == 4
+    number = jnp.arange(8)
+    rows = example_keys(jax.random.key(0), number)
+    words = jax.vmap(lambda row: example_keys(row, number))(rows).ravel()
+    data = [jax.random.key_data(keys) for keys in (example_keys(given[0], number), rows, words)]
+    assert len(np.unique(np.concatenate(data), axis=0)) == 8 + 8 + 64
 
 
 def test_a_language_model_generates_from_empty_codes(trained_language_model):

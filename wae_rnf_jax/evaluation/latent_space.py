@@ -145,7 +145,8 @@ def prior_sentences(
     Raises:
       InputError: as `decoded_sentences`.
     """
-    key = jax.random.fold_in(random_key(decoding.seed), 1)
+    # Rows of words have the keys of their numbers, none of which is as large as this one.
+    key = jax.random.fold_in(random_key(decoding.seed), 2**32 - 1)
     codes = prior_codes(key, num_sentences, trained.model.prior)
     return decoded_sentences(trained, codes, decoding=decoding)
 
