@@ -249,13 +249,20 @@ class Run:
         return attributes.label_difference(self.trained, start, end, split=split)
 
     def score(
-        self, sentences: Sequence[str], *, num_samples: int = 500, seed: int = 0
+        self,
+        sentences: Sequence[str],
+        *,
+        num_samples: int = 500,
+        proposal_scale: float = 1.0,
+        seed: int = 0,
     ) -> np.ndarray:
         """How likely sentences are.
 
         Args:
           sentences: N texts.
           num_samples: draws of the code a sentence; a language model needs none.
+          proposal_scale: width of the distribution that codes are drawn from, as a multiple of
+            the posterior's; above 1 the bound is tighter where posteriors are too narrow.
           seed: of the draws.
 
         Returns:
@@ -263,12 +270,14 @@ class Run:
           over the draws, exact for a language model.
 
         Raises:
-          InputError: for no sentence, or one with a reserved word.
+          InputError: for no sentence, one with a reserved word, or a proposal_scale that is not
+            positive or, with codes on a sphere, not 1.
         """
         return scoring.score_sentences(
             self.trained,
             _several(sentences),
             num_samples=num_samples,
+            proposal_scale=proposal_scale,
             num_buckets=self.config["data"]["num_buckets"],
             seed=seed,
         ).nll

@@ -100,6 +100,16 @@ def test_different_numbers_of_draws_are_told(evaluated, tmp_path, capsys):
     assert "draws" not in compared(capsys, evaluated / "vae", evaluated / "lm").splitlines()[-1]
 
 
+def test_other_proposals_are_told(evaluated, tmp_path, capsys):
+    other = shutil.copytree(evaluated / "vae", tmp_path / "wider")
+    results = json.loads((other / "results.json").read_text())
+    results["metrics"]["proposal_scale"] = 1.2
+    (other / "results.json").write_text(json.dumps(results))
+    out = compared(capsys, evaluated / "vae", other)
+    (note,) = (line for line in out.splitlines() if "different proposals" in line)
+    assert note.endswith("(1.0: vae; 1.2: wider).")
+
+
 @pytest.fixture(scope="module")
 def seeds(text_folder, tmp_path_factory):
     """Three runs that differ in the seed alone, evaluated."""

@@ -28,7 +28,7 @@ def test_info_tells_what_the_run_is(workdir, tmp_path, capsys):
     capsys.readouterr()
     assert cli.main(["info", f"--workdir={copied}"]) == 0
     out = capsys.readouterr().out
-    assert "test split, step 10, S = 2:" in out
+    assert "test split, step 10, S = 2 draws:" in out
     assert "nll_iw" in out
     results = json.loads((copied / "results.json").read_text())
     results["settings"]["step"] = 5

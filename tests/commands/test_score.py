@@ -84,6 +84,13 @@ def test_a_whole_split_scores_as_in_the_evaluation(system, runs, tmp_path, capsy
     assert f"mean NLL {np.mean(expected):.2f} nats" in errors[-1]
 
 
+def test_a_wider_proposal_is_told(workdir, stdin, capsys):
+    stdin(TEXT)
+    scale = "--proposal_scale=1.5"
+    _, errors = scored(capsys, f"--workdir={workdir}", "--num_samples=3", scale)
+    assert "S = 3 draws of a proposal 1.5 times as wide as the posterior" in errors[-1]
+
+
 def test_sorting_changes_the_order_alone(lm_workdir, stdin, capsys):
     tables = {}
     for order in ("input", "nll", "nll_per_token"):

@@ -9,8 +9,9 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from wae_rnf_jax.data.tokens import TokenSplit
+from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.likelihood import evaluate_split, per_sentence_likelihood
-from wae_rnf_jax.functional.distributions import DiagonalGaussian
+from wae_rnf_jax.functional.distributions import DiagonalGaussian, StandardNormal
 from wae_rnf_jax.functional.special_ids import BOS_ID, EOS_ID
 
 PER_SENTENCE = ("nll_iw", "rec", "kl", "kl_base", "nll_paper")
@@ -144,7 +145,7 @@ class LinearGaussian:
     The posterior is exact but for `shift`, and is reached by a flow that scales by `scale`.
     """
 
-    refinement = None  # a class attribute, and no field
+    refinement, prior = None, StandardNormal(2)  # class attributes, and no fields
     scale: float
     shift: float
     latent_dim: int = 2
@@ -201,12 +202,12 @@ class LinearGaussian:
         return 0.5 * jnp.square(residual).sum(-1) + constant
 
 
-def linear_gaussian_metrics(model, *, num_samples):
+def linear_gaussian_metrics(model, **settings):
     words = np.tile(np.arange(4, 8), 200)
     return words, evaluate_split(
         model,
         TokenSplit.from_sentences(words[:, None], vocab_size=8),
-        num_samples=num_samples,
+        **settings,
         batch_size=400,
         memory_limit_rows=40_000,
         num_buckets=1,
@@ -230,6 +231,55 @@ def test_few_draws_leave_a_gap_to_the_evidence():
     model = LinearGaussian(scale=0.25, shift=0.3)
     words, few = linear_gaussian_metrics(model, num_samples=2)
     assert -model.log_evidence(words).mean() + 0.05 < few["nll_iw"] < few["neg_elbo"]
+
+
+@pytest.mark.parametrize("proposal_scale", [0.9, 1.3])
+def test_any_proposal_finds_the_evidence(proposal_scale):
+    model = LinearGaussian(scale=0.25, shift=0.1)
+    _, own = linear_gaussian_metrics(model, num_samples=256)
+    words, metrics = linear_gaussian_metrics(model, num_samples=256, proposal_scale=proposal_scale)
+    assert metrics["nll_iw"] == pytest.approx(-model.log_evidence(words).mean(), abs=0.01)
+    assert metrics["nll_iw"] != own["nll_iw"]
+    assert (metrics["num_samples"], metrics["num_kl_samples"]) == (256, 20)
+    assert metrics["proposal_scale"] == proposal_scale
+    for name in ("rec", "kl"):  # of the posteriors
+        assert metrics[name] == pytest.approx(own[name], abs=0.03)
+    for name in ("mi", "kl_base", "nll_paper"):
+        assert metrics[name] == own[name]
+
+
+def test_a_wider_proposal_is_tighter_for_narrow_posteriors():
+    """Of a shifted posterior draws far from its center have the largest weights."""
+    model = LinearGaussian(scale=1.0, shift=0.4)
+    bounds = [
+        linear_gaussian_metrics(model, num_samples=8, proposal_scale=scale)[1]["nll_iw"]
+        for scale in (0.7, 1.0, 1.5)
+    ]
+    assert bounds[2] + 0.02 < bounds[1] < bounds[0] - 0.1
+
+
+def test_no_layout_changes_what_a_proposal_finds(tiny, split):
+    options = {"num_samples": 24, "proposal_scale": 1.5}
+    found = per_sentence_likelihood(tiny, split, **options)
+    layout = {"batch_size": 4, "memory_limit_rows": 20, "num_buckets": 2}
+    other = per_sentence_likelihood(tiny, split, **options, **layout)
+    own = per_sentence_likelihood(tiny, split, num_samples=20)
+    for name in PER_SENTENCE:
+        np.testing.assert_allclose(found[name], other[name], rtol=1e-5, atol=1e-5)
+        same = own if name != "nll_iw" else other
+        np.testing.assert_allclose(found[name], same[name], rtol=1e-5, atol=1e-5)
+
+
+def test_a_language_model_has_no_proposal(tiny_language_model, split):
+    metrics = evaluate_split(tiny_language_model, split, proposal_scale=2.0)
+    assert metrics == evaluate_split(tiny_language_model, split)
+    assert "proposal_scale" not in metrics
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
+def test_a_proposal_without_a_width_is_refused(tiny, split, scale):
+    with pytest.raises(InputError, match="proposal_scale must be positive and finite"):
+        evaluate_split(tiny, split, num_samples=2, proposal_scale=scale)
 
 
 def test_keys_follow_the_sentence_and_not_the_process(tiny, split, reference):

@@ -14,6 +14,7 @@ import pytest
 from scipy.special import log_softmax
 
 from wae_rnf_jax.data.tokens import TokenSplit
+from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.likelihood import evaluate_split
 from wae_rnf_jax.functional.distributions import UniformSphere, VonMisesFisher
 
@@ -130,3 +131,9 @@ def test_active_units_are_counted_against_the_spheres_own_variance(split):
     assert expected > (model.directions.var(0) > 0.01).sum()
     metrics = evaluate_split(model, split, num_samples=1, batch_size=400, num_buckets=1)
     assert metrics["au"] == expected
+
+
+def test_a_draw_is_not_moved_off_the_sphere():
+    split = TokenSplit.from_sentences(WORDS[:, None], vocab_size=8)
+    with pytest.raises(InputError, match=r"must be 1 for codes on a sphere, got 1.2"):
+        evaluate_split(OneWord(3), split, num_samples=2, proposal_scale=1.2)

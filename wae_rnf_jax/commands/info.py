@@ -68,13 +68,15 @@ def _checkpoint_lines(summary) -> list[str]:
 
 
 def _result_lines(summary, workdir: str) -> list[str]:
+    from wae_rnf_jax.evaluation.report import draws_in_words
+
     if summary.results is None:
         return [f"none yet: wae-rnf evaluate --workdir={workdir}"]
     settings, metrics = summary.results["settings"], summary.results["metrics"]
     names = ("nll_iw", "ppl_iw", "kl", "mi", "au", "nll_paper")
     shown = {name: metrics[name] for name in names if name in metrics}
     step = settings["step"]
-    lines = [f"{summary.results['split']} split, step {step}, S = {metrics['num_samples']}:"]
+    lines = [f"{summary.results['split']} split, step {step}, {draws_in_words(metrics)}:"]
     lines.append(_metrics(shown) + " (nll_paper is not a bound)" * ("nll_paper" in shown))
     now = summary.selected_step
     if step != now:

@@ -60,6 +60,13 @@ def define_likelihood(values: flags.FlagValues) -> None:
     """Defines how a likelihood is estimated: `--num_samples`, `--seed`, sizes of the batches."""
     integer = {"lower_bound": 1, "flag_values": values}
     flags.DEFINE_integer("num_samples", 500, "draws of the code per sentence, S", **integer)
+    flags.DEFINE_float(
+        "proposal_scale",
+        1.0,
+        "width of the distribution they are drawn from, as a multiple of the posterior's; above 1, "
+        "the bound is tighter where posteriors are too narrow",
+        flag_values=values,
+    )
     flags.DEFINE_integer("batch_size", 32, "sentences per batch", **integer)
     flags.DEFINE_integer("memory_limit_rows", 256, "(draw, sentence) pairs per batch", **integer)
     define_seed(values, "seed of the draws")
@@ -70,9 +77,9 @@ def define_seed(values: flags.FlagValues, text: str) -> None:
     flags.DEFINE_integer("seed", 0, text, lower_bound=0, upper_bound=2**32 - 1, flag_values=values)
 
 
-def likelihood_settings(values: flags.FlagValues) -> dict[str, int]:
+def likelihood_settings(values: flags.FlagValues) -> dict[str, Any]:
     """What `define_likelihood`'s flags were set to."""
-    names = ("num_samples", "batch_size", "memory_limit_rows", "seed")
+    names = ("num_samples", "proposal_scale", "batch_size", "memory_limit_rows", "seed")
     return {name: values[name].value for name in names}
 
 

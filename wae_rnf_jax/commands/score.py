@@ -25,6 +25,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 
 def _run(values: flags.FlagValues) -> None:
+    from wae_rnf_jax.evaluation.report import draws_in_words
     from wae_rnf_jax.evaluation.scoring import score_sentences
 
     run = options.trained_run(values)
@@ -43,8 +44,9 @@ def _run(values: flags.FlagValues) -> None:
     if values["format"].value == "text":
         print("     NLL  per token  tokens  sentence")
     print_rows(rows, values["format"].value, _as_text)
-    draws = settings["num_samples"]
-    how = f"importance-weighted over S = {draws} draws" if run.model.latent_dim else "exact"
+    how = "exact"
+    if run.model.latent_dim:
+        how = f"importance-weighted over {draws_in_words(settings)}"
     average = scores.nll.mean()
     print(
         f"{len(rows)} sentences, mean NLL {average:.2f} nats, PPL {scores.perplexity:.2f} ({how})",

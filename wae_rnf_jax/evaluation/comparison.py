@@ -187,6 +187,7 @@ def footing_notes(runs: Iterable[EvaluatedRun]) -> list[str]:
     coded.sort(key=lambda run: run.metrics["num_samples"])
     apart = "These metrics are from different {what} and cannot be compared ({groups})."
     draws = "NLL (IW) uses different numbers of {what}, and more of them lower it ({groups})."
+    scale = "NLL (IW) uses different {what}, and another lowers it for some models ({groups})."
     earlier = (outdated(run.name, run.settings, run.selected_step) for run in runs)
     notes = [f"{note}." for note in earlier if note] + _tokenization_notes(runs)
     corpora = [] if _is_one_text(runs) else runs
@@ -194,6 +195,7 @@ def footing_notes(runs: Iterable[EvaluatedRun]) -> list[str]:
         (apart, "corpora", lambda run: (run.fingerprint, run.corpus), corpora),
         (apart, "splits", lambda run: (run.split, run.split), runs),
         (draws, "draws", lambda run: (run.metrics["num_samples"],) * 2, coded),
+        (scale, "proposals", lambda run: (run.metrics.get("proposal_scale", 1.0),) * 2, coded),
     ):
         groups: dict[tuple[Any, Any], list[str]] = {}
         for run in among:

@@ -9,6 +9,7 @@ from wae_rnf_jax.data.corpora import save_evaluation_corpus
 from wae_rnf_jax.data.tokenizers import tokenizer_name
 from wae_rnf_jax.errors import InputError, warn
 from wae_rnf_jax.evaluation.comparison import corpus_name, outdated, saved_results
+from wae_rnf_jax.evaluation.report import draws_in_words
 from wae_rnf_jax.runs.checkpoint import RestoredModel
 from wae_rnf_jax.runs.exported import write_model
 from wae_rnf_jax.runs.trained_model import TrainedModel
@@ -127,4 +128,4 @@ def _metrics(results: dict[str, Any] | None) -> str:
         return "- not evaluated"
     metrics = results["metrics"]
     shown = ", ".join(f"`{name}` {metrics[name]:.4g}" for name in _SHOWN if name in metrics)
-    return f"- {results['split']} split, S = {metrics['num_samples']} draws: {shown}"
+    return f"- {results['split']} split, {draws_in_words(metrics)}: {shown}"

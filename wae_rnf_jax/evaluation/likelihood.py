@@ -7,6 +7,8 @@ size, block size or order changes a figure. With w the importance weight of a dr
 -log w = rec + kl, where rec = -log p(x|zk) and kl = log q(zk|x) - log p(zk) are both of that draw:
 the same S draws give the importance-weighted bound (Burda et al. 2016, "Importance Weighted
 Autoencoders") and the Monte Carlo rec, kl and evidence bound, so that nll_iw <= neg_elbo always.
+Draws from a wider proposal give another bound on the same likelihood, the tighter one where
+posteriors are too narrow; rec, kl and the evidence bound are of the posteriors all the same.
 """
 
 import functools
@@ -20,10 +22,14 @@ import numpy as np
 
 from wae_rnf_jax.data.batches import split_batches
 from wae_rnf_jax.data.tokens import TokenSplit
+from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.report import Metrics
 from wae_rnf_jax.functional import distributions, estimators, sequences
 from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.models.bound import BoundModel
+
+# Draws from the posteriors where nll_iw is of others: rec and kl are averages, which need few.
+_POSTERIOR_DRAWS = 20
 
 
 def evaluate_split(
@@ -31,6 +37,7 @@ def evaluate_split(
     split: TokenSplit,
     *,
     num_samples: int = 500,
+    proposal_scale: float = 1.0,
     batch_size: int = 32,
     memory_limit_rows: int = 256,
     num_buckets: int = 12,
@@ -43,6 +50,8 @@ def evaluate_split(
       model: with its variables.
       split: the sentences.
       num_samples: draws of z0 per sentence, S; a model without a latent code needs and gets 1.
+      proposal_scale: width of the distribution that `nll_iw` draws from, as a multiple of the
+        posterior's; unless it is 1, `rec` and `kl` have draws of their own, at most 20.
       batch_size: sentences per batch.
       memory_limit_rows: most (draw, sentence) pairs decoded at once; bounds the memory used and
         changes no figure.
@@ -55,16 +64,18 @@ def evaluate_split(
       predicted token), `neg_elbo`, `rec`, `kl` (averages over `num_kl_samples` draws) and its
       standard error `kl_se`, `mi` (at most `log_num_sentences`), `marginal_kl`, `au` (active
       dimensions), `num_sentences`, `num_tokens` (predicted: words and one end per sentence),
-      `num_samples`; of Gaussian posteriors, `kl_base` (analytic, z0 to N(0, I)) and `nll_paper` (no
-      bound on anything); of refined posteriors, `refinement_steps` and `neg_elbo_encoder`, the
-      encoder's own; and, where the split's exact log-probabilities are known, `true_nll` and
-      `true_nll_ratio` = nll_iw / true_nll.
+      `num_samples`, `proposal_scale` if it is not 1; of Gaussian posteriors, `kl_base` (analytic,
+      z0 to N(0, I)) and `nll_paper` (no bound on anything); of refined posteriors,
+      `refinement_steps` and `neg_elbo_encoder`, the encoder's own; and, where the split's exact
+      log-probabilities are known, `true_nll` and `true_nll_ratio` = nll_iw / true_nll.
 
     Raises:
-      ValueError: for an empty split or sizes below 1.
+      ValueError: for an empty split, sizes below 1, or (an `InputError`) a proposal_scale that
+        `check_proposal` refuses.
     """
     options = {
         "num_samples": num_samples,
+        "proposal_scale": proposal_scale,
         "batch_size": batch_size,
         "memory_limit_rows": memory_limit_rows,
         "num_buckets": num_buckets,
@@ -74,7 +85,10 @@ def evaluate_split(
     metrics = sentence_averages(sentences, np.asarray(split.lengths))
     metrics.update(_posterior_metrics(sentences))
     metrics["marginal_kl"] = metrics["kl"] - metrics["mi"]
-    metrics["num_samples"] = metrics["num_kl_samples"] = _draws(model, num_samples)
+    metrics["num_samples"] = num_samples = _draws(model, num_samples)
+    metrics["num_kl_samples"] = _posterior_draws(num_samples, proposal_scale)
+    if proposal_scale != 1 and model.latent_dim:
+        metrics["proposal_scale"] = float(proposal_scale)
     if model.refinement is not None:
         metrics["refinement_steps"] = model.refinement.evaluation_steps
         own = per_sentence_likelihood(model.unrefined(), split, **options)
@@ -90,6 +104,7 @@ def per_sentence_likelihood(
     split: TokenSplit,
     *,
     num_samples: int = 500,
+    proposal_scale: float = 1.0,
     batch_size: int = 32,
     memory_limit_rows: int = 256,
     num_buckets: int = 12,
@@ -102,6 +117,7 @@ def per_sentence_likelihood(
       model: with its variables.
       split: the sentences.
       num_samples: draws of z0 per sentence, S.
+      proposal_scale: see `evaluate_split`.
       batch_size: sentences per batch.
       memory_limit_rows: most (draw, sentence) pairs decoded at once.
       num_buckets: length groups.
@@ -113,8 +129,10 @@ def per_sentence_likelihood(
       `kl_base` and `nll_paper`; `posterior`, of N sentences; and `z0` [N, Z], a draw from it.
 
     Raises:
-      ValueError: for an empty split or sizes below 1.
+      ValueError: for an empty split, sizes below 1, or (an `InputError`) a proposal_scale that
+        `check_proposal` refuses.
     """
+    check_proposal(model, proposal_scale)
     num_sentences = len(split)
     for name, size in (
         ("num_samples", num_samples),
@@ -125,6 +143,8 @@ def per_sentence_likelihood(
         if size < 1:
             raise ValueError(f"{name} must be at least 1, got {size}")
     num_samples = _draws(model, num_samples)
+    if model.latent_dim == 0:
+        proposal_scale = 1.0  # as every other
     batch_size = min(batch_size, memory_limit_rows, num_sentences)
     block_size = _block_size(num_samples + 1, max(1, memory_limit_rows // batch_size))
     key = random_key(seed)
@@ -138,6 +158,7 @@ def per_sentence_likelihood(
             batch["index"],
             key,
             num_samples=num_samples,
+            proposal_scale=float(proposal_scale),
             block_size=block_size,
         )
         where = np.asarray(batch["where"])
@@ -207,6 +228,30 @@ def _draws(model: BoundModel, num_samples: int) -> int:
     return num_samples if model.latent_dim > 0 else 1
 
 
+def _posterior_draws(num_samples: int, proposal_scale: float) -> int:
+    """Draws that rec and kl are averages of."""
+    return num_samples if proposal_scale == 1 else min(num_samples, _POSTERIOR_DRAWS)
+
+
+def check_proposal(model: BoundModel, proposal_scale: float) -> None:
+    """Refuses a scale that is not positive, and any but 1 where codes are no vectors of R^Z.
+
+    Args:
+      model: whose posteriors are scaled.
+      proposal_scale: see `evaluate_split`.
+
+    Raises:
+      InputError: says what is wrong.
+    """
+    if not 0 < proposal_scale < math.inf:
+        raise InputError(f"proposal_scale must be positive and finite, got {proposal_scale}")
+    if proposal_scale != 1 and isinstance(model.prior, distributions.UniformSphere):
+        raise InputError(
+            f"proposal_scale must be 1 for codes on a sphere, got {proposal_scale}: farther from "
+            "its center a draw would leave the sphere"
+        )
+
+
 def _block_size(num_draws: int, limit: int) -> int:
     """Draws decoded at once: as few blocks as the limit allows, as even as can be."""
     num_blocks = -(-num_draws // limit)
@@ -216,7 +261,7 @@ def _block_size(num_draws: int, limit: int) -> int:
 _mutual_information = jax.jit(functools.partial(estimators.mutual_information, block_size=128))
 
 
-@functools.partial(jax.jit, static_argnames=("num_samples", "block_size"))
+@functools.partial(jax.jit, static_argnames=("num_samples", "proposal_scale", "block_size"))
 def _batch_likelihood(
     model: BoundModel,
     tokens: jax.Array,
@@ -225,37 +270,52 @@ def _batch_likelihood(
     key: jax.Array,
     *,
     num_samples: int,
+    proposal_scale: float,
     block_size: int,
 ) -> dict[str, Any]:
     """Per-sentence metrics of one batch; compiled once per length group."""
     posterior = model.infer(tokens, lengths)
     keys = sequences.example_keys(key, index)
 
-    def code(number: jax.Array) -> jax.Array:
-        draws = posterior.sample(jax.vmap(jax.random.fold_in, (0, None))(keys, number))
-        return jnp.where(number < num_samples, draws, posterior.center)
+    def terms(num_draws: int, scale: float) -> tuple[jax.Array, ...]:
+        """Codes, log-determinants, rec and kl of draws [num_draws + 1, B, …], of the center last.
 
-    def block_terms(numbers: jax.Array) -> tuple[jax.Array, ...]:
-        z0 = jax.vmap(code)(numbers)
-        zk, log_det = model.flow_forward(z0)
-        rec = model.score(zk, tokens, lengths)
-        kl = jax.vmap(distributions.sampled_kl, (None, 0, 0, 0))(posterior, z0, zk, log_det)
-        return z0, zk, log_det, rec, kl
+        A draw that is moved to `scale` times its distance from the center has 1/scale^Z times its
+        density.
+        """
 
-    # Draw S is the center itself, which nll_paper reads, and so is what fills up the last block.
-    num_blocks = -(-(num_samples + 1) // block_size)
-    numbers = jnp.arange(num_blocks * block_size).reshape(num_blocks, block_size)
-    z0, zk, log_det, rec, kl = jax.tree.map(
-        lambda blocks: blocks.reshape(numbers.size, *blocks.shape[2:]),
-        jax.lax.map(block_terms, numbers),
-    )
-    at_center = rec[num_samples], zk[num_samples], log_det[num_samples]
-    rec, kl = rec[:num_samples], kl[:num_samples]
+        def code(number: jax.Array) -> jax.Array:
+            draws = posterior.sample(jax.vmap(jax.random.fold_in, (0, None))(keys, number))
+            return jnp.where(number < num_draws, draws, posterior.center)
+
+        def block_terms(numbers: jax.Array) -> tuple[jax.Array, ...]:
+            z0 = moved = jax.vmap(code)(numbers)
+            if scale != 1:
+                center = posterior.center[None]
+                moved = center + scale * (z0 - center)
+            zk, log_det = model.flow_forward(moved)
+            rec = model.score(zk, tokens, lengths)
+            kl = jax.vmap(distributions.sampled_kl, (None, 0, 0, 0))(posterior, z0, zk, log_det)
+            return z0, zk, log_det, rec, kl - z0.shape[-1] * math.log(scale)
+
+        # The center, which nll_paper reads, also fills up the last block.
+        size = min(block_size, num_draws + 1)
+        numbers = jnp.arange(-(-(num_draws + 1) // size) * size).reshape(-1, size)
+        blocks = jax.lax.map(block_terms, numbers)
+        return jax.tree.map(
+            lambda block: block.reshape(numbers.size, *block.shape[2:])[: num_draws + 1], blocks
+        )
+
+    num_own = _posterior_draws(num_samples, proposal_scale)
+    own = terms(num_own, 1.0)
+    z0, zk, log_det, rec, kl = own
+    proposed = own if proposal_scale == 1 else terms(num_samples, proposal_scale)
+    log_weights = -(proposed[3] + proposed[4])[:-1]
     return {
-        "nll_iw": estimators.importance_weighted_nll(-(rec + kl), axis=0),
-        "rec": jnp.mean(rec, axis=0),
-        "kl": jnp.mean(kl, axis=0),
-        **_gaussian_metrics(posterior, *at_center),
+        "nll_iw": estimators.importance_weighted_nll(log_weights, axis=0),
+        "rec": jnp.mean(rec[:-1], axis=0),
+        "kl": jnp.mean(kl[:-1], axis=0),
+        **_gaussian_metrics(posterior, rec[-1], zk[-1], log_det[-1]),
         "posterior": posterior,
         "z0": z0[0],
     }

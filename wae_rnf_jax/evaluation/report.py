@@ -5,7 +5,7 @@ draws and sentences its estimates rest on.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Metrics = dict[str, float | int]  # what was measured, by its name
 _SHOWN_LABELS = 10
@@ -48,7 +48,8 @@ LIKELIHOOD_COLUMNS = (
     Column("nll_paper", "NLL (paper)", ".2f", "the formula of the paper's code; not a bound"),
     Column("true_nll", "True NLL", ".3f", "exact entropy estimate: −log p of the source"),
     Column("true_nll_ratio", "NLL / true", ".3f", "nll_iw / true_nll"),
-    Column("num_samples", "S", "d", "draws per sentence for nll_iw, rec and kl"),
+    Column("num_samples", "S", "d", "draws per sentence for nll_iw"),
+    Column("proposal_scale", "Scale", ".2f", "width of the proposal / the posterior's"),
     Column("num_sentences", "N", "d", "sentences"),
     Column("num_tokens", "Tokens", "d", "predicted tokens, one end per sentence counted"),
     Column("num_chars", "Chars", "d", "characters of text, one end per sentence counted"),
@@ -107,6 +108,20 @@ def metric_table(metrics: Metrics) -> str:
         if column.name in metrics
     ]
     return "\n".join([*aligned(rows, right=(1,)), "", *_notes([metrics])]).rstrip()
+
+
+def draws_in_words(settings: Mapping[str, Any]) -> str:
+    """How an importance-weighted NLL was estimated.
+
+    Args:
+      settings: or metrics; with `num_samples` and, unless it is 1, `proposal_scale`.
+
+    >>> draws_in_words({"num_samples": 50, "proposal_scale": 1.2})
+    'S = 50 draws of a proposal 1.2 times as wide as the posterior'
+    """
+    scale = settings.get("proposal_scale", 1)
+    proposal = f" of a proposal {scale:g} times as wide as the posterior" * (scale != 1)
+    return f"S = {settings['num_samples']} draws{proposal}"
 
 
 def collapse_in_words(metrics: Metrics) -> str:

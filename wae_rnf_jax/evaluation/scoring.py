@@ -43,6 +43,7 @@ def score_sentences(
     sentences: Sequence[str],
     *,
     num_samples: int = 500,
+    proposal_scale: float = 1.0,
     batch_size: int = 32,
     memory_limit_rows: int = 256,
     num_buckets: int = 12,
@@ -54,6 +55,7 @@ def score_sentences(
       trained: a model.
       sentences: text; one without words is the immediate end.
       num_samples: draws of z0 per sentence, S; a model without a latent code needs and gets 1.
+      proposal_scale: see `evaluate_split`.
       batch_size: sentences per batch.
       memory_limit_rows: most (draw, sentence) pairs decoded at once.
       num_buckets: most lengths to pad to; each is compiled once.
@@ -63,7 +65,8 @@ def score_sentences(
       The scores.
 
     Raises:
-      InputError: for no sentence, or one that holds a reserved word such as `<eos>`.
+      InputError: for no sentence, one that holds a reserved word such as `<eos>`, or a
+        proposal_scale that `check_proposal` refuses.
     """
     if not sentences:
         raise InputError("there is no sentence to score; give at least one")
@@ -76,6 +79,7 @@ def score_sentences(
         trained.model,
         split,
         num_samples=num_samples,
+        proposal_scale=proposal_scale,
         batch_size=batch_size,
         memory_limit_rows=memory_limit_rows,
         num_buckets=min(num_buckets, num_batches),
