@@ -72,7 +72,9 @@ def test_its_perplexity_is_that_of_the_results(run, results, test_split):
     rows = random_rows(test_split, 200, seed=0)
     sentences = [test_split.sentence(row) for row in rows]
     part = TokenSplit.from_sentences(sentences, vocab_size=run.vocabulary.size)
-    found = evaluate_split(run.trained.model, part, num_samples=2, num_buckets=2)
+    scale = results["metrics"].get("proposal_scale", 1.0)
+    options = {"num_samples": 2, "proposal_scale": scale, "num_buckets": 2}
+    found = evaluate_split(run.trained.model, part, **options)
     assert found["ppl_iw"] == pytest.approx(results["metrics"]["ppl_iw"], rel=0.1)
 
 

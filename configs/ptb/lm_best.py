@@ -2,7 +2,7 @@
 
 wae-rnf train --config=configs/ptb/lm_best.py --workdir=runs/best/lm
 
-Validation, after 14 of 16 epochs: NLL 99.68; docs/results.md has the commands.
+Test: NLL 98.70 (PPL 90.31), by the checkpoint of epoch 14.
 """
 
 from configs import systems

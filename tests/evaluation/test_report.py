@@ -34,6 +34,19 @@ def test_table_of_one_model_names_every_metric():
     assert any("cannot exceed log N = 8.23" in line for line in lines)
 
 
+def test_draws_of_a_proposal_are_told_from_the_posteriors():
+    own, other = "over the same S draws that nll_iw weights", "nll_iw weights draws of a proposal"
+    scaled = {**METRICS, "proposal_scale": 1.2}
+    for results, notes in (
+        ([METRICS], [own]),
+        ([scaled], [other]),
+        ([METRICS, scaled], [own, other]),
+    ):
+        table = report.comparison_table(dict(zip("ab", results, strict=False)))
+        assert [note for note in (own, other) if note in table] == notes
+        assert ("Scale" in table.split("\n", 1)[0]) == (scaled in results)
+
+
 def test_comparison_is_aligned_and_leaves_out_what_a_model_lacks():
     table = report.comparison_table({"wae_rnf": METRICS, "grammar": EXACT})
     header, first, second = table.splitlines()[:3]

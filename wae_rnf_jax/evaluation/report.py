@@ -288,8 +288,14 @@ def _notes(results: Iterable[Metrics]) -> list[str]:
     """What the estimates rest on, and what nll_paper is not."""
     results = list(results)
     notes = []
-    if any("kl" in metrics for metrics in results):
+    of_posterior = [metrics for metrics in results if "kl" in metrics]
+    if any("proposal_scale" not in metrics for metrics in of_posterior):
         notes.append("rec, kl and −ELBO average over the same S draws that nll_iw weights.")
+    if any("proposal_scale" in metrics for metrics in of_posterior):
+        notes.append(
+            "Where a scale is given, nll_iw weights draws of a proposal, and rec, kl and −ELBO "
+            "average over others, of the posterior."
+        )
     ceilings = sorted(
         {
             (metrics["num_sentences"], metrics["log_num_sentences"])
