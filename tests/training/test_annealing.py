@@ -8,6 +8,7 @@ from wae_rnf_jax.training.annealing import annealing
 from wae_rnf_jax.training.state import build_recipe
 
 LINEAR = {"schedule": "linear", "start": 100, "length": 1000, "maximum": 0.5}
+BEGUN = {"schedule": "linear", "start": -100, "length": 1000, "maximum": 0.5}
 SHARES = {"schedule": "linear_of_run", "begin": 0.1, "end": 0.5, "maximum": 0.8}
 CYCLES = {"schedule": "cyclical_of_run", "cycles": 4, "rise": 0.5, "maximum": 1.0}
 PAPER = {"schedule": "paper", "start": 6_000, "length": 40_000, "maximum": 0.8}
@@ -18,7 +19,7 @@ def course(settings, num_steps, steps_per_epoch=10):
     config.kl_weight = settings
     config.train.num_epochs = num_steps // steps_per_epoch
     recipe = build_recipe(config, V, steps_per_epoch=steps_per_epoch, axis_name=None)
-    return recipe.kl_weight, annealing(recipe.kl_weight, settings, num_steps)
+    return recipe, annealing(recipe, settings, num_steps)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,9 @@ def course(settings, num_steps, steps_per_epoch=10):
         (LINEAR, 90, None, 600, "0 throughout the 90 steps"),
         (SHARES, 2000, 200, 1000, "leaves 0 after step 200, reaches its maximum 0.8 at step 1,000"),
         ({"schedule": "constant", "value": 0.0}, 100, None, None, "0 throughout"),
-        ({"schedule": "constant", "value": 0.5}, 100, 0, 0, "0.5 throughout"),
+        ({"schedule": "constant", "value": 0.5}, 100, None, 0, "0.5 throughout"),
+        (BEGUN, 2000, None, 400, "begins at 0.1, reaches its maximum 0.5 at step 400"),
+        (BEGUN, 100, None, 400, "begins at 0.1, ends at 0.2 of 0.5 at step 100"),
     ],
 )
 def test_the_course_of_a_schedule(settings, num_steps, leaves, reaches, line):
@@ -52,10 +55,13 @@ def test_a_run_that_ends_before_is_warned_of():
 
 def test_validations_that_never_come_upon_the_maximum_are_warned_of():
     cycles = {"schedule": "cyclical", "period": 100, "rise": 0.5, "maximum": 1.0}
-    schedule, _ = course(cycles, 400)
-    (never, sometimes) = (annealing(schedule, cycles, 400, eval_every=n) for n in (100, 75))
+    recipe, _ = course(cycles, 400)
+    (never, sometimes) = (annealing(recipe, cycles, 400, eval_every=n) for n in (100, 75))
     assert never.warning().startswith("no validation comes at a step with λ at its maximum 1:")
     assert sometimes.warning() is None
+    # With an event they are counted by another clock than λ.
+    other = recipe._replace(procedure=recipe.procedure._replace(event=lambda *args, **named: args))
+    assert annealing(other, cycles, 400, eval_every=100).warning() is None
 
 
 def test_the_steps_of_a_paper_schedule_are_those_of_the_run():
@@ -67,17 +73,19 @@ def test_the_steps_of_a_paper_schedule_are_those_of_the_run():
 
 @pytest.mark.parametrize("num_steps", [40, 1010])
 def test_shares_are_of_the_run(num_steps):
-    schedule, found = course(SHARES, num_steps)
+    recipe, found = course(SHARES, num_steps)
     begin, end = 0.1 * num_steps, 0.5 * num_steps
-    values = [float(schedule(int(step))) for step in (begin, (begin + end) / 2, end, num_steps)]
+    values = [
+        float(recipe.kl_weight(int(step))) for step in (begin, (begin + end) / 2, end, num_steps)
+    ]
     np.testing.assert_allclose(values, [0, 0.4, 0.8, 0.8], atol=0.02)
     assert found.complete
 
 
 @pytest.mark.parametrize("num_steps", [40, 1010])
 def test_cycles_end_at_the_maximum(num_steps):
-    schedule, found = course(CYCLES, num_steps)
-    values = np.array([float(schedule(step)) for step in range(num_steps + 1)])
+    recipe, found = course(CYCLES, num_steps)
+    values = np.array([float(recipe.kl_weight(step)) for step in range(num_steps + 1)])
     assert values[-1] == 1.0
     assert np.sum(np.diff(values) < -0.5) == 3  # three falls between four cycles
     assert np.mean(values == 1.0) == pytest.approx(0.5, abs=0.06)

@@ -44,10 +44,8 @@ def print_dry_run(config, origin=None) -> None:
     begun = state.replace(procedure=procedure.init(state.params))
     asked_for = config.train.num_epochs * epoch
     total = procedure.num_steps(begun, asked_for)
-    eval_every = 1 if procedure.event else config.train.eval_every or epoch
-    course = annealing(
-        recipe.kl_weight, config.kl_weight.to_dict(), asked_for, eval_every=eval_every
-    )
+    eval_every = config.train.eval_every or epoch
+    course = annealing(recipe, config.kl_weight.to_dict(), asked_for, eval_every=eval_every)
     for topic, line in (
         ("system", config.system),
         ("corpus", corpus_name(corpus, config.data.to_dict())),

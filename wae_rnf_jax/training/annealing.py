@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wae_rnf_jax.errors import warn
+from wae_rnf_jax.training.recipe import Recipe
 
 _TOLERANCE = 1e-6
 _LATEST = 2**24  # steps that are looked at for where a schedule gets to; floats count so far
@@ -19,7 +20,8 @@ class Annealing(NamedTuple):
     Attributes:
       num_steps: of the run.
       maximum: that the schedule is to reach.
-      leaves: the last step at which λ is 0 from the beginning; None where it always is in the run.
+      at_start: λ at step 0.
+      leaves: the last step at which λ is 0 from the beginning; None where it is never 0 or always.
       reaches: the first step at which λ is at the maximum, in the run or after it; None if never.
       at_end: λ at the run's end.
       highest: of the run.
@@ -28,6 +30,7 @@ class Annealing(NamedTuple):
 
     num_steps: int
     maximum: float
+    at_start: float
     leaves: int | None
     reaches: int | None
     at_end: float
@@ -44,11 +47,14 @@ class Annealing(NamedTuple):
         """Says it for people."""
         if not self.maximum:
             return "0 throughout"
-        if self.leaves == self.reaches == 0:
+        if self.reaches == 0:
             return f"{self.maximum:g} throughout"
-        if self.leaves is None:
+        if self.at_start:
+            left = f"begins at {self.at_start:.3g}"
+        elif self.leaves is None:
             return f"0 throughout the {self.num_steps:,} steps"
-        left = f"leaves 0 after step {self.leaves:,}"
+        else:
+            left = f"leaves 0 after step {self.leaves:,}"
         if not self.complete:
             return (
                 f"{left}, ends at {self.at_end:.3g} of {self.maximum:g} at step {self.num_steps:,}"
@@ -80,7 +86,7 @@ class Annealing(NamedTuple):
 
 
 def annealing(
-    schedule: Callable[[jax.Array], jax.Array],
+    recipe: Recipe,
     settings: Mapping[str, Any],
     num_steps: int,
     *,
@@ -89,12 +95,14 @@ def annealing(
     """Returns where λ leaves 0 and reaches its maximum.
 
     Args:
-      schedule: from the step to λ.
+      recipe: of the run, with the schedule of λ.
       settings: the section `kl_weight` of the configuration.
       num_steps: of the run.
-      eval_every: steps between validations, the last of which is at the end; 1 where it is not
-        known at which steps of this clock they come.
+      eval_every: steps between validations, the last of which is at the end.
     """
+    schedule = recipe.kl_weight
+    if recipe.procedure.event:
+        eval_every = 1  # at which steps of its clock they come is not known
     maximum = settings["value" if settings["schedule"] == "constant" else "maximum"]
     values = np.asarray(jax.vmap(schedule)(jnp.arange(num_steps + 1)))
     above, full = values > 0, values >= maximum - _TOLERANCE
@@ -106,7 +114,8 @@ def annealing(
     return Annealing(
         num_steps=num_steps,
         maximum=maximum,
-        leaves=max(int(above.argmax()) - 1, 0) if above.any() else None,
+        at_start=float(values[0]),
+        leaves=int(above.argmax()) - 1 if above.any() and not above[0] else None,
         reaches=reaches,
         at_end=float(values[-1]),
         highest=float(values.max()),

@@ -170,10 +170,7 @@ class _Trainer:
         self.eval_every = config.train.eval_every or self.steps_per_epoch
         self.save_every = config.train.checkpoint_every or self.eval_every
         self.annealing = annealing(
-            self.recipe.kl_weight,
-            config.kl_weight.to_dict(),
-            asked_for,
-            eval_every=1 if self.recipe.procedure.event else self.eval_every,
+            self.recipe, config.kl_weight.to_dict(), asked_for, eval_every=self.eval_every
         )
         backend = config.train.backend
         make_step = nan_checked_train_step if flags.debug_nans else mapped_train_step
