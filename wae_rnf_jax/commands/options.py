@@ -63,8 +63,8 @@ def define_likelihood(values: flags.FlagValues) -> None:
     flags.DEFINE_float(
         "proposal_scale",
         1.0,
-        "width of the distribution they are drawn from, as a multiple of the posterior's; above 1, "
-        "the bound is tighter where posteriors are too narrow",
+        "width of the distribution that codes are drawn from, as a multiple of the posterior's; "
+        "above 1, the bound is tighter where posteriors are too narrow",
         flag_values=values,
     )
     flags.DEFINE_integer("batch_size", 32, "sentences per batch", **integer)
