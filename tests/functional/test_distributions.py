@@ -93,7 +93,7 @@ def test_draws_have_the_moments_of_the_density(support, key):
     posterior = make(support)
     z = np.float64(draws(posterior, jax.random.split(key, (NUM_DRAWS, BATCH))))
     if support != "plane":
-        np.testing.assert_allclose(np.linalg.norm(z, axis=-1), 1.0, rtol=2e-6)
+        np.testing.assert_allclose(np.linalg.norm(z, axis=-1), 1.0, rtol=1e-6)
     points, center = quadrature(support)[0], leaves(support)[0]
 
     def moments(z, center):

@@ -92,14 +92,14 @@ def test_the_steps_are_on_the_decoder_whose_weights_are_dropped(batch, rng):
 def test_the_objective_is_read_at_refined_posteriors(batch, rng):
     """In training with its steps, in evaluation with its own; noise and dropout are the pass's."""
     values = {}
-    for steps in (0, 8):
+    for steps in (0, 1, 8):
         recipe, state = recipe_and_state(steps, 2 * steps, dropout=0.3)
         recipe = recipe._replace(kl_weight=lambda step: 1.0)
         training = train_step(state, batch, rng, recipe=recipe)[1]
         evaluated = eval_step(state, batch, rng, recipe=recipe)[0]
         values[steps] = float(training["loss"]), float(evaluated["neg_elbo"])
-    assert values[8][0] < values[0][0]
-    assert values[8][1] < values[0][1]
+    assert values[8][0] < values[1][0] < values[0][0]
+    assert values[8][1] < values[1][1] < values[0][1]
 
 
 class RefinedPosteriorTest(chex.TestCase):

@@ -187,7 +187,8 @@ def _draw_around_first_axis(key: jax.Array, kappa: jax.Array, dim: int) -> jax.A
         lambda state: (state[0] < _MAX_PROPOSALS) & ~state[2], proposed, start
     )
     along, across = point[:1], point[1:]
-    return jnp.concatenate([pull + along, shrink * across]) / (1.0 + pull * along)
+    mapped = jnp.concatenate([pull + along, shrink * across])
+    return mapped / jnp.linalg.norm(mapped)  # which is 1 + pull·along, but for rounding
 
 
 def _turned_to(mean_direction: jax.Array, draws: jax.Array) -> jax.Array:
