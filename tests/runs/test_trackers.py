@@ -68,8 +68,10 @@ def leveldb_log(content: bytes) -> list[bytes]:
 
 def offline_history(workdir: Path) -> tuple[set[str], list[dict[str, float]]]:
     """The ids of the runs, and the rows, that `wandb sync` would send."""
+    import wandb
     from wandb.proto.wandb_internal_pb2 import Record
 
+    wandb.teardown()  # its process writes the end of a file after the run has been finished
     ids, rows = set(), []
     for path in sorted(workdir.glob("wandb/offline-run-*/*.wandb")):
         for record in map(Record.FromString, leveldb_log(path.read_bytes())):
