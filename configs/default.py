@@ -80,9 +80,9 @@ def get_config() -> ConfigDict:
 
     config.procedure = ConfigDict()
     # A function of training/procedures: "descent"; "semi_amortized": `num_steps`,
-    # `evaluation_steps`, `rate`, `momentum`, `max_norm`; "lagging": `window`, `most_encoder_steps`;
-    # or "pretrained", with an entry for each earlier stage: `kl_weights`, `max_steps`, `patience`,
-    # `reset`.
+    # `evaluation_steps`, `rate`, `momentum`, `max_norm`; "lagging": `window`, `most_encoder_steps`,
+    # `compare_every`; or "pretrained", with an entry for each earlier stage: `kl_weights`,
+    # `max_steps`, `patience`, `reset`.
     config.procedure.name = "descent"
 
     config.objective = ConfigDict()

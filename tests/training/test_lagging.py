@@ -28,12 +28,12 @@ def lagging_config(config, **settings):
     return config
 
 
-def recipe_and_state(*, shared=True, optimizer="adam"):
+def recipe_and_state(*, shared=True, optimizer="adam", **settings):
     config = tiny_config(name="vae")
     config.model.num_flow_steps = config.codebook.num_centers = 0
     config.model.shared_embedding = shared
     config.train.optimizer = optimizer
-    recipe = build_recipe(lagging_config(config), 13, steps_per_epoch=5, axis_name=None)
+    recipe = build_recipe(lagging_config(config, **settings), 13, steps_per_epoch=5, axis_name=None)
     return recipe, initial_state(config, recipe, jax.random.key(0))
 
 
@@ -144,6 +144,33 @@ def test_it_becomes_ordinary_when_mutual_information_no_longer_rises():
         turns.append(int(state.procedure.turn))
     assert turns == [ENCODER, ENCODER, ENCODER, BOTH, BOTH]
     assert float(state.procedure.mutual_information) == pytest.approx(0.5)
+
+
+def test_mutual_information_is_compared_after_so_many_steps_of_the_decoder():
+    recipe, state = recipe_and_state(compare_every=10)
+    compared = []
+    for step, decoder_steps, mi in (
+        (50, 4, 0.9),
+        (100, 9, 0.1),
+        (150, 10, 0.3),  # the tenth: the first comparison
+        (200, 19, 0.2),
+        (250, 31, 0.4),  # the thirtieth is between
+        (300, 39, 0.2),
+        (350, 41, 0.4),
+        (400, 50, 0.9),
+    ):
+        own = state.procedure._replace(decoder_steps=jnp.asarray(decoder_steps, jnp.int32))
+        state = state.replace(procedure=own, step=jnp.asarray(step, jnp.int32))
+        state, _ = recipe.procedure.event(state, jax.random.key(0), {"mi": mi}, recipe=recipe)
+        own = state.procedure
+        compared.append((round(float(own.mutual_information), 3), int(own.turn)))
+    nothing = (-math.inf, ENCODER)
+    assert compared == [
+        *[nothing] * 2,
+        *[(0.3, ENCODER)] * 2,
+        *[(0.4, ENCODER)] * 2,
+        *[(0.4, BOTH)] * 2,
+    ]
 
 
 def test_the_run_lasts_until_the_decoder_has_taken_its_steps():

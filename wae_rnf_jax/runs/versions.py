@@ -33,6 +33,7 @@ ADDED = {
     "posterior.name": "gaussian",
     "decoder.name": "lstm",
     "procedure.name": "descent",
+    "procedure.compare_every": 0,
     "posterior.mean_scale": 0.0,
     "objective.kl_floor": 0.0,
     "objective.biased_mmd": False,

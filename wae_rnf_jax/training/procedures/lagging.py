@@ -3,7 +3,8 @@
 "Lagging Inference Networks and Posterior Collapse in Variational Autoencoders" (He et al. 2019).
 While training is aggressive, encoder-only steps are taken, and their mean loss per word is compared
 from window to window; when a window is no better than the one before, the decoder steps alone. Once
-the mutual information on the validation split no longer rises, training becomes ordinary for good.
+the mutual information on the validation split no longer rises, training becomes ordinary for good:
+the published code compares it once an epoch of the decoder's steps.
 
 Every update takes the next batch of the plan, so that the position in the data stays one number. λ,
 the learning rate and the epochs of the run count the decoder's steps. An embedding that both share
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.rules import Size
+from wae_rnf_jax.rules import Count, Size
 from wae_rnf_jax.training.recipe import Batch, Metrics, Procedure, Recipe, TrainState
 from wae_rnf_jax.training.step import gradient_step
 
@@ -32,24 +33,28 @@ class LaggingState(NamedTuple):
     window_loss: jax.Array  # sums over the window so far
     window_tokens: jax.Array
     last_window: jax.Array  # mean loss a token of the window before
-    mutual_information: jax.Array  # at the last validation
-    validated: jax.Array  # the decoder's steps then
+    mutual_information: jax.Array  # at the last comparison
+    validated: jax.Array  # the decoder's steps at the last validation
     behind: jax.Array  # the encoder's alone then
 
 
-def lagging(*, window: Size = 15, most_encoder_steps: Size = 99) -> Procedure:
+def lagging(
+    *, window: Size = 15, most_encoder_steps: Size = 99, compare_every: Count = 0
+) -> Procedure:
     """Returns the procedure.
 
     Args:
       window: encoder steps whose mean loss is compared with that of the window before.
       most_encoder_steps: after so many the decoder steps in any case.
+      compare_every: decoder steps from one comparison of the mutual information to the next, which
+        is at the first validation after them; 0: at every validation.
     """
     return Procedure(
         step=partial(_step, window=window, most_encoder_steps=most_encoder_steps),
         init=lambda params: _first_state(),
         clock=lambda state: state.procedure.decoder_steps,
         num_steps=partial(_num_steps, most_encoder_steps=most_encoder_steps),
-        event=_event,
+        event=partial(_event, compare_every=compare_every),
         by_part=True,
     )
 
@@ -135,18 +140,27 @@ def _num_steps(state: TrainState, num_steps: int, *, most_encoder_steps: int) ->
 
 
 def _event(
-    state: TrainState, key: jax.Array, metrics: dict[str, float], *, recipe: Recipe
+    state: TrainState,
+    key: jax.Array,
+    metrics: dict[str, float],
+    *,
+    recipe: Recipe,
+    compare_every: int,
 ) -> tuple[TrainState, bool]:
-    """Ends the aggressive phase at the first validation whose mutual information has not risen."""
+    """Ends the aggressive phase at the first comparison that finds no more mutual information."""
     del key, recipe
     own, found = state.procedure, metrics["mi"]
     if int(own.turn) == BOTH:
         return state, False
-    turn = own.turn if found > float(own.mutual_information) else jnp.asarray(BOTH, jnp.int32)
+    decoder_steps, validated = int(own.decoder_steps), int(own.validated)
     own = own._replace(
-        turn=turn,
-        mutual_information=jnp.asarray(found, jnp.float32),
         validated=own.decoder_steps,
         behind=jnp.asarray(state.step, jnp.int32) - own.decoder_steps,
     )
+    if not compare_every or decoder_steps // compare_every > validated // compare_every:
+        rises = found > float(own.mutual_information)
+        own = own._replace(
+            turn=own.turn if rises else jnp.asarray(BOTH, jnp.int32),
+            mutual_information=jnp.asarray(found, jnp.float32),
+        )
     return state.replace(procedure=own), False
