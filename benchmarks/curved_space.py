@@ -2,6 +2,8 @@
 
 python -m benchmarks.curved_space [--lm_workdir=RUN] [--num_codes=200] [--num_pairs=100] RUN ...
 
+It takes minutes a run; with --rows=FOLDER each row is kept there, and is not measured again.
+
 One row for each run, and for several seeds of one system (folders SYSTEM_SEED, with --by_system)
 their mean ± sd:
 
@@ -21,6 +23,7 @@ import functools
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -37,6 +40,7 @@ from wae_rnf_jax.evaluation.splits import random_rows, token_split
 from wae_rnf_jax.evaluation.text_metrics import novel
 from wae_rnf_jax.functional._keys import random_key
 from wae_rnf_jax.runs.trained_model import TrainedModel, load_trained_model
+from wae_rnf_jax.runs.workdir import write_json
 
 _POINTS, _KNOTS = 7, 6
 _UNLIKELIEST = 0.9  # share of the test sentences that a likely one is no less likely than
@@ -138,6 +142,21 @@ def row_of(
     return row
 
 
+def kept_row(path: Path, settings: dict, measure: Callable[[], Row]) -> Row:
+    """The row that an earlier start with these settings left in a file, else a new one, left there.
+
+    Args:
+      path: of the file.
+      settings: whatever the row depends on.
+      measure: gives the row.
+    """
+    if path.is_file() and (found := json.loads(path.read_text()))["settings"] == settings:
+        return found["row"]
+    row = measure()
+    write_json(path, {"settings": settings, "row": row})
+    return row
+
+
 def by_system(rows: list[Row]) -> list[Row]:
     """One row a system, each number as mean ± sd (of one run fewer) over the runs SYSTEM_SEED."""
     groups: dict[str, list[Row]] = defaultdict(list)
@@ -161,14 +180,23 @@ def main(argv: list[str] | None = None) -> int:
     flags.add_argument("--lm_workdir", type=Path, help="a language model of the same vocabulary")
     flags.add_argument("--num_codes", type=int, default=200)
     flags.add_argument("--num_pairs", type=int, default=100)
+    flags.add_argument("--rows", type=Path, help="folder that keeps each run's row")
     flags.add_argument("--by_system", action="store_true", help="mean ± sd of folders SYSTEM_SEED")
     arguments = flags.parse_args(argv)
     judge = load_trained_model(arguments.lm_workdir) if arguments.lm_workdir else None
     limit = likelihood_limit(judge) if judge else float("nan")
+    if arguments.rows is not None:
+        arguments.rows.mkdir(parents=True, exist_ok=True)
     counts = {"num_codes": arguments.num_codes, "num_pairs": arguments.num_pairs}
     rows = []
     for workdir in arguments.workdirs:
-        rows.append(row_of(workdir, judge, limit, **counts))
+        measure = functools.partial(row_of, workdir, judge, limit, **counts)
+        if arguments.rows is None:
+            rows.append(measure())
+        else:
+            lm = str(arguments.lm_workdir.absolute()) if judge else ""
+            settings = {**counts, "lm_workdir": lm, "run": str(workdir.absolute())}
+            rows.append(kept_row(arguments.rows / f"{workdir.name}.json", settings, measure))
         print(json.dumps(rows[-1]), flush=True)
     notes = [f"{counts['num_codes']} codes, {counts['num_pairs']} pairs of test sentences"]
     if judge:

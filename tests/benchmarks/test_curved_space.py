@@ -1,5 +1,7 @@
 """What a regularizer is worth: the rows of runs, and what counts as new and likely."""
 
+from functools import partial
+
 import pytest
 
 from benchmarks import curved_space
@@ -28,6 +30,15 @@ def test_ends_and_sentences_of_training_are_not_new(workdir):
     limits = (-1.0, 1e9)
     shares = [curved_space.new_and_likely(trained, trained, paths, limit=x) for x in limits]
     assert shares == [0.0, 0.5]
+
+
+def test_a_row_is_kept_for_a_start_with_the_same_settings(tmp_path):
+    path = tmp_path / "vae_0.json"
+    rows = iter([{"kl": 1.0}, {"kl": 2.0}])
+    measure = partial(next, rows)
+    assert curved_space.kept_row(path, {"num_pairs": 3}, measure) == {"kl": 1.0}
+    assert curved_space.kept_row(path, {"num_pairs": 3}, measure) == {"kl": 1.0}
+    assert curved_space.kept_row(path, {"num_pairs": 4}, measure) == {"kl": 2.0}
 
 
 def test_seeds_of_a_system_are_one_row():
