@@ -50,6 +50,7 @@ html_copy_source = False
 PAGES = {
     "Using it": ["docs/guide", "docs/trained_run", "docs/training", "docs/corpora"],
     "Building on it": [
+        "docs/mathematics",
         "docs/notebook",
         "docs/curved_space",
         "docs/architecture",
