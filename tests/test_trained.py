@@ -95,6 +95,7 @@ def test_decoding_is_set_by_name(run):
         (np.zeros(2), r"of shape \[2\]: this model takes real numbers of shape \[N, 2\]"),
         (np.zeros((3, 4)), r"of shape \[3, 4\]"),
         (np.full((1, 2), np.nan), "NaN"),
+        (np.full((1, 2), 1e39), "beyond single precision"),
         (np.array([["a", "b"]]), "real numbers"),
     ],
 )

@@ -307,6 +307,11 @@ def _checked_codes(codes: Any, latent_dim: int) -> jax.Array:
             f"codes are {codes.dtype} of shape {list(codes.shape)}: this model takes real numbers "
             f"of shape [N, {latent_dim}], one row per sentence"
         )
+    with np.errstate(over="ignore"):
+        codes = codes.astype(np.float32)
     if not np.isfinite(codes).all():
-        raise InputError("codes contain NaN or an infinite number: all must be finite")
-    return jnp.asarray(codes, jnp.float32)
+        raise InputError(
+            "codes contain NaN, an infinite number or one beyond single precision: all must be "
+            "finite in float32"
+        )
+    return jnp.asarray(codes)

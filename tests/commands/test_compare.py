@@ -124,6 +124,21 @@ def seeds(text_folder, tmp_path_factory):
     return workdirs
 
 
+def test_seeds_are_one_line_whatever_does_not_change_a_number(seeds, tmp_path, capsys):
+    copies = [shutil.copytree(seed, tmp_path / seed.parent.name / seed.name) for seed in seeds]
+
+    def changed(change):
+        path = copies[1] / "results.json"
+        results = json.loads(path.read_text())
+        change(results)
+        path.write_text(json.dumps(results))
+        return compared(capsys, *copies).splitlines()[1].split("  ")[0]
+
+    assert changed(lambda r: r["settings"].update(batch_size=3)) == "wae (3 seeds)"
+    assert changed(lambda r: r["settings"].pop("proposal_scale")) == "wae (3 seeds)"
+    assert changed(lambda r: r["metrics"].update(num_generated=7)) == "wae (2 seeds)"
+
+
 def test_runs_that_differ_in_the_seed_alone_are_one_line(seeds, evaluated, capsys):
     metrics = [json.loads((workdir / "results.json").read_text())["metrics"] for workdir in seeds]
     out = compared(capsys, *seeds, evaluated / "vae")

@@ -56,6 +56,15 @@ def assert_same_state(workdir, other):
     assert states[0][1] == states[1][1]
 
 
+def test_the_card_of_a_remote_model_has_its_new_metrics(workdir, tmp_path, bucket, remote):
+    assert cli.main(["export", f"--workdir={workdir}", f"--output={tmp_path / 'model'}"]) == 0
+    shutil.copytree(tmp_path / "model", remote)
+    few = ["--num_samples=2", "--num_generated=0", "--num_reconstructions=0"]
+    assert cli.main(["evaluate", f"--workdir={URL}", *few]) == 0
+    metrics = json.loads((remote / "results.json").read_text())["metrics"]
+    assert f"S = 2 draws: `nll_iw` {metrics['nll_iw']:.4g}" in (remote / "README.md").read_text()
+
+
 def test_a_run_goes_on_from_the_remote_workdir_alone_as_if_never_stopped(
     text_folder, workdir, tmp_path, bucket, remote, monkeypatch, capsys
 ):

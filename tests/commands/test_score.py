@@ -60,6 +60,16 @@ def test_labels_are_taken_off_and_shown(labelled, stdin, capsys, refusal):
     assert "sentence 2 of --input, 'a'," in refusal("score", labelled, "--label=leading")
 
 
+def test_labels_that_are_read_as_words_because_of_one_line_are_told(labelled, stdin, capsys):
+    stdin("the cat sat\na dog\nbirds sing\n")
+    lines, errors = scored(capsys, labelled)
+    assert "2 of the 3 sentences of --input begin with a label, but sentence 3" in errors[0]
+    assert any(line.endswith("  the cat sat") for line in lines)
+    stdin("the cat sat\na dog\nbirds sing\n")
+    _, errors = scored(capsys, labelled, "--label=none")
+    assert not any("label" in line for line in errors)
+
+
 def test_labels_need_a_text_that_has_them(workdir, stdin, refusal):
     stdin("the cat sat\n")
     said = refusal("score", f"--workdir={workdir}", "--label=leading")

@@ -70,6 +70,13 @@ def test_clusters_agree_with_labels_that_lie_apart(labelled, codes_that):
     assert probes.probe_metrics(labelled)["cluster_nmi"] == pytest.approx(1.0)
 
 
+def test_no_clusters_agree_with_a_single_label(labelled, codes_that):
+    codes_that(1e4)
+    same = replace(labelled.corpus.test, labels=np.zeros(90, np.int32))
+    labelled = labelled._replace(corpus=replace(labelled.corpus, test=same))
+    assert "cluster_nmi" not in probes.probe_metrics(labelled)
+
+
 def test_the_codes_are_those_of_the_sentences(labelled):
     metrics = probes.probe_metrics(labelled, num_train=100, seed=2)
     assert metrics["num_probe_train"] == 100

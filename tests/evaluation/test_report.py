@@ -37,6 +37,7 @@ def test_table_of_one_model_names_every_metric():
 def test_draws_of_a_proposal_are_told_from_the_posteriors():
     own, other = "over the same S draws that nll_iw weights", "nll_iw weights draws of a proposal"
     scaled = {**METRICS, "proposal_scale": 1.2}
+    assert "average over 100 others, of the posterior" in report.metric_table(scaled)
     for results, notes in (
         ([METRICS], [own]),
         ([scaled], [other]),
@@ -130,3 +131,17 @@ def test_a_code_that_has_collapsed_is_said_in_words():
         said = report.collapse_in_words({**METRICS, "mi": mi, "au": au})
         assert said.startswith("The code has collapsed: it carries ")
         assert shown in said
+
+
+def test_a_code_of_one_sentence_and_means_that_hardly_vary_are_no_collapse():
+    of_one = {**METRICS, "mi": 0.0, "au": -1, "log_num_sentences": 0.0}
+    assert report.collapse_in_words(of_one) == ""
+    assert report.collapse_in_words({**METRICS, "mi": 8.0, "au": 0}) == ""
+    assert "in 0 active units" in report.collapse_in_words({**METRICS, "mi": 0.0, "au": -1})
+
+
+def test_what_refines_posteriors_is_shown():
+    metrics = {**METRICS, "refinement_steps": 20, "neg_elbo_encoder": 107.5}
+    lines = report.metric_table(metrics).splitlines()
+    assert any(line.split()[:2] == ["refinement_steps", "20"] for line in lines)
+    assert any(line.split()[:2] == ["neg_elbo_encoder", "107.50"] for line in lines)

@@ -42,6 +42,14 @@ def test_the_course_of_a_schedule(settings, num_steps, leaves, reaches, line):
         assert found.reaches == reaches
 
 
+def test_steps_that_a_clock_of_its_own_counts_are_called_so():
+    recipe, _ = course(LINEAR, 400)
+    other = recipe._replace(procedure=recipe.procedure._replace(counts="decoder step"))
+    found = annealing(other, LINEAR, 400)
+    assert found.line() == "leaves 0 after decoder step 100, ends at 0.3 of 0.5 at decoder step 400"
+    assert found.warning().startswith("the run ends at decoder step 400 with λ")
+
+
 def test_a_run_that_ends_before_is_warned_of():
     _, whole = course(LINEAR, 600)
     assert whole.warning() is None

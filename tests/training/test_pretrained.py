@@ -77,6 +77,19 @@ def test_reset_parts_equal_a_fresh_draw_and_the_others_do_not_move(reset, batch,
     assert [int(x) for x in after.procedure[:2]] == [1, 2]
 
 
+@pytest.mark.parametrize("reset", ["encoder", "decoder"])
+def test_codes_of_an_encoder_that_is_drawn_anew_are_forgotten(reset):
+    config = pretrained_config(tiny_config(), reset=(reset,), max_steps=(2,))
+    recipe = build_recipe(config, 13, steps_per_epoch=5, axis_name=None)
+    state = initial_state(config, recipe, jax.random.key(0))
+    fresh = state.codebook
+    used = fresh._replace(ready=jnp.asarray(True), codes=fresh.codes + 1, spreads=fresh.spreads + 1)
+    state = state.replace(codebook=used, step=jnp.asarray(2, jnp.int32))
+    after, _ = recipe.procedure.event(state, jax.random.key(3), {"rec": 9.0}, recipe=recipe)
+    expected = fresh if reset == "encoder" else used
+    jax.tree.map(np.testing.assert_array_equal, after.codebook, expected)
+
+
 def test_every_stage_has_its_own_weight_and_clock(batch, rng):
     recipe, state = recipe_and_state(
         kl_weights=(0.25, 0.5), max_steps=(2, 1), patience=(0, 0), reset=("none", "none")

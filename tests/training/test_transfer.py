@@ -169,6 +169,16 @@ REFUSED = {
         (),
         r"posterior/\S+ of \S+ does not fit \(posterior.batch_norm is True there and False here\)",
     ),
+    "embedding of the encoder": (
+        {"shared_embedding": False},
+        ("encoder",),
+        r"encoder/\S+ of \S+ does not fit \(model.shared_embedding is True there and False here\)",
+    ),
+    "tied output": (
+        {"tied_output": True},
+        ("output_layer",),
+        r"output_layer/\S+ of \S+ does not fit \(model.tied_output is False there and True here\)",
+    ),
     "no such part": (
         {},
         ("embeddings",),
@@ -183,6 +193,14 @@ def test_what_does_not_fit_is_refused_with_both_values(wae, changes, parts, mess
     recipe = recipe_of(wae_config(**changes), NEW)
     with pytest.raises(InputError, match=message):
         planned_transfer(Origin(str(wae[0]), parts), recipe.model, NEW)
+
+
+def test_what_stays_behind_is_told(wae):
+    recipe = recipe_of(lm_config(), NEW)
+    transfer = planned_transfer(Origin(str(wae[0])), recipe.model, NEW)
+    behind = ["decoder/initial_state", "encoder", "flow_stack", "posterior"]
+    assert transfer.record()["left"] == behind
+    assert transfer.lines()[-1] == f"left         {', '.join(behind)}"
 
 
 def test_other_sizes_do_no_harm_where_nothing_of_them_is_taken(wae):

@@ -52,7 +52,7 @@ def print_dry_run(config, origin=None) -> None:
         ("", f"sentences: {counts}"),
         *(("", line) for line in label_lines(corpus.label_counts)),
         ("", f"vocabulary: {corpus.vocabulary.size:,} types, tokenizer {tokenizer}"),
-        ("steps", _steps(total, config.train.num_epochs, epoch)),
+        ("steps", _steps(total, config, epoch)),
         *([("λ", course.line())] if config.model.latent_dim else []),
         ("devices", f"{devices} × {kind}, {config.train.batch_size // devices} rows each"),
     ):
@@ -79,10 +79,14 @@ def print_dry_run(config, origin=None) -> None:
     print("nothing was trained, and no workdir was made")
 
 
-def _steps(total: int, num_epochs: int, epoch: int) -> str:
-    before = total - num_epochs * epoch
-    stages = f", after at most {before:,} steps of earlier stages" if before else ""
-    return f"{total:,}: {num_epochs} epochs of {epoch:,}{stages}"
+def _steps(total: int, config, epoch: int) -> str:
+    line = f"{total:,}: {config.train.num_epochs} epochs of {epoch:,}"
+    more = total - config.train.num_epochs * epoch
+    if not more:
+        return line
+    if config.procedure.name == "lagging":
+        return f"{line}, and between them at most {more:,} steps of the encoder alone"
+    return f"{line}, after at most {more:,} steps of earlier stages"
 
 
 def _print_buckets(buckets, rows: int) -> None:

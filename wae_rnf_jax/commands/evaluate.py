@@ -80,8 +80,8 @@ def _run(values: flags.FlagValues) -> None:
     path = workdir / "results.json"
     with options.writing(path, "workdir"):
         write_results(path, split=split_name, settings=settings, metrics=metrics)
-        if is_exported(workdir):
-            update_card(workdir)
+        if is_exported(workdir) and (card := update_card(workdir)):
+            options.published(values, card)
     print(f"\nwritten to {options.published(values, path)}")
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from wae_rnf_jax.commands import options
-from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.errors import InputError, warn
 
 
 class GivenText(NamedTuple):
@@ -68,6 +68,13 @@ def _without_labels(lines: Sequence[str], known: Sequence[str], label: str) -> G
     fields = [line.partition(" ") for line in lines]
     wrong = [number for number, field in enumerate(fields) if field[0] not in known or not field[2]]
     if label == "none" or (label == "auto" and (wrong or not known)):
+        if label == "auto" and len(wrong) < len(lines) / 2 and known:
+            warn(
+                f"{len(lines) - len(wrong)} of the {len(lines)} sentences of --input begin with a "
+                f"label, but sentence {wrong[0] + 1}, {lines[wrong[0]]!r}, does not begin with one "
+                "followed by a word: labels are read as words (--label=none says so without this "
+                "warning)"
+            )
         return GivenText(list(lines), None)
     if not known:
         raise InputError("--label is leading, but the run's training text has no labels: omit it")

@@ -54,20 +54,24 @@ def export_model(
         (temporary / "README.md").write_text(card, encoding="utf-8")
 
 
-def update_card(directory: Path) -> None:
+def update_card(directory: Path) -> Path | None:
     """Puts the metrics of an exported model's results.json in the place of those on its card.
 
     Args:
       directory: the model's folder. What else its card says, by whomever, stays.
+
+    Returns:
+      The card, or None where there is none to read.
     """
     card = directory / "README.md"
     try:
         text = card.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):  # removed, or of another kind by now
-        return
+        return None
     line = _metrics(saved_results(directory))
     with new_file(card) as file:
         file.write(_METRICS.sub(lambda found: line, text, count=1).encode())
+    return card
 
 
 def model_card(

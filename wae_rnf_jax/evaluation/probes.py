@@ -46,8 +46,8 @@ def probe_metrics(
 
     Returns:
       `probe_accuracy` and `probe_f1` (macro-averaged) of the codes, `majority_accuracy` and
-      `majority_f1`, `bow_accuracy` and `bow_f1` of the bag of words, `cluster_nmi`,
-      `num_labels`, `num_probe_train` and `num_probe`.
+      `majority_f1`, `bow_accuracy` and `bow_f1` of the bag of words, `cluster_nmi` where
+      the split has more labels than one, `num_labels`, `num_probe_train` and `num_probe`.
 
     Raises:
       InputError: the text has no labels, or a single one; the cache no longer holds the training
@@ -80,7 +80,7 @@ def probe_metrics(
         **_agreement("probe", expected, of_codes),
         **_agreement("majority", expected, majority),
         **_agreement("bow", expected, of_words),
-        "cluster_nmi": _cluster_agreement(codes[1], expected, seed),
+        **_cluster_agreement(codes[1], expected, seed),
         "num_labels": len(np.unique(targets)),
         "num_probe_train": len(rows),
         "num_probe": len(expected),
@@ -120,11 +120,15 @@ def _agreement(name: str, expected: np.ndarray, found: np.ndarray) -> Metrics:
     }
 
 
-def _cluster_agreement(codes: np.ndarray, expected: np.ndarray, seed: int) -> float:
+def _cluster_agreement(codes: np.ndarray, expected: np.ndarray, seed: int) -> Metrics:
+    """`cluster_nmi`; nothing where all labels are the same, of which any clusters tell as much."""
+    if len(np.unique(expected)) < 2:
+        return {}
     num_clusters = min(len(np.unique(expected)), len(np.unique(codes, axis=0)))
     kmeans = _sklearn("cluster").KMeans(num_clusters, n_init=10, random_state=seed)
     clusters = kmeans.fit_predict(codes)
-    return float(_sklearn("metrics").normalized_mutual_info_score(expected, clusters))
+    agreement = _sklearn("metrics").normalized_mutual_info_score(expected, clusters)
+    return {"cluster_nmi": float(agreement)}
 
 
 def _sklearn(name: str) -> Any:

@@ -4,6 +4,7 @@ Every table that shows `nll_paper` carries the note that it is no bound; every t
 draws and sentences its estimates rest on.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -39,6 +40,7 @@ LIKELIHOOD_COLUMNS = (
         "share of words that are unknown, which leaves no bits_per_char",
     ),
     Column("neg_elbo", "−ELBO", ".2f", "rec + kl"),
+    Column("neg_elbo_encoder", "−ELBO (enc.)", ".2f", "the same of posteriors before refinement"),
     Column("rec", "Rec", ".2f", "reconstruction NLL"),
     Column("kl", "KL", ".3f", "KL(q(zk|x) ‖ prior), Monte Carlo"),
     Column("kl_base", "KL(z0)", ".3f", "KL(q0(z0|x) ‖ N(0, I)), analytic, before the flow"),
@@ -50,6 +52,7 @@ LIKELIHOOD_COLUMNS = (
     Column("true_nll_ratio", "NLL / true", ".3f", "nll_iw / true_nll"),
     Column("num_samples", "S", "d", "draws per sentence for nll_iw"),
     Column("proposal_scale", "Scale", ".2f", "width of the proposal / the posterior's"),
+    Column("refinement_steps", "Steps", "d", "gradient steps that refine each posterior"),
     Column("num_sentences", "N", "d", "sentences"),
     Column("num_tokens", "Tokens", "d", "predicted tokens, one end per sentence counted"),
     Column("num_chars", "Chars", "d", "characters of text, one end per sentence counted"),
@@ -81,6 +84,7 @@ PROBE_COLUMNS = (
 )
 COLUMNS = LIKELIHOOD_COLUMNS + TEXT_COLUMNS + PROBE_COLUMNS
 COLLAPSED_BELOW = 0.2  # nats of mutual information
+_TELLING = 1.0  # log N below which mutual information tells nothing of the model
 
 NLL_IW_NOTE = (
     "NLL (IW) is importance-weighted over S draws: an upper bound on −log p(x) in expectation, "
@@ -131,12 +135,13 @@ def collapse_in_words(metrics: Metrics) -> str:
       metrics: as `evaluate_split` returns them, of a model with a latent code.
     """
     nats, units = metrics["mi"], metrics["au"]
-    if nats >= COLLAPSED_BELOW and units != 0:
+    ceiling = metrics.get("log_num_sentences", math.inf)  # of one sentence there is nothing to tell
+    if nats >= COLLAPSED_BELOW or ceiling < _TELLING:
         return ""
     return (
         f"The code has collapsed: it carries {max(nats, 0.0):.2f} nats about a sentence, in "
-        f"{units} active units, and the decoder ignores it and writes like a language model. "
-        "Reconstructions, interpolations and geometry say nothing about the sentences."
+        f"{max(units, 0)} active units, and the decoder ignores it and writes like a language "
+        "model. Reconstructions, interpolations and geometry say nothing about the sentences."
     )
 
 
@@ -291,10 +296,12 @@ def _notes(results: Iterable[Metrics]) -> list[str]:
     of_posterior = [metrics for metrics in results if "kl" in metrics]
     if any("proposal_scale" not in metrics for metrics in of_posterior):
         notes.append("rec, kl and −ELBO average over the same S draws that nll_iw weights.")
-    if any("proposal_scale" in metrics for metrics in of_posterior):
+    scaled = [metrics for metrics in of_posterior if "proposal_scale" in metrics]
+    if scaled:
+        counts = sorted({metrics["num_kl_samples"] for metrics in scaled})
         notes.append(
             "Where a scale is given, nll_iw weights draws of a proposal, and rec, kl and −ELBO "
-            "average over others, of the posterior."
+            f"average over {' or '.join(map(str, counts))} others, of the posterior."
         )
     ceilings = sorted(
         {

@@ -10,6 +10,9 @@ import numpy as np
 from wae_rnf_jax.evaluation.comparison import EvaluatedRun
 from wae_rnf_jax.evaluation.report import Metrics
 
+_OF_NO_WEIGHT = ("step", "lm_step", "batch_size", "memory_limit_rows")  # in settings
+_COUNTS = ("num_reconstructions", "num_generated", "num_probe_train")  # that metrics depend on
+
 
 class Row(NamedTuple):
     """A line of a comparison: a run, or several that differ in the seed alone.
@@ -78,5 +81,7 @@ def _name(runs: Sequence[EvaluatedRun]) -> str:
 
 def _all_but_seed(run: EvaluatedRun) -> str:
     """What makes a run and its evaluation what they are, but for the run's seed and its step."""
-    settings = {key: value for key, value in run.settings.items() if key not in ("step", "lm_step")}
-    return json.dumps([run.identity, run.split, settings], sort_keys=True)
+    settings = {"proposal_scale": 1.0, **run.settings}  # newer than the oldest results
+    settings = {key: value for key, value in settings.items() if key not in _OF_NO_WEIGHT}
+    counts = [run.metrics.get(name) for name in _COUNTS]
+    return json.dumps([run.identity, run.split, settings, counts], sort_keys=True)

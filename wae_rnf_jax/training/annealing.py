@@ -19,6 +19,7 @@ class Annealing(NamedTuple):
 
     Attributes:
       num_steps: of the run.
+      counts: what the clock counts, in words.
       maximum: that the schedule is to reach.
       at_start: λ at step 0.
       leaves: the last step at which λ is 0 from the beginning; None where it is never 0 or always.
@@ -29,6 +30,7 @@ class Annealing(NamedTuple):
     """
 
     num_steps: int
+    counts: str
     maximum: float
     at_start: float
     leaves: int | None
@@ -54,12 +56,11 @@ class Annealing(NamedTuple):
         elif self.leaves is None:
             return f"0 throughout the {self.num_steps:,} steps"
         else:
-            left = f"leaves 0 after step {self.leaves:,}"
+            left = f"leaves 0 after {self.counts} {self.leaves:,}"
         if not self.complete:
-            return (
-                f"{left}, ends at {self.at_end:.3g} of {self.maximum:g} at step {self.num_steps:,}"
-            )
-        return f"{left}, reaches its maximum {self.maximum:g} at step {self.reaches:,}"
+            last = f"{self.counts} {self.num_steps:,}"
+            return f"{left}, ends at {self.at_end:.3g} of {self.maximum:g} at {last}"
+        return f"{left}, reaches its maximum {self.maximum:g} at {self.counts} {self.reaches:,}"
 
     @property
     def complete(self) -> bool:
@@ -76,9 +77,9 @@ class Annealing(NamedTuple):
                 "can be compared, the last model is kept, and neither train.patience nor "
                 'train.learning_rate_decay "plateau" acts; set train.eval_every so that one does'
             )
-        when = f", which it would reach at step {self.reaches:,}" if self.reaches else ""
+        when = f", which it would reach at {self.counts} {self.reaches:,}" if self.reaches else ""
         return (
-            f"the run ends at step {self.num_steps:,} with λ, the weight of the KL, at "
+            f"the run ends at {self.counts} {self.num_steps:,} with λ, the weight of the KL, at "
             f"{self.at_end:.3g} instead of its maximum {self.maximum:g}{when}: the model is "
             "selected by a bound other than the one trained; set kl_weight in steps of this run, "
             'or use kl_weight.schedule "linear_of_run", which is given in shares of the run'
@@ -113,6 +114,7 @@ def annealing(
         maximum = 0.0  # the objective has no λ, whatever the section says
     return Annealing(
         num_steps=num_steps,
+        counts=recipe.procedure.counts,
         maximum=maximum,
         at_start=float(values[0]),
         leaves=int(above.argmax()) - 1 if above.any() and not above[0] else None,

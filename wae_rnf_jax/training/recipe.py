@@ -45,6 +45,7 @@ class Procedure(NamedTuple):
         after which `state.step` is one higher, whatever was updated.
       init: params -> what the procedure keeps in `TrainState.procedure`, a pytree of arrays.
       clock: state -> the number of steps, [], that λ and the learning rate count.
+      counts: what the clock counts, in words.
       kl_weight: (state, scheduled) -> λ, [], where it may differ from the schedule's.
       num_steps: (state, num_steps) -> the steps that the run has at most, as far as is known, of
         those that `train.num_epochs` asks for.
@@ -59,6 +60,7 @@ class Procedure(NamedTuple):
     step: Callable[..., tuple[TrainState, Metrics]]
     init: Callable[[dict], Any] = lambda params: None
     clock: Callable[[TrainState], jax.Array] = lambda state: state.step
+    counts: str = "step"
     kl_weight: Callable[[TrainState, jax.Array], jax.Array] = lambda state, scheduled: scheduled
     num_steps: Callable[[TrainState, int], int] = lambda state, num_steps: num_steps
     selects: Callable[[TrainState], bool] = lambda state: True

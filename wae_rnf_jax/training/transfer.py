@@ -37,7 +37,8 @@ SIZES = ("model.embedding_dim", "model.hidden_dim", "model.latent_dim", "model.n
 # Settings under which the same numbers of a module mean something else.
 MEANINGS = {
     "flow_stack": ("model.flow",),
-    "encoder": ("encoder.num_heads",),
+    "encoder": ("encoder.num_heads", "model.shared_embedding"),
+    "output_layer": ("model.tied_output",),
     "posterior": ("posterior.initial_log_var", "posterior.batch_norm", "posterior.mean_scale"),
     "decoder": ("decoder.dilations", "decoder.num_heads"),
 }
@@ -51,6 +52,7 @@ class Transfer(NamedTuple):
       step: its checkpoint's.
       values: arrays by collection and path, as they are there.
       fresh: paths of what keeps its fresh values.
+      left: paths of what there is of the parts there, and not in the new model.
       rows: [V] where each word stands in the other vocabulary; -1 for a new word.
     """
 
@@ -58,6 +60,7 @@ class Transfer(NamedTuple):
     step: int
     values: dict[str, jax.Array]
     fresh: tuple[str, ...]
+    left: tuple[str, ...]
     rows: np.ndarray
 
     def applied(self, variables: dict[str, dict]) -> dict[str, dict]:
@@ -93,6 +96,7 @@ class Transfer(NamedTuple):
             **found,
             "taken": _in_short(taken, self.fresh),
             "fresh": _in_short(self.fresh, taken),
+            "left": _in_short(self.left, [*taken, *self.fresh]),
         }
 
     def lines(self) -> list[str]:
@@ -103,8 +107,8 @@ class Transfer(NamedTuple):
             size, found = record["vocab_size"], record["words_found"]
             new = f"; the other {size - found:,} are initialized afresh" if found < size else ""
             lines.append(f"{'words':12} {found:,} of {size:,} found there{new}")
-        lists = (f"{name:12} {', '.join(record[name]) or 'nothing'}" for name in ("taken", "fresh"))
-        return [*lines, *lists]
+        names = ("taken", "fresh", "left") if self.left else ("taken", "fresh")
+        return [*lines, *(f"{name:12} {', '.join(record[name]) or 'nothing'}" for name in names)]
 
 
 def planned_transfer(origin: Origin, model: TextAutoencoder, vocabulary: Vocabulary) -> Transfer:
@@ -133,11 +137,11 @@ def planned_transfer(origin: Origin, model: TextAutoencoder, vocabulary: Vocabul
                 f"--init_parts: {origin.workdir} and the new model have no part {part!r} in "
                 f"common: name one or more of {', '.join(modules)}, or paths within them"
             )
-    taken = [
-        name
-        for name in common
-        if not origin.parts or any(_within(name, part) for part in origin.parts)
-    ]
+
+    def is_asked_for(name: str) -> bool:
+        return not origin.parts or any(_within(name, part) for part in origin.parts)
+
+    taken = [name for name in common if is_asked_for(name)]
     for name in taken:
         _check_fit(name, origin, there[name].shape, here[name].shape, source.model.module, model)
     ids = {word: number for number, word in enumerate(source.corpus.vocabulary.words)}
@@ -146,6 +150,7 @@ def planned_transfer(origin: Origin, model: TextAutoencoder, vocabulary: Vocabul
         step=source.step,
         values={name: there[name] for name in taken},
         fresh=tuple(sorted(_path(name) for name in here if name not in taken)),
+        left=tuple(sorted(_path(n) for n in there if n not in here and is_asked_for(n))),
         rows=np.array([ids.get(word, -1) for word in vocabulary.words]),
     )
 

@@ -53,6 +53,7 @@ def lagging(
         step=partial(_step, window=window, most_encoder_steps=most_encoder_steps),
         init=lambda params: _first_state(),
         clock=lambda state: state.procedure.decoder_steps,
+        counts="decoder step",
         num_steps=partial(_num_steps, most_encoder_steps=most_encoder_steps),
         event=partial(_event, compare_every=compare_every),
         by_part=True,

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from wae_rnf_jax.models.autoencoder import initial_variables
 from wae_rnf_jax.rules import Counts, Sizes, Weights, one_of, several
+from wae_rnf_jax.training.codebook import initial_codebook
 from wae_rnf_jax.training.parts import part_labels
 from wae_rnf_jax.training.procedures.descent import descent
 from wae_rnf_jax.training.recipe import Procedure, Recipe, TrainState
@@ -64,6 +65,7 @@ def pretrained(
     return descent()._replace(
         init=lambda params: _state_of_stage(0, 0),
         clock=lambda state: state.step - state.procedure.start,
+        counts="main-stage step",
         kl_weight=kl_weight,
         num_steps=most_steps,
         selects=lambda state: int(state.procedure.stage) == stages,
@@ -120,6 +122,9 @@ def _drawn_anew(state: TrainState, key: jax.Array, part: str, recipe: Recipe) ->
     clipping, partition = state.opt_state
     first = recipe.optimizer.init(params)[1].inner_states[part]
     partition = partition._replace(inner_states={**partition.inner_states, part: first})
-    if part == "encoder":  # running statistics are of its heads
+    if part == "encoder":  # running statistics are of its heads, remembered codes are its own
         state = state.replace(batch_stats=fresh.get("batch_stats", {}))
+        if state.codebook is not None and state.codebook.codes is not None:
+            dim = state.codebook.centers.shape[-1]
+            state = state.replace(codebook=initial_codebook(recipe.codebook, dim))
     return state.replace(params=params, opt_state=(clipping, partition))
