@@ -157,6 +157,32 @@ def test_fields_are_known_by_number_where_there_is_no_header(tmp_path):
     ]
 
 
+def test_a_number_is_of_one_field_of_all_objects(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"a": "x", "b": "y"}\n["u", "v"]\n{"b": "z", "a": "w"}\n')
+    with pytest.raises(
+        InputError, match=r"rows\.jsonl:3: the keys b, a are not those of the first"
+    ):
+        list(table_rows(file, text_field="1"))
+    file.write_text('{"a": "x", "b": "y"}\n{"b": "z", "a": "w"}\n')
+    assert [row.text for row in table_rows(file, text_field="a")] == ["x", "w"]
+
+
+def test_copies_that_differ_in_blanks_or_a_mark_are_in_one_split(tmp_path, cache):
+    lines = [f"w{i}{gap}cat sat" for i in range(120) for gap in (" ", "  ", "\t", "\u00a0")]
+    file = tmp_path / "raw.txt"
+    file.write_text("\n".join(lines))
+    corpus = load(str(file), cache, "text")
+    found = [set(texts(corpus, split)) for split in ("train", "valid", "test")]
+    assert sum(map(len, found)) == len(set.union(*found)) == 120
+    table = tmp_path / "rows.jsonl"
+    rows = [{"text": f"{mark}w{i} cat sat"} for i in range(120) for mark in ("", "\ufeff")]
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    corpus = load(str(table), cache, text_field="text", label_field="")
+    found = [set(texts(corpus, split)) for split in ("train", "valid", "test")]
+    assert sum(map(len, found)) == len(set.union(*found)) == 120
+
+
 def test_a_field_of_csv_may_hold_lines_and_a_mark_may_lead(tmp_path):
     file = tmp_path / "reviews.csv"
     file.write_bytes(b'\xef\xbb\xbftext,stars\r\n"so,\r\n""good""\r\n!",5\r\n,4\r\n')

@@ -149,6 +149,16 @@ def test_projection_divides_by_the_norm_of_large_and_small_codes():
     chex.assert_tree_all_finite(jacobians)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_projection_of_narrow_codes_is_that_of_wide_ones(dtype):
+    z = jnp.asarray([[3e-5, 4e-5, 0.0], [300.0, -400.0, 0.0]], dtype)
+    found = wae.UniformSphere(3).projected(z)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(
+        found, wae.UniformSphere(3).projected(z.astype(jnp.float32)).astype(dtype)
+    )
+
+
 def test_projection_of_the_origin_is_an_axis_without_a_gradient():
     sphere = wae.UniformSphere(3)
     z = jnp.array([[0.0, 0.0, 0.0], [-0.0, 0.0, -0.0], [1e-40, -1e-40, 0.0]])

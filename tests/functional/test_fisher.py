@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 import wae_rnf_jax as wr
+from wae_rnf_jax.functional.categorical import _first_to_reach
 from wae_rnf_jax.models.autoencoder import TextAutoencoder
 from wae_rnf_jax.models.bound import BoundModel
 from wae_rnf_jax.models.features import code_features, fisher_log_magnification_estimate
@@ -36,6 +37,13 @@ def test_a_certain_class_is_drawn_always(key):
     logits = jnp.full((3, V), -1e9).at[jnp.arange(3), jnp.array([0, 128, V - 1])].set(5.0)
     draws = wr.categorical_draws(key, logits, num_draws=500)
     np.testing.assert_array_equal(draws, np.repeat([[0], [128], [V - 1]], 500, axis=1))
+
+
+def test_no_class_of_probability_0_is_found_where_sums_change_by_rounding():
+    weights = jnp.array([0.5, 0.0, 0.25, 0.0, 0.0])
+    ends = jnp.array([0.5, 0.50001, 0.75, 0.75001, 0.74])
+    goal = jnp.array([0.4, 0.500005, 0.7500005, 0.76])
+    np.testing.assert_array_equal(_first_to_reach(ends, weights, goal), [0, 2, 2, 2])
 
 
 def inputs(key):

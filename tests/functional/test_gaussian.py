@@ -67,6 +67,14 @@ def test_values_and_gradients_are_finite_at_extreme_variances(log_var):
     chex.assert_tree_all_finite((value, gradients))
 
 
+@pytest.mark.parametrize("log_var", [-95.0, -88.0, 88.0, 95.0])
+def test_log_prob_is_right_where_a_variance_or_its_inverse_overflows(log_var):
+    mean = jnp.zeros([1])
+    z = mean + jnp.exp(0.5 * jnp.full([1], log_var))
+    found = wae.gaussian_log_prob(z, mean, jnp.full([1], log_var))
+    np.testing.assert_allclose(found, -0.5 * (1.0 + log_var + np.log(2 * np.pi)), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "call",
     [

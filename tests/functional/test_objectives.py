@@ -148,3 +148,26 @@ def test_free_bits_of_a_sphere_are_refused():
     ctx = wr.ObjectiveContext(jax.random.split(jax.random.key(0), 3), jnp.ones(3, bool))
     with pytest.raises(ValueError, match="kl_floor is of Gaussian posteriors"):
         wr.OBJECTIVES["vae"](out, ctx, kl_floor=0.1)
+
+
+def test_a_batch_of_which_no_row_is_read_is_not_degenerate():
+    out = forward(*posterior(), K)
+    never = context()._replace(
+        pullback_log_magnification=lambda zk, *args, **named: jnp.full(B, jnp.nan)
+    )
+    arguments = {"mmd_weight": 10.0, "rnf_weight": 1.0, "features": "fisher"}
+    found = OBJECTIVES["wae_rnf_pullback"](out, never, **arguments)
+    assert float(found["degenerate"][1]) == 0.0
+    # Of the valid rows, one of those that were measured has not full rank.
+    found = OBJECTIVES["wae_rnf_pullback"](out, context(), **arguments)
+    assert float(found["degenerate"][1]) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_means_of_narrow_values_are_in_single_precision(dtype):
+    found = context().mean(jnp.full(B, 30_000.0, dtype))
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, float(jnp.asarray(30_000.0, dtype)))
+    out = forward(*posterior(), K)
+    narrow = out._replace(log_dets=out.log_dets.astype(dtype))
+    assert narrow.log_det.dtype == jnp.float32

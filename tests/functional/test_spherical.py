@@ -39,6 +39,19 @@ def test_equal_and_opposite_directions_have_a_path_and_a_gradient(angle):
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("apart", [0.0, 1e-7, 5e-7, 1e-3])
+def test_near_equal_ends_a_path_moves_as_far_as_its_share_of_them(apart):
+    start = jnp.asarray([0.6, 0.8, 0.0])
+    end = start + apart * jnp.asarray([0.8, -0.6, 0.0])
+
+    def middle(start, end):
+        return wae.slerp(start, end, jnp.asarray([0.25]))[0]
+
+    found = jax.jacfwd(middle, (0, 1))(start, end)
+    np.testing.assert_allclose(found[0], 0.75 * np.eye(3), atol=1e-3)
+    np.testing.assert_allclose(found[1], 0.25 * np.eye(3), atol=1e-3)
+
+
 def test_errors_are_clear():
     share = jnp.zeros([1])
     for start, end in (

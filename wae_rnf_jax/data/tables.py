@@ -21,6 +21,7 @@ from wae_rnf_jax.errors import InputError, did_you_mean, first_line
 __all__ = ["TABLES", "Row", "is_table", "table_rows"]
 
 _NO_VALUE = "(none)"
+_MARK = BYTE_ORDER_MARK.decode()  # which is no part of a text that begins with it
 _BATCH_ROWS = 1 << 10
 _BUFFER_BYTES = 1 << 20
 
@@ -86,9 +87,9 @@ def _row(where: str, values: Mapping[str, Any]) -> Row:
         text = ""
     if not isinstance(text, str):
         raise InputError(f"{where}: the text field contains {text!r}, which is not text")
-    words, label = text.split(), None
+    words, label = text.lstrip(_MARK).split(), None
     if "label_field" in values:
-        label = "_".join(_in_words(values["label_field"]).split()) or _NO_VALUE
+        label = "_".join(_in_words(values["label_field"]).lstrip(_MARK).split()) or _NO_VALUE
     reserved = first_reserved_word(words if label is None else [*words, label])
     if reserved is not None:
         raise InputError(f"{where}: the word {reserved} is reserved and may not appear in a text")
@@ -178,6 +179,7 @@ def _place(where: str, key: str, field: str, names: Sequence[str], length: int) 
 
 
 def _json_records(file: Path, asked: Sequence[tuple[str, str]]) -> Iterator[Record]:
+    first: list[str] = []  # the keys of the first object
     for number, line in enumerate(_decoded_lines(file), start=1):
         where = f"{file}:{number}"
         if not line.strip():
@@ -193,6 +195,16 @@ def _json_records(file: Path, asked: Sequence[tuple[str, str]]) -> Iterator[Reco
         if not isinstance(values, dict | list):
             raise InputError(f"{where}: each line must be a JSON object or list")
         names = list(values) if isinstance(values, dict) else []
+        first = first or names
+        if (
+            names
+            and names != first
+            and any(name.isdecimal() and name not in names for _, name in asked)
+        ):
+            raise InputError(
+                f"{where}: the keys {', '.join(names)} are not those of the first object, in their "
+                "order, so that a number does not tell which field is meant: give its name"
+            )
         content = list(values.values()) if names else list(values)
         yield where, [content[_place(where, key, name, names, len(content))] for key, name in asked]
 

@@ -69,7 +69,8 @@ def text_source(
         notes = (note for file in files.values() for note in form_notes(file, label=label))
         return _text_parts(path, label, notes, cache)
     check_fractions(fractions)
-    rows = (Row(record.text, record.label) for record in text_records(file, label=label))
+    records = text_records(file, label=label)
+    rows = (Row(" ".join(record.text.split()), record.label) for record in records)
     folder = _split_folder(
         [file],
         {"label": label, "fractions": list(fractions), "seed": int(seed)},
@@ -177,7 +178,7 @@ def _split_folder(
     """The folder of text that is made of files, once for each content and settings."""
     digests = [file_digest(file, memory=cache / DIGESTS) for file in files]
     kinds = ["".join(file.suffixes) for file in files]  # which say how a file is read
-    key = json.dumps({"version": 1, "files": digests, "kinds": kinds, **settings}, sort_keys=True)
+    key = json.dumps({"version": 2, "files": digests, "kinds": kinds, **settings}, sort_keys=True)
     folder = cache / f"split-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     with new_directory(folder) as temporary:
         if temporary is not None:

@@ -48,16 +48,24 @@ def categorical_draws(key: jax.Array, logits: jax.Array, *, num_draws: int) -> j
     # Up from 0: a draw of 0 must not take a first class whose probability is 0.
     uniform = 1.0 - jax.random.uniform(key, (*batch, num_draws), logits.dtype)
     goal = uniform * ends[..., -1:]
-    block = _first_to_reach(ends, goal)
+    block = _first_to_reach(ends, blocks.sum(axis=-1), goal)
     before = jnp.take_along_axis(jnp.concatenate([0 * ends[..., :1], ends], -1), block, axis=-1)
-    inner = jnp.cumsum(jnp.take_along_axis(blocks, block[..., None], axis=-2), axis=-1)
+    of_block = jnp.take_along_axis(blocks, block[..., None], axis=-2)
+    inner = jnp.cumsum(of_block, axis=-1)
     # Rounding may leave a goal above the sum of its block.
     goal = jnp.minimum(goal - before, inner[..., -1])
-    found = _first_to_reach(inner, goal[..., None])[..., 0]
+    found = _first_to_reach(inner, of_block, goal[..., None])[..., 0]
     return block * _BLOCK + found
 
 
-def _first_to_reach(ends: jax.Array, goal: jax.Array) -> jax.Array:
-    """The first of rising sums [..., N] that is at least each goal [..., M]: int32 [..., M]."""
-    below = ends[..., None, :] < goal[..., None]
-    return jnp.minimum(below.sum(-1, dtype=jnp.int32), ends.shape[-1] - 1)
+def _first_to_reach(ends: jax.Array, weights: jax.Array, goal: jax.Array) -> jax.Array:
+    """The first weight [..., N] at which their sum reaches each goal [..., M]: int32 [..., M].
+
+    Of those above 0: long sums are added up as a tree, and can change where nothing is added. The
+    last of those where rounding has left all sums below the goal.
+    """
+    counts = weights[..., None, :] > 0
+    reached = counts & (ends[..., None, :] >= goal[..., None])
+    last = ends.shape[-1] - 1 - jnp.argmax(counts[..., ::-1], axis=-1)
+    first = jnp.argmax(reached, axis=-1)
+    return jnp.where(reached.any(-1), first, last).astype(jnp.int32)

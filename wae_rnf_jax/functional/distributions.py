@@ -14,7 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from wae_rnf_jax.functional._arrays import match_varying, widened
+from wae_rnf_jax.functional._arrays import match_varying, narrowed, widened
 from wae_rnf_jax.functional.bessel import mean_resultant_complement
 from wae_rnf_jax.functional.gaussian import (
     gaussian_entropy,
@@ -162,6 +162,7 @@ class UniformSphere:
         [[0.6000000238418579, 0.800000011920929], [1.0, 0.0]]
         """
         _assert_codes(z, self.dim)
+        given, z = z, widened(z)
         # Below the smallest normal number some machines read 0, as all of them do here.
         tiny = jnp.finfo(z.dtype).tiny
         largest = jax.lax.stop_gradient(jnp.max(jnp.abs(z), axis=-1, keepdims=True))
@@ -170,7 +171,7 @@ class UniformSphere:
         # By the largest entry first, whose square may overflow or vanish. Compilers divide by way
         # of the reciprocal, which must not vanish either.
         z = z / jnp.where(is_origin, 1.0, jnp.minimum(largest, 1.0 / tiny))
-        return z / jnp.linalg.norm(z, axis=-1, keepdims=True)
+        return narrowed(z / jnp.linalg.norm(z, axis=-1, keepdims=True), given)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=("mean", "log_var"), meta_fields=())

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from wae_rnf_jax.functional._arrays import widened
 from wae_rnf_jax.functional.distributions import Posterior
 from wae_rnf_jax.functional.riemannian import Codebook
 
@@ -50,7 +51,7 @@ class ForwardPass(NamedTuple):
     @property
     def log_det(self) -> jax.Array:
         """The flow's summed log|det|, [B]."""
-        return self.log_dets.sum(0)
+        return widened(self.log_dets).sum(0)
 
 
 class ObjectiveContext(NamedTuple):
@@ -95,7 +96,7 @@ class ObjectiveContext(NamedTuple):
           known: [B], the rows that count, if not all that are valid.
           of: [B], those that the sum is divided by the number of; the same if None.
         """
-        known = self.where if known is None else known
+        known, values = self.where if known is None else known, widened(values)
         total = jnp.where(known, values, 0).sum()
         count = (known if of is None else of).sum()
         if self.axis_name is not None:

@@ -37,7 +37,8 @@ def gaussian_log_prob(z: jax.Array, mean: jax.Array, log_var: jax.Array) -> jax.
     chex.assert_type([z, mean, log_var], float)
     chex.assert_equal_shape([mean, log_var])
     z, mean, log_var = widened(_broadcast(z, mean, log_var))
-    scaled = jnp.square(z - mean) * jnp.exp(-log_var)
+    # Scaled before it is squared: at extreme variances the factors overflow, and not their product.
+    scaled = jnp.square((z - mean) * jnp.exp(-0.5 * log_var))
     return -0.5 * jnp.sum(scaled + log_var + _LOG_2PI, axis=-1)
 
 

@@ -189,7 +189,7 @@ def wae_rnf_pullback(
     found = ctx.pullback_log_magnification(out.zk, features, one_in=one_in, num_words=num_words)
     read, known = ctx.where & ~jnp.isnan(found), ctx.where & jnp.isfinite(found)
     magnification = -jnp.where(known, found, 0.0)
-    degenerate = 1.0 - ctx.mean(jnp.ones_like(found), known=known, of=read)
+    degenerate = ctx.mean(jnp.ones_like(found), known=read & ~known, of=read)
     return {
         **wae(out, ctx, mmd_weight=mmd_weight, kl_floor=kl_floor),
         **_match(out, ctx, magnification, weight=rnf_weight, known=known),

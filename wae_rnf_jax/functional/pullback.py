@@ -123,7 +123,8 @@ def pullback_log_magnification(decode: Decode, z: jax.Array) -> jax.Array:
 
     Returns:
       [] nats. Where J has not full rank the logarithm is −∞: what is returned is NaN, or, where
-      rounding has filled the rank up, very small.
+      rounding has filled the rank up, very small. JᵀJ squares J's condition number: above about
+      1e3 in directions that are no axes, single precision has an error of .1, above 1e4 NaN.
 
     Raises:
       ValueError: fewer than Z features, with which J never has full rank.

@@ -41,15 +41,21 @@ def slerp(start: jax.Array, end: jax.Array, share: jax.Array) -> jax.Array:
     u, v = start / norms[0], end / norms[1]
     # Exact for small and for flat angles, where the arc cosine of u·v is not (Kahan 2006).
     angle = 2 * jnp.arctan2(guarded_norm(u - v), guarded_norm(u + v))
-    across = _rejection(v, u)
+    across = _rejection(v, u)  # of length sin(angle)
+    turned = share[:, None] * angle
+    # By sin(turned)/sin(angle), at equal directions the share, while the angle is acute.
+    is_acute = jnp.vdot(u, v, precision=_HIGHEST) >= 0
+    acute = jnp.where(is_acute, angle, 0.0)
+    ratio = share[:, None] * jnp.sinc(share[:, None] * acute / jnp.pi) / jnp.sinc(acute / jnp.pi)
+    # By a unit vector elsewhere, where both sines may vanish; of opposite directions, by any.
     is_parallel = jnp.vdot(across, across, precision=_HIGHEST) <= jnp.square(
         8 * jnp.finfo(u.dtype).eps
     )
     other = _rejection(jnp.eye(u.shape[0], dtype=u.dtype)[jnp.argmin(jnp.abs(u))], u)
-    across = jnp.where(is_parallel, other, across)
-    across = across / jnp.linalg.norm(across)
-    turned = share[:, None] * angle
-    direction = jnp.cos(turned) * u[None] + jnp.sin(turned) * across[None]
+    unit = jnp.where(is_acute | is_parallel, other, across)
+    unit = unit / jnp.linalg.norm(unit)
+    sideways = jnp.where(is_acute, ratio * across[None], jnp.sin(turned) * unit[None])
+    direction = jnp.cos(turned) * u[None] + sideways
     return narrowed((norms[0] + share * (norms[1] - norms[0]))[:, None] * direction, *arguments)
 
 
