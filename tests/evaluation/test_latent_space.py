@@ -14,7 +14,7 @@ from wae_rnf_jax.evaluation.latent_space import (
     interpolate_sentences,
     prior_codes,
     prior_sentences,
-    reconstruct_sentences,
+    split_codes,
 )
 from wae_rnf_jax.functional.distributions import StandardNormal
 from wae_rnf_jax.functional.sequences import example_keys
@@ -77,23 +77,38 @@ def test_unknown_words_are_reported_by_sentence(trained):
     np.testing.assert_array_equal(encoded.zk[0], encoded.zk[1])
 
 
-def test_reconstructions_decode_the_codes(trained):
-    found = reconstruct_sentences(trained, [*SENTENCES, "teal"], decoding=SHORT, batch_size=2)
-    encoded = encode_sentences(trained, [*SENTENCES, "teal"])
-    assert found.unknown == ((), (), (), ("teal",))
-    assert found.sentences == decoded_sentences(trained, encoded.zk, decoding=SHORT)
-    assert len(set(found.sentences)) > 1
+def test_codes_of_a_split_are_of_its_tokens_and_not_of_its_text(trained, split, monkeypatch):
+    rows = [3, 0, 5]
+    texts = [trained.vocabulary.decode(split.sentence(row).tolist()) for row in rows]
+    expected = encode_sentences(trained, texts).zk
+    monkeypatch.setattr(type(trained.vocabulary), "encode", None)  # as text, some are other tokens
+    np.testing.assert_allclose(split_codes(trained, split, rows), expected, rtol=1e-6)
+    two = split_codes(trained, split, rows, batch_size=2)
+    np.testing.assert_allclose(two, expected, rtol=1e-5)
+
+
+def test_sentences_are_the_same_codes_in_batches_of_any_size(trained):
+    given = [*SENTENCES, "teal"]
+    by_two, at_once = (
+        encode_sentences(trained, given, batch_size=2),
+        encode_sentences(trained, given),
+    )
+    assert by_two.unknown == ((), (), (), ("teal",))
+    found = [decoded_sentences(trained, codes.zk, decoding=SHORT) for codes in (by_two, at_once)]
+    assert found[0] == found[1]
+    assert len(set(found[0])) > 1
 
 
 def test_interpolated_sentences_begin_and_end_with_the_reconstructions(trained):
     path = interpolate_sentences(
         trained, SENTENCES[0], SENTENCES[2] + " mauve", num_points=5, decoding=SHORT
     )
-    ends = reconstruct_sentences(trained, (SENTENCES[0], SENTENCES[2] + " mauve"), decoding=SHORT)
+    ends = encode_sentences(trained, (SENTENCES[0], SENTENCES[2] + " mauve"))
     assert path.unknown == ((), ("mauve",))
     assert len(path.sentences) == 5
     assert path.codes.shape == (5, 3)
-    assert (path.sentences[0], path.sentences[-1]) == ends.sentences
+    ends = decoded_sentences(trained, ends.zk, decoding=SHORT)
+    assert (path.sentences[0], path.sentences[-1]) == ends
     assert path.sentences == decoded_sentences(trained, path.codes, decoding=SHORT)
 
 
@@ -112,7 +127,7 @@ def test_what_cannot_be_encoded_is_named(trained, sentences, message):
 
 def test_a_language_model_has_no_codes(trained_language_model):
     with pytest.raises(InputError, match="no latent code"):
-        reconstruct_sentences(trained_language_model, SENTENCES)
+        encode_sentences(trained_language_model, SENTENCES)
 
 
 def test_codes_and_words_of_one_seed_share_no_key(trained, monkeypatch):

@@ -8,11 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from wae_rnf_jax.errors import InputError, did_you_mean
-from wae_rnf_jax.evaluation.latent_space import encode_sentences
-from wae_rnf_jax.evaluation.splits import Split, split_text
+from wae_rnf_jax.evaluation.latent_space import split_codes
+from wae_rnf_jax.evaluation.splits import token_split
 from wae_rnf_jax.runs.trained_model import TrainedModel
-
-_BATCH = 256  # sentences encoded at once
 
 
 def label_difference(
@@ -37,20 +35,20 @@ def label_difference(
         raise InputError("the run's training text has no labels to shift codes by")
     if start == end:
         raise InputError(f"both labels are {start!r}: name two different ones")
-    text = split_text(trained, split)
-    return _mean_code(trained, text, end, split) - _mean_code(trained, text, start, split)
+    return _mean_code(trained, end, split) - _mean_code(trained, start, split)
 
 
-def _mean_code(trained: TrainedModel, text: Split, label: str, split: str) -> jax.Array:
+def _mean_code(trained: TrainedModel, label: str, split: str) -> jax.Array:
     labels = trained.corpus.labels
     if label not in labels:
         nearest = did_you_mean(label, labels)
         raise InputError(
             f"there is no label {label!r}: the labels are {', '.join(labels)}{nearest}"
         )
-    sentences = [s for s, of in zip(text.sentences, text.labels, strict=True) if of == label]
-    if not sentences:
+    sentences = token_split(trained, split)
+    rows = np.flatnonzero(np.asarray(sentences.labels) == labels.index(label))
+    if not rows.size:
         raise InputError(f"no sentence of the {split} split has the label {label!r}")
-    codes = encode_sentences(trained, sentences, batch_size=_BATCH).zk
+    codes = split_codes(trained, sentences, rows.tolist())
     mean = np.asarray(codes).mean(axis=0, keepdims=True, dtype=np.float64)
     return jnp.asarray(mean, codes.dtype)

@@ -1,4 +1,4 @@
-"""Sentences to codes and back: encoding, reconstruction, paths between sentences, prior codes.
+"""Sentences to codes and back: encoding, paths between sentences, prior codes.
 
 Letters: B sentences, L words, Z latent, P points of a path.
 
@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.data.vocabulary import Vocabulary, first_reserved_word
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
@@ -50,18 +51,6 @@ class Codes:
     def __len__(self) -> int:
         """B, the number of sentences."""
         return len(self.zk)
-
-
-class Reconstructions(NamedTuple):
-    """Sentences decoded from the codes of sentences.
-
-    Attributes:
-      sentences: per sentence, the text that its code decodes to.
-      unknown: per sentence, the words read as `<unk>`.
-    """
-
-    sentences: tuple[str, ...]
-    unknown: tuple[tuple[str, ...], ...]
 
 
 PATHS = ("straight", "spherical", "geodesic")
@@ -171,47 +160,52 @@ def encode_sentences(
       InputError: for no sentence, an empty one, one that holds a reserved word such as
         `<eos>`, or a model without a latent code.
     """
+    _check_code(trained)
+    rows, unknown = _word_ids(trained.vocabulary, sentences)
+    return Codes(*_encoded(trained.model, rows, batch_size), unknown)
+
+
+def split_codes(
+    trained: TrainedModel, split: TokenSplit, rows: Sequence[int], *, batch_size: int = 256
+) -> jax.Array:
+    """The codes zk of sentences of a split, of the very tokens that it has.
+
+    What `data.max_words` has cut within a word is other tokens once it is text again.
+
+    Args:
+      trained: a model with a latent code.
+      split: of its corpus.
+      rows: numbers of N sentences, at least one.
+      batch_size: sentences encoded at once.
+
+    Returns:
+      [N, Z].
+
+    Raises:
+      InputError: for a model without a latent code.
+    """
+    _check_code(trained)
+    return _encoded(trained.model, [split.sentence(row) for row in rows], batch_size)[2]
+
+
+def _check_code(trained: TrainedModel) -> None:
     if trained.model.latent_dim == 0:
         raise InputError(
             "this model is a language model: it has no latent code, so it cannot encode a sentence"
         )
-    rows, unknown = _word_ids(trained.vocabulary, sentences)
+
+
+def _encoded(
+    model: BoundModel, rows: Sequence[Sequence[int]], batch_size: int
+) -> tuple[Posterior, jax.Array, jax.Array]:
+    """Posteriors, their centers and codes zk of rows of word ids."""
     batch_size = min(batch_size, 1 << (len(rows) - 1).bit_length())  # one sentence is one row
     parts = [
-        _posterior_codes(trained.model, *_padded(rows[first : first + batch_size], batch_size))
+        _posterior_codes(model, *_padded(rows[first : first + batch_size], batch_size))
         for first in range(0, len(rows), batch_size)
     ]
     # On the host: JAX would compile the concatenation of each number of parts.
-    posterior, z0, zk = jax.tree.map(
-        lambda *part: jnp.asarray(np.concatenate(part)[: len(rows)]), *parts
-    )
-    return Codes(posterior, z0, zk, unknown)
-
-
-def reconstruct_sentences(
-    trained: TrainedModel,
-    sentences: Sequence[str],
-    *,
-    decoding: Decoding | None = None,
-    batch_size: int = 64,
-) -> Reconstructions:
-    """What sentences become on the way through their codes.
-
-    Args:
-      trained: a model with a latent code.
-      sentences: text.
-      decoding: how codes are decoded; greedy unless told.
-      batch_size: sentences at once.
-
-    Returns:
-      The decoded sentences, and the words that were read as `<unk>`.
-
-    Raises:
-      InputError: as `encode_sentences`.
-    """
-    encoded = encode_sentences(trained, sentences, batch_size=batch_size)
-    texts = decoded_sentences(trained, encoded.zk, decoding=decoding, batch_size=batch_size)
-    return Reconstructions(texts, encoded.unknown)
+    return jax.tree.map(lambda *part: jnp.asarray(np.concatenate(part)[: len(rows)]), *parts)
 
 
 def interpolate_sentences(

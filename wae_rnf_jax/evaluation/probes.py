@@ -16,13 +16,12 @@ import numpy as np
 
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.errors import InputError
-from wae_rnf_jax.evaluation.latent_space import encode_sentences
+from wae_rnf_jax.evaluation.latent_space import split_codes
 from wae_rnf_jax.evaluation.report import Metrics
 from wae_rnf_jax.evaluation.splits import random_rows, token_split
 from wae_rnf_jax.extras import extra_module
 from wae_rnf_jax.runs.trained_model import TrainedModel
 
-_BATCH = 256  # sentences encoded at once
 _ITERATIONS = 1_000
 _EXTRA = {"package": "scikit-learn", "extra": "probe"}
 
@@ -88,9 +87,7 @@ def probe_metrics(
 
 
 def _codes(trained: TrainedModel, split: TokenSplit, rows: np.ndarray) -> np.ndarray:
-    decode = trained.vocabulary.decode
-    sentences = [decode(split.sentence(row).tolist()) for row in rows.tolist()]
-    return np.asarray(encode_sentences(trained, sentences, batch_size=_BATCH).zk, np.float64)
+    return np.asarray(split_codes(trained, split, rows.tolist()), np.float64)
 
 
 def _word_counts(split: TokenSplit, vocab_size: int, rows: np.ndarray) -> Any:

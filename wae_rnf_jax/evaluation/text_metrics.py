@@ -12,8 +12,8 @@ import numpy as np
 
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.data.vocabulary import Vocabulary
-from wae_rnf_jax.evaluation.decoding import Decoding
-from wae_rnf_jax.evaluation.latent_space import reconstruct_sentences
+from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
+from wae_rnf_jax.evaluation.latent_space import split_codes
 from wae_rnf_jax.evaluation.report import Metrics
 from wae_rnf_jax.evaluation.scoring import score_sentences
 from wae_rnf_jax.runs.trained_model import TrainedModel
@@ -121,8 +121,9 @@ def reconstruction_metrics(
     number = len(split) if num_sentences is None else min(num_sentences, len(split))
     decode = trained.vocabulary.decode
     sentences = [decode(split.sentence(row).tolist()) for row in range(number)]
-    found = reconstruct_sentences(trained, sentences, decoding=Decoding(max_length=max_length))
-    return {"recon_bleu": corpus_bleu(found.sentences, sentences), "num_reconstructions": number}
+    codes = split_codes(trained, split, range(number))
+    found = decoded_sentences(trained, codes, decoding=Decoding(max_length=max_length))
+    return {"recon_bleu": corpus_bleu(found, sentences), "num_reconstructions": number}
 
 
 def diversity_metrics(samples: Sequence[str]) -> Metrics:
