@@ -89,10 +89,7 @@ def test_codes_of_a_split_are_of_its_tokens_and_not_of_its_text(trained, split, 
 
 def test_sentences_are_the_same_codes_in_batches_of_any_size(trained):
     given = [*SENTENCES, "teal"]
-    by_two, at_once = (
-        encode_sentences(trained, given, batch_size=2),
-        encode_sentences(trained, given),
-    )
+    by_two, at_once = (encode_sentences(trained, given, batch_size=size) for size in (2, 64))
     assert by_two.unknown == ((), (), (), ("teal",))
     found = [decoded_sentences(trained, codes.zk, decoding=SHORT) for codes in (by_two, at_once)]
     assert found[0] == found[1]

@@ -80,9 +80,10 @@ def _run(values: flags.FlagValues) -> None:
     path = workdir / "results.json"
     with options.writing(path, "workdir"):
         write_results(path, split=split_name, settings=settings, metrics=metrics)
-        if is_exported(workdir) and (card := update_card(workdir)):
-            options.published(values, card)
+        card = update_card(workdir) if is_exported(workdir) else None
     print(f"\nwritten to {options.published(values, path)}")
+    if card:
+        options.published(values, card)
 
 
 def _language_model(values: flags.FlagValues, run):

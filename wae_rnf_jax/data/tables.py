@@ -196,11 +196,8 @@ def _json_records(file: Path, asked: Sequence[tuple[str, str]]) -> Iterator[Reco
             raise InputError(f"{where}: each line must be a JSON object or list")
         names = list(values) if isinstance(values, dict) else []
         first = first or names
-        if (
-            names
-            and names != first
-            and any(name.isdecimal() and name not in names for _, name in asked)
-        ):
+        by_number = any(name.isdecimal() and name not in names for _, name in asked)
+        if by_number and names and names != first:
             raise InputError(
                 f"{where}: the keys {', '.join(names)} are not those of the first object, in their "
                 "order, so that a number does not tell which field is meant: give its name"

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.errors import InputError, did_you_mean
 from wae_rnf_jax.evaluation.latent_space import split_codes
 from wae_rnf_jax.evaluation.splits import token_split
@@ -35,17 +36,17 @@ def label_difference(
         raise InputError("the run's training text has no labels to shift codes by")
     if start == end:
         raise InputError(f"both labels are {start!r}: name two different ones")
-    return _mean_code(trained, end, split) - _mean_code(trained, start, split)
+    sentences = token_split(trained, split)
+    return _mean_code(trained, sentences, end, split) - _mean_code(trained, sentences, start, split)
 
 
-def _mean_code(trained: TrainedModel, label: str, split: str) -> jax.Array:
+def _mean_code(trained: TrainedModel, sentences: TokenSplit, label: str, split: str) -> jax.Array:
     labels = trained.corpus.labels
     if label not in labels:
         nearest = did_you_mean(label, labels)
         raise InputError(
             f"there is no label {label!r}: the labels are {', '.join(labels)}{nearest}"
         )
-    sentences = token_split(trained, split)
     rows = np.flatnonzero(np.asarray(sentences.labels) == labels.index(label))
     if not rows.size:
         raise InputError(f"no sentence of the {split} split has the label {label!r}")

@@ -44,11 +44,12 @@ def categorical_draws(key: jax.Array, logits: jax.Array, *, num_draws: int) -> j
     padding = -num_classes % _BLOCK
     weights = jnp.pad(weights, [(0, 0)] * len(batch) + [(0, padding)])
     blocks = weights.reshape(*batch, weights.shape[-1] // _BLOCK, _BLOCK)
-    ends = jnp.cumsum(blocks.sum(axis=-1), axis=-1)
+    sums = blocks.sum(axis=-1)
+    ends = jnp.cumsum(sums, axis=-1)
     # Up from 0: a draw of 0 must not take a first class whose probability is 0.
     uniform = 1.0 - jax.random.uniform(key, (*batch, num_draws), logits.dtype)
     goal = uniform * ends[..., -1:]
-    block = _first_to_reach(ends, blocks.sum(axis=-1), goal)
+    block = _first_to_reach(ends, sums, goal)
     before = jnp.take_along_axis(jnp.concatenate([0 * ends[..., :1], ends], -1), block, axis=-1)
     of_block = jnp.take_along_axis(blocks, block[..., None], axis=-2)
     inner = jnp.cumsum(of_block, axis=-1)
