@@ -90,6 +90,30 @@ def test_the_codes_are_those_of_the_sentences(labelled):
         np.testing.assert_array_equal(of_sentence, np.bincount(ids, minlength=8))
 
 
+def test_sentences_without_a_label_are_left_out(labelled, codes_that):
+    codes_that(30.0)
+    splits = {"train": labelled.corpus.train, "test": labelled.corpus.test}
+    unlabelled = {name: np.arange(len(split)) % 3 == 0 for name, split in splits.items()}
+    corpus = replace(
+        labelled.corpus,
+        labels=(*NAMES[:2], "(none)"),
+        **{
+            name: replace(split, labels=np.where(unlabelled[name], 2, split.labels))
+            for name, split in splits.items()
+        },
+    )
+    metrics = probes.probe_metrics(labelled._replace(corpus=corpus), num_train=200)
+    assert (metrics["num_labels"], metrics["num_probe_train"], metrics["num_probe"]) == (2, 200, 60)
+    assert metrics["probe_accuracy"] == metrics["bow_accuracy"] == 1.0
+    expected = splits["test"].labels[~unlabelled["test"]]
+    assert metrics["majority_accuracy"] == np.mean(expected == 1)
+
+    none = replace(splits["test"], labels=np.full(90, 2, np.int32))
+    unknown = labelled._replace(corpus=replace(corpus, test=none))
+    with pytest.raises(InputError, match="no sentence of the test split has a label"):
+        probes.probe_metrics(unknown)
+
+
 def test_what_cannot_be_probed_is_refused(trained, labelled, monkeypatch):
     with pytest.raises(InputError, match="no labels"):
         probes.probe_metrics(trained)

@@ -18,9 +18,9 @@ from wae_rnf_jax.data.special_words import first_reserved_word
 from wae_rnf_jax.data.text import BYTE_ORDER_MARK
 from wae_rnf_jax.errors import InputError, did_you_mean, first_line
 
-__all__ = ["TABLES", "Row", "is_table", "table_rows"]
+__all__ = ["NO_LABEL", "TABLES", "Row", "is_table", "table_rows"]
 
-_NO_VALUE = "(none)"
+NO_LABEL = "(none)"  # the label of a row whose field is empty
 _MARK = BYTE_ORDER_MARK.decode()  # which is no part of a text that begins with it
 _BATCH_ROWS = 1 << 10
 _BUFFER_BYTES = 1 << 20
@@ -89,7 +89,7 @@ def _row(where: str, values: Mapping[str, Any]) -> Row:
         raise InputError(f"{where}: the text field contains {text!r}, which is not text")
     words, label = text.lstrip(_MARK).split(), None
     if "label_field" in values:
-        label = "_".join(_in_words(values["label_field"]).lstrip(_MARK).split()) or _NO_VALUE
+        label = "_".join(_in_words(values["label_field"]).lstrip(_MARK).split()) or NO_LABEL
     reserved = first_reserved_word(words if label is None else [*words, label])
     if reserved is not None:
         raise InputError(f"{where}: the word {reserved} is reserved and may not appear in a text")

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from wae_rnf_jax.data.tables import NO_LABEL
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.errors import InputError
 from wae_rnf_jax.evaluation.latent_space import split_codes
 from wae_rnf_jax.evaluation.report import Metrics
-from wae_rnf_jax.evaluation.splits import random_rows, token_split
+from wae_rnf_jax.evaluation.splits import random_choice, token_split
 from wae_rnf_jax.extras import extra_module
 from wae_rnf_jax.runs.trained_model import TrainedModel
 
@@ -34,7 +35,7 @@ def probe_metrics(
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Metrics:
-    """How well labels can be told from codes.
+    """How well labels can be told from codes; sentences without one are left out.
 
     Args:
       trained: a model with a latent code, of labelled text.
@@ -49,28 +50,31 @@ def probe_metrics(
       the split has more labels than one, `num_labels`, `num_probe_train` and `num_probe`.
 
     Raises:
-      InputError: the text has no labels, or a single one; the cache no longer holds the training
-        text; the model has no code; or scikit-learn is missing.
+      InputError: the text has no labels, or a single one, or the split none; the cache no longer
+        holds the training text; the model has no code; or scikit-learn is missing.
     """
     _sklearn("linear_model")
     if not trained.corpus.labels:
         raise InputError("the run's training text has no labels to predict from codes")
     tell = progress or (lambda stage: None)
     train, test = token_split(trained, "train"), token_split(trained, split)
-    rows = random_rows(train, num_train or len(train), seed=seed)
-    targets, expected = np.asarray(train.labels)[rows], np.asarray(test.labels)
+    rows, test_rows = (_labelled_rows(trained, part) for part in (train, test))
+    rows = random_choice(rows, num_train or len(rows), seed=seed)
+    targets, expected = np.asarray(train.labels)[rows], np.asarray(test.labels)[test_rows]
+    if not len(test_rows):
+        raise InputError(f"no sentence of the {split} split has a label")
     if len(np.unique(targets)) < 2:
         raise InputError(
             "the training sentences all have the same label: there is nothing to predict"
         )
     tell("encoding")
-    codes = _codes(trained, train, rows), _codes(trained, test, np.arange(len(test)))
+    codes = _codes(trained, train, rows), _codes(trained, test, test_rows)
     tell("fitting the probe of codes")
     of_codes = _fitted(codes[0], targets, scaled=True).predict(codes[1])
     tell("fitting the probe of word counts")
     words = (
         _word_counts(train, trained.vocabulary.size, rows),
-        _word_counts(test, trained.vocabulary.size, np.arange(len(test))),
+        _word_counts(test, trained.vocabulary.size, test_rows),
     )
     of_words = _fitted(words[0], targets, scaled=False).predict(words[1])
     tell("clustering")
@@ -84,6 +88,12 @@ def probe_metrics(
         "num_probe_train": len(rows),
         "num_probe": len(expected),
     }
+
+
+def _labelled_rows(trained: TrainedModel, split: TokenSplit) -> np.ndarray:
+    """The numbers of the sentences that have a label."""
+    names = np.asarray(trained.corpus.labels)
+    return np.flatnonzero(names[np.asarray(split.labels)] != NO_LABEL)
 
 
 def _codes(trained: TrainedModel, split: TokenSplit, rows: np.ndarray) -> np.ndarray:

@@ -54,8 +54,13 @@ def token_split(trained: TrainedModel, name: str) -> TokenSplit:
 
 def random_rows(split: TokenSplit, count: int, *, seed: int) -> np.ndarray:
     """Numbers of at most so many sentences of a split, drawn at random, in the split's order."""
-    chosen = np.random.default_rng(seed).choice(len(split), min(count, len(split)), replace=False)
-    return np.sort(chosen)
+    return random_choice(np.arange(len(split)), count, seed=seed)
+
+
+def random_choice(rows: np.ndarray, count: int, *, seed: int) -> np.ndarray:
+    """At most so many of the numbers of sentences, drawn at random, in their order."""
+    chosen = np.random.default_rng(seed).choice(len(rows), min(count, len(rows)), replace=False)
+    return rows[np.sort(chosen)]
 
 
 def split_text(trained: TrainedModel, name: str) -> Split:
