@@ -23,7 +23,7 @@ step "Evaluating on the test split"
 step "Ten sentences from the prior"
 "$wae_rnf" sample --workdir="$workdir" --num=10
 
-step "Reconstructions of sentences of the test split"
+step "Reconstructions of sentences of the test split: a short code keeps their kind, few of their words"
 sentences="$workdir/sentences.txt"
 "$VENV/bin/python" - "$workdir" >"$sentences" <<'EOP'
 import sys
@@ -43,4 +43,4 @@ step "The same way and the shortest one, in a picture of the curved latent space
 
 printf '\nDemo finished in %d s. Everything is in %s.\n' "$SECONDS" "$workdir"
 printf 'Next: look at %s/geometry.png, or read docs/trained_run.ipynb, which uses this run.\n' "$workdir"
-printf 'A model of newspaper sentences is there too: wae-rnf sample --workdir=pretrained/ptb_wae_rnf\n'
+printf 'A model of newspaper sentences is there too:\n  %s sample --workdir=pretrained/ptb_wae_rnf\n' "$wae_rnf"

@@ -41,6 +41,14 @@ MISTYPED = {
     "flag": (["sample", "--wordkir=x"], "unknown flag --wordkir; did you mean --workdir?"),
     "flag without a value": (["compare", "--publishd"], "did you mean --published?"),
     "config": (["train", "--confg=x.py"], "unknown flag --confg; did you mean --config?"),
+    "key without its sections": (
+        ["train", VAE, "--epochs=3"],
+        "unknown flag --epochs; did you mean --config.train.num_epochs?",
+    ),
+    "key of two sections": (
+        ["train", VAE, "--seed=1"],
+        "did you mean --config.data.seed or --config.train.seed?",
+    ),
     "key": (
         ["train", VAE, "--config.train.batchsize=3"],
         "--config.train.batchsize: {root}/configs/grammar/vae.py has no such key; did you mean "
@@ -88,7 +96,7 @@ def test_the_nearest_name_is_named(arguments, message, tmp_path, capsys):
 
 
 def test_nothing_is_suggested_where_nothing_is_near(tmp_path, capsys):
-    for arguments in (["qqqq"], ["sample", "--zzzz=1"]):
+    for arguments in (["qqqq"], ["sample", "--zzzz=1"], ["train", VAE, "--name=of_many_sections"]):
         assert "did you mean" not in refused(arguments, tmp_path, capsys).err
 
 

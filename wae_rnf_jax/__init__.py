@@ -9,9 +9,9 @@ C centers, S samples, N and M points (M also features of a decoder), P points of
 under N posteriors.
 """
 
-from etils import epy
+from etils import epy as _epy
 
-with epy.lazy_api_imports(globals()):  # so that the command answers before jax is loaded
+with _epy.lazy_api_imports(globals()):  # so that the command answers before jax is loaded
     from wae_rnf_jax.functional.batch_norm import batch_normalized_mean
     from wae_rnf_jax.functional.categorical import categorical_draws
     from wae_rnf_jax.functional.clustering import kmeans

@@ -23,6 +23,7 @@ USAGE_ERROR = 2
 _NO_CONFIG = (
     "--config is missing: name a file, or a configuration of the package, such as grammar/wae_rnf"
 )
+_MOST_MEANT = 3  # keys of the configuration that a message offers in place of an unknown flag
 
 EXAMPLES = (
     "wae-rnf train --config=configs/grammar/wae_rnf.py --workdir=runs/grammar/wae_rnf",
@@ -134,7 +135,9 @@ def parsed_flags(name: str, arguments: list[str]) -> flags.FlagValues:
     try:
         left = values([f"wae-rnf {name}", *arguments])[1:]
     except flags.UnrecognizedFlagError as error:
-        nearest = did_you_mean(error.flagname, values, prefix="--")
+        nearest = _meant_key(error.flagname, config) or did_you_mean(
+            error.flagname, values, prefix="--"
+        )
         raise InputError(f"unknown flag --{error.flagname}{nearest}{hint}") from error
     except (flags.Error, AttributeError, LookupError, TypeError, ValueError, OSError) as error:
         raise InputError(f"{_plain(first_line(error))}{hint}") from error
@@ -188,6 +191,13 @@ def _config_and_rest(arguments: list[str]) -> tuple[Any, list[str]]:
             nearest = did_you_mean(key, _dotted_keys(config.to_dict()), prefix="--config.")
             raise InputError(f"--config.{key}: {file} has no such key{nearest}")
     return config, rest
+
+
+def _meant_key(flag: str, config: Any) -> str:
+    """The end of a message about a flag that keys of the configuration end in; "" for others."""
+    keys = [] if config is None else _dotted_keys(config.to_dict())
+    meant = [f"--config.{key}" for key in keys if re.search(rf"[._]{re.escape(flag)}$", key)]
+    return f"; did you mean {' or '.join(meant)}?" if 0 < len(meant) <= _MOST_MEANT else ""
 
 
 def _dotted_keys(section: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

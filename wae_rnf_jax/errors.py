@@ -60,17 +60,22 @@ class _ProgressLines(tqdm):
 
     interval = 60.0  # seconds between lines
     _due = 0.0  # time of the next one
-    _shown = -1  # steps that the last one told
+    _shown = (-1, "")  # steps and description that the last one told
 
     def __init__(self, **options) -> None:
         super().__init__(**{**options, "file": io.StringIO(), "dynamic_ncols": False})
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
-        """Writes a line if one is due; tqdm calls it whenever it would draw."""
-        now = time.monotonic()
-        if self.n != self._shown and (now >= self._due or self.n == self.total):
+        """Writes a line if one is due; tqdm calls it whenever it would draw.
+
+        What is done before the first step, as compiling, is told at once.
+        """
+        now, (steps, what) = time.monotonic(), self._shown
+        waits = self.n == steps and self.desc not in ("", what)
+        moved = self.n != steps and (now >= self._due or self.n == self.total)
+        if waits or moved:
             standard_error.write(f"{self}\n")
-            self._shown, self._due = self.n, now + self.interval
+            self._shown, self._due = (self.n, self.desc), now + self.interval
         return True
 
     def clear(self, nolock: bool = False) -> None:

@@ -82,7 +82,7 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration, as the workdir's config.json has it."""
+        """The configuration, nested dictionaries as the workdir's config.json has them."""
         return self.trained.config
 
     @property
@@ -157,7 +157,7 @@ class Run:
           codes: as `encode` gives them, or an array [N, Z] like its `zk`; where the model's codes
             lie on a sphere, the nearest points of it are decoded.
           batch_size: codes at once; changes no sentence.
-          **decoding: settings of decoding.
+          **decoding: settings of decoding by name, which `Run` lists.
 
         Returns:
           N sentences.
@@ -176,7 +176,7 @@ class Run:
 
         Args:
           sentences: N texts.
-          **decoding: settings of decoding.
+          **decoding: settings of decoding by name, which `Run` lists.
 
         Returns:
           N sentences.
@@ -191,8 +191,8 @@ class Run:
 
         Args:
           num: how many; more of them begin with the same ones.
-          **decoding: settings of decoding; words are drawn unless `strategy` says otherwise, and
-            `seed` is that of the codes too.
+          **decoding: settings of decoding by name, which `Run` lists; words are drawn unless
+            `strategy` says otherwise, and `seed`, 0 unless given, is that of the codes too.
 
         Returns:
           The sentences.
@@ -214,7 +214,7 @@ class Run:
           path: "straight"; "spherical", along a great circle; or "geodesic", of locally least
             Fisher–Rao length.
           num_points: P, the ends included.
-          **decoding: settings of decoding.
+          **decoding: settings of decoding by name, which `Run` lists.
 
         Returns:
           `sentences`, `shares` [P] of the way, `codes` [P, Z], and the `unknown` words of the
@@ -256,10 +256,10 @@ class Run:
         proposal_scale: float = 1.0,
         seed: int = 0,
     ) -> np.ndarray:
-        """How likely sentences are.
+        """How likely sentences are; words that the model does not know are read as ``<unk>``.
 
         Args:
-          sentences: N texts.
+          sentences: N texts; `encode` tells their unknown words.
           num_samples: draws of the code a sentence; a language model needs none.
           proposal_scale: width of the distribution that codes are drawn from, as a multiple of
             the posterior's; above 1 the bound is tighter where posteriors are too narrow.

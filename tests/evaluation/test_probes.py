@@ -61,7 +61,9 @@ def test_codes_that_hold_the_label_tell_it(labelled, codes_that):
 def test_codes_of_noise_tell_nothing(labelled, codes_that):
     codes_that(0.0)
     metrics = probes.probe_metrics(labelled)
-    assert abs(metrics["probe_accuracy"] - metrics["majority_accuracy"]) < 0.12
+    accuracy = metrics["probe_accuracy"]
+    assert abs(accuracy - metrics["majority_accuracy"]) < 0.12
+    assert metrics["probe_accuracy_se"] == pytest.approx((accuracy * (1 - accuracy) / 90) ** 0.5)
     assert metrics["cluster_nmi"] < 0.1
 
 

@@ -100,6 +100,18 @@ def test_lengths_are_counted_as_they_come():
     assert found == [names[0], "", *names[1:], ""]
 
 
+def test_without_a_terminal_compiling_before_the_first_step_is_told_at_once(tmp_path, capsys):
+    log = MetricsLog(tmp_path, first_step=0, num_steps=9, interval=1)
+    with log.set_aside("compiling length 1 of 3"):
+        shown = capsys.readouterr().err.splitlines()
+    assert len(shown) == 2
+    assert shown[1].startswith("compiling length 1 of 3:   0%")
+    log.add(1, row(1.0))
+    with log.set_aside("compiling length 2 of 3"):
+        assert not capsys.readouterr().err
+    log.close()
+
+
 def test_without_a_terminal_progress_is_a_line_now_and_then(tmp_path, capsys, monkeypatch):
     """An hour of steps, and of lines of metrics, is some lines and not megabytes."""
     seconds = 0.0

@@ -61,8 +61,9 @@ def test_refreshed_when_due_and_not_before():
     np.testing.assert_array_equal(books[4].centers, books[3].centers)
 
 
-def test_a_run_that_ends_before_the_first_refresh_is_warned_of():
-    assert late_codebook(SETTINGS, 3) is None
+def test_a_run_without_centers_for_half_of_its_steps_is_warned_of():
+    assert late_codebook(SETTINGS, 4) is None
+    assert "found at codebook.warm_up, step 2 of 3: before that" in late_codebook(SETTINGS, 3)
     assert "ends at step 2, before codebook.warm_up (2)" in late_codebook(SETTINGS, 2)
     for settings in (SETTINGS._replace(refresh_every=0), SETTINGS._replace(num_centers=0)):
         assert late_codebook(settings, 1) is None

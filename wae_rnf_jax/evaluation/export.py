@@ -103,7 +103,7 @@ def model_card(
         _metrics(results),
         "",
         "```python",
-        "import wae_rnf_jax  # pip install 'wae-rnf-jax[export]'",
+        "import wae_rnf_jax  # with the extra `export`",
         "",
         f'run = wae_rnf_jax.load_run("{name}")',
         "run.sample(10)",

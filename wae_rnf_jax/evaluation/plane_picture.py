@@ -76,7 +76,7 @@ def save_plane(picture: PlanePicture, stem: Path) -> list[Path]:
         _draw_codes(axes, picture)
         if len(picture.centers):
             mark = {"color": COLORS[4], "mec": "black", "mew": 0.6}
-            axes.plot(*picture.centers.T, "P", ms=7, label="centers", **mark)
+            axes.plot(*picture.centers.T, "P", ms=7, label="codebook centers", **mark)
         _draw_paths(axes, picture)
         axes.set(xlabel=picture.axis_labels[0], ylabel=picture.axis_labels[1], aspect="equal")
         axes.set(xlim=picture.x[[0, -1]], ylim=picture.y[[0, -1]])

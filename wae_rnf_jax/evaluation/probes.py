@@ -45,9 +45,10 @@ def probe_metrics(
       progress: called with what is done next.
 
     Returns:
-      `probe_accuracy` and `probe_f1` (macro-averaged) of the codes, `majority_accuracy` and
-      `majority_f1`, `bow_accuracy` and `bow_f1` of the bag of words, `cluster_nmi` where
-      the split has more labels than one, `num_labels`, `num_probe_train` and `num_probe`.
+      `probe_accuracy`, its standard error `probe_accuracy_se`, and `probe_f1` (macro-averaged) of
+      the codes; `majority_accuracy` and `majority_f1`; `bow_accuracy` and `bow_f1` of the bag of
+      words; `cluster_nmi` where the split has more labels than one; `num_labels`,
+      `num_probe_train` and `num_probe`.
 
     Raises:
       InputError: the text has no labels, or a single one, or the split none; the cache no longer
@@ -79,8 +80,10 @@ def probe_metrics(
     of_words = _fitted(words[0], targets, scaled=False).predict(words[1])
     tell("clustering")
     majority = np.full_like(expected, np.bincount(targets).argmax())
+    right = expected == of_codes
     return {
         **_agreement("probe", expected, of_codes),
+        "probe_accuracy_se": float(right.std() / np.sqrt(len(right))),
         **_agreement("majority", expected, majority),
         **_agreement("bow", expected, of_words),
         **_cluster_agreement(codes[1], expected, seed),

@@ -72,6 +72,7 @@ TEXT_COLUMNS = (
 )
 PROBE_COLUMNS = (
     Column("probe_accuracy", "Probe acc.", ".4f", "accuracy of labels predicted from codes"),
+    Column("probe_accuracy_se", "± SE", ".4f", "its standard error over sentences"),
     Column("probe_f1", "F1", ".4f", "the same, F1 averaged over labels"),
     Column("bow_accuracy", "Words acc.", ".4f", "accuracy of labels predicted from word counts"),
     Column("bow_f1", "F1", ".4f", "the same, F1 averaged over labels"),

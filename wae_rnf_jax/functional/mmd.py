@@ -32,7 +32,7 @@ def mmd_squared_unbiased(
     axis_name: Hashable | None = None,
     block_size: int | None = None,
 ) -> jax.Array:
-    """Unbiased estimate of MMD² (U-statistic); its mean is 0 where both samples are alike.
+    """Unbiased estimate of MMD² (U-statistic); its expectation is 0 for equal distributions.
 
     mean of k(xᵢ, xⱼ), i ≠ j, + mean of k(yᵢ, yⱼ), i ≠ j, - 2·mean of k(xᵢ, yⱼ).
 

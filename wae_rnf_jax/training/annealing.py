@@ -80,9 +80,10 @@ class Annealing(NamedTuple):
         when = f", which it would reach at {self.counts} {self.reaches:,}" if self.reaches else ""
         return (
             f"the run ends at {self.counts} {self.num_steps:,} with λ, the weight of the KL, at "
-            f"{self.at_end:.3g} instead of its maximum {self.maximum:g}{when}: the model is "
-            "selected by a bound other than the one trained; set kl_weight in steps of this run, "
-            'or use kl_weight.schedule "linear_of_run", which is given in shares of the run'
+            f"{self.at_end:.3g} instead of its maximum {self.maximum:g}{when}: no "
+            "bound before the last step can be compared, so the last model is kept; fit the steps "
+            "of kl_weight to this run, or use --config.kl_weight.schedule=linear_of_run, which is "
+            "given in shares of any run"
         )
 
 

@@ -66,19 +66,21 @@ def initial_codebook(
 
 
 def late_codebook(settings: CodebookSettings, num_steps: int) -> str | None:
-    """What is wrong where a run ends before its codebook is ready; None where nothing is.
+    """What is wrong where a run has no codebook for half of its steps; None where nothing is.
 
     Args:
       settings: sizes and times.
       num_steps: of the run.
     """
-    if not (settings.num_centers and settings.refresh_every) or settings.warm_up < num_steps:
+    if not (settings.num_centers and settings.refresh_every) or settings.warm_up <= num_steps / 2:
         return None
-    return (
-        f"the run ends at step {num_steps:,}, before codebook.warm_up ({settings.warm_up:,}): it "
-        "never finds centers, and the Riemannian regularizer does nothing; set codebook.warm_up "
-        "to about the step at which λ begins to rise"
-    )
+    if settings.warm_up < num_steps:
+        late = f"centers are found at codebook.warm_up, step {settings.warm_up:,} of {num_steps:,}"
+        effect = "before that, the Riemannian regularizer does nothing"
+    else:
+        late = f"the run ends at step {num_steps:,}, before codebook.warm_up ({settings.warm_up:,})"
+        effect = "it never finds centers, and the Riemannian regularizer does nothing"
+    return f"{late}: {effect}; set codebook.warm_up to about the step at which λ begins to rise"
 
 
 def updated_codebook(
