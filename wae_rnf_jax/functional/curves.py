@@ -157,7 +157,8 @@ def geodesic(
 
     Works under `jax.jit`, `jax.vmap`, `jax.pmap`, `jax.shard_map` and in forward mode: `jax.jvp`,
     and `jax.jacfwd` of its floating results, give the derivatives in the ends. There is no reverse
-    mode (`jax.grad`), because how often its loops run is not known beforehand.
+    mode (`jax.grad`), because how often its loops run is not known beforehand. Outside of `jax.jit`
+    each call compiles its loops anew, which takes seconds.
 
     Args:
       decode: maps a code [Z] to features; with ``metric``, to features [M].

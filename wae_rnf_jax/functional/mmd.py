@@ -39,7 +39,8 @@ def mmd_squared_unbiased(
     Args:
       x: [N, Z] sample.
       y: [M, Z] sample to compare with, all of it valid.
-      kernel: (x [n, Z], y [m, Z]) -> [n, m], symmetric; its gradient finite at equal points.
+      kernel: (x [n, Z], y [m, Z]) -> [n, m], symmetric, as `multi_scale_imq_kernel` is; its
+        gradient finite at equal points.
       where: [N] bool, the valid rows of x; all if None.
       axis_name: mapped axis over which x, y and where are parts of one global sample.
       block_size: most rows that a device compares its own with at a time; if None, as many as make
@@ -76,7 +77,8 @@ def mmd_squared_biased(
     Args:
       x: [N, Z] sample.
       y: [M, Z] sample to compare with, all of it valid.
-      kernel: (x [n, Z], y [m, Z]) -> [n, m], symmetric; its gradient finite at equal points.
+      kernel: (x [n, Z], y [m, Z]) -> [n, m], symmetric, as `multi_scale_imq_kernel` is; its
+        gradient finite at equal points.
       where: [N] bool, the valid rows of x; all if None.
       axis_name: mapped axis over which x, y and where are parts of one global sample.
       block_size: most rows that a device compares its own with at a time; if None, as many as make
