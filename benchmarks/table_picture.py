@@ -38,7 +38,7 @@ def systems_of(text: str, heading: str) -> dict[str, System]:
     header = next((_cells(line) for line in lines if line.startswith("| system |")), None)
     if header is None:
         raise InputError(f"section {heading!r} has no table whose first column is `system`")
-    next(lines)
+    next(lines, None)  # the rule below the header
     found = {}
     for line in lines:
         if not line.startswith("|"):
@@ -65,7 +65,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("heading", help="of a section of docs/results.md")
     parser.add_argument("stem", type=Path, help="of the files .png, .svg and .pdf")
     arguments = parser.parse_args(argv)
-    for path in save_systems(systems_of(RESULTS.read_text(), arguments.heading), arguments.stem):
+    try:
+        systems = systems_of(RESULTS.read_text(), arguments.heading)
+    except InputError as error:
+        parser.error(str(error))
+    for path in save_systems(systems, arguments.stem):
         print(f"written to {path}")
     return 0
 

@@ -46,6 +46,8 @@ def test_a_tables_rows_are_systems():
 def test_what_is_not_there_is_named(heading, said):
     with pytest.raises(InputError, match=said):
         table_picture.systems_of(TEXT, heading)
+    with pytest.raises(SystemExit, match="2"):
+        table_picture.main(["No such section", "drawn"])
 
 
 @pytest.mark.parametrize(
