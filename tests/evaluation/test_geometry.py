@@ -65,6 +65,21 @@ def test_pair_ratios_summarize_the_pairs():
         geometry.pair_ratios(paths, 1, num_pairs=1, seed=0)
 
 
+def test_pairs_of_one_code_count_in_no_share():
+    none = jnp.zeros(())
+
+    def paths(i, j):
+        straight = jnp.asarray(0.0 if max(i, j) < 3 else 1.0)  # of four sentences three are equal
+        found = geometry.Geodesic(
+            jnp.zeros([2, 1]), 0.9 * straight, none, none, none, straight == 0
+        )
+        return geometry.Paths(straight, jnp.asarray(1e-3), found)
+
+    found = geometry.pair_ratios(paths, 4, num_pairs=30, seed=0)
+    assert any(pair["straight"] == 0 for pair in found["pairs"])
+    assert (found["share_shorter"], found["share_converged"]) == (1.0, 0.0)
+
+
 def test_plane_of_three_codes_goes_through_them():
     codes = np.random.default_rng(0).normal(size=(3, 5))
     plane = geometry.principal_plane(codes)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +59,24 @@ def test_narrow_operands_are_not_the_geometrys(tiny):
         for model in (narrow, tiny)
     ]
     np.testing.assert_array_equal(*estimates)
+
+
+def test_no_product_is_rounded_where_a_device_would(tiny):
+    """GPUs and TPUs round the operands of products whose precision is not said."""
+
+    def estimate(z):
+        return fisher_log_magnification_estimate(
+            jax.random.key(0), tiny, z, TOKENS[0], LENGTHS[0], num_words=20
+        )
+
+    traced = [jax.make_jaxpr(estimate)(CODE)]
+    for features in ("fisher", "state"):
+        features_of = partial(code_features, tiny, features=features)
+        along = jax.jacfwd(lambda z, f=features_of: f(z, TOKENS, LENGTHS))
+        traced.append(jax.make_jaxpr(along)(CODE))
+    for jaxpr in traced:
+        assert "dot_general[" in str(jaxpr)
+        assert "precision=None" not in str(jaxpr)
 
 
 @pytest.mark.parametrize("length, num_words, known", [(0, 2, False), (0, 3, True), (1, 2, True)])

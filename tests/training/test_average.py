@@ -34,6 +34,18 @@ def test_it_is_the_exponential_average(batch, rng):
     assert np.abs(expected - state.params["embedding"]).max() > 1e-4
 
 
+def test_after_a_stage_it_is_soon_of_the_new_draw(batch, rng):
+    recipe, state = recipe_and_state(0.999)
+    later = state.replace(step=jnp.asarray(10_000), procedure=jnp.asarray(9_999))
+    stage = recipe.procedure._replace(clock=lambda state: state.step - state.procedure)
+    after, _ = train_step(later, batch, rng, recipe=recipe._replace(procedure=stage))
+    first = np.asarray(state.average["embedding"])
+    moved = np.asarray(after.params["embedding"]) - first
+    kept = 2 / 11  # two steps after the stage began
+    np.testing.assert_allclose(after.average["embedding"] - first, (1 - kept) * moved, atol=1e-6)
+    assert np.abs(moved).max() > 1e-4
+
+
 def test_validation_takes_it_and_training_does_not(batch, rng):
     recipe, state = recipe_and_state(0.9)
     plain, without = recipe_and_state(0.0)

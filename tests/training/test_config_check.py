@@ -177,6 +177,13 @@ TOGETHER = {
         {"objective.mmd_weight": 0.7},
         "--config.objective.mmd_weight is 0.7: it must be at least the highest kl_weight, 0.8",
     ),
+    "a negative weight of the MMD in a stage": (
+        {
+            "objective.mmd_weight": 0.8,
+            "procedure": {"name": "pretrained", "kl_weights": (0.9,)},
+        },
+        "--config.objective.mmd_weight is 0.8: it must be at least the highest kl_weight, 0.9",
+    ),
     "fewer codes than centers": (
         {"codebook.num_codes": 2},
         "--config.codebook.num_codes is 2: it must be at least num_centers, 3",

@@ -18,7 +18,7 @@ from wae_rnf_jax.runs.checkpoint import Checkpoints
 from wae_rnf_jax.training import loop
 from wae_rnf_jax.training.config_check import check_config
 from wae_rnf_jax.training.parts import part_labels
-from wae_rnf_jax.training.state import build_recipe, initial_state
+from wae_rnf_jax.training.state import build_recipe, idle_stage, initial_state
 
 
 def pretrained_config(config, **settings):
@@ -118,6 +118,29 @@ def test_a_plateau_of_the_reconstruction_ends_a_stage():
         assert restart == (number == 5)
     assert stages == [0, 0, 0, 0, 0, 1, 1]
     assert recipe.procedure.num_steps(state, 100) == 30 + 100
+
+
+@pytest.mark.parametrize("rec", [49.123456789, 49.123458789, 107.3333333])
+def test_the_very_same_reconstruction_is_no_gain(rec):
+    """The best one is kept in single precision, which may be above the number itself."""
+    recipe, state = recipe_and_state(max_steps=(1000,), patience=(2,))
+    restarts = []
+    for _ in range(3):
+        state, restart = recipe.procedure.event(
+            state, jax.random.key(0), {"rec": rec}, recipe=recipe
+        )
+        restarts.append(restart)
+    assert restarts == [False, False, True]
+
+
+def test_a_stage_at_whose_end_the_learning_rate_is_0_is_warned_of():
+    config = pretrained_config(tiny_config(name="vae"), max_steps=(10,))
+    config.train.learning_rate_decay = "cosine"
+    assert idle_stage(config, 10) is None
+    assert "takes up to 10 steps, but the learning rate is 0 after 9" in idle_stage(config, 9)
+    config.train.learning_rate_decay = "none"
+    assert idle_stage(config, 9) is None
+    assert idle_stage(tiny_config(), 1) is None
 
 
 def test_the_run_counts_its_epochs_from_the_last_stage_and_selects_in_it(config, tmp_path):

@@ -26,7 +26,7 @@ def print_dry_run(config, origin=None) -> None:
     from wae_rnf_jax.training.codebook import late_codebook
     from wae_rnf_jax.training.corpus import open_corpus
     from wae_rnf_jax.training.parallel import axis_name, check_batch_size
-    from wae_rnf_jax.training.state import build_recipe, initial_state
+    from wae_rnf_jax.training.state import build_recipe, idle_stage, initial_state
     from wae_rnf_jax.training.transfer import planned_transfer
 
     check_batch_size(config.train.batch_size, config.train.accumulate, config.train.mmd_group)
@@ -60,7 +60,11 @@ def print_dry_run(config, origin=None) -> None:
     for line in transfer.lines() if transfer else ():
         print(line)
     if config.model.latent_dim:
-        for warning in (course.warning(), late_codebook(recipe.codebook, total)):
+        for warning in (
+            course.warning(),
+            late_codebook(recipe.codebook, total),
+            idle_stage(config, asked_for),
+        ):
             if warning:
                 warn(warning)
     buckets = estimate.planned_buckets(

@@ -147,9 +147,10 @@ def pair_ratios(
       progress: called with (pairs done, pairs in all) after each.
 
     Returns:
-      `ratio`: geodesic over straight length, its `median` and `quartiles`; `share_shorter`: of
-      pairs whose geodesic is shorter by more than both lengths' discretisation errors;
-      `share_converged`; `num_pairs`; and `pairs`: the sentences' numbers with both lengths.
+      Of the pairs whose codes differ, `ratio`: geodesic over straight length, its `median` and
+      `quartiles`; `share_shorter`: of those whose geodesic is shorter by more than both lengths'
+      discretisation errors; `share_converged`. Of all, `num_pairs`; and `pairs`: the sentences'
+      numbers with both lengths.
 
     Raises:
       InputError: fewer than 2 sentences, or no two of different codes.
@@ -174,8 +175,9 @@ def pair_ratios(
         )
         if progress is not None:
             progress(number + 1, num_pairs)
-    straight, shortest, error = (
-        np.array([pair[name] for pair in pairs]) for name in ("straight", "geodesic", "error")
+    straight, shortest, error, converged = (
+        np.array([pair[name] for pair in pairs])
+        for name in ("straight", "geodesic", "error", "converged")
     )
     differ = straight > 0  # a sentence can stand in a split twice
     if not differ.any():
@@ -185,8 +187,8 @@ def pair_ratios(
     lower, median, upper = np.percentile(shortest[differ] / straight[differ], (25, 50, 75))
     return {
         "ratio": {"median": float(median), "quartiles": [float(lower), float(upper)]},
-        "share_shorter": float(np.mean(straight - shortest > error)),
-        "share_converged": float(np.mean([pair["converged"] for pair in pairs])),
+        "share_shorter": float(np.mean((straight - shortest > error)[differ])),
+        "share_converged": float(np.mean(converged[differ])),
         "num_pairs": num_pairs,
         "pairs": pairs,
     }

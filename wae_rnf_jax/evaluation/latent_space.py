@@ -17,7 +17,7 @@ import numpy as np
 
 from wae_rnf_jax.data.tokens import TokenSplit
 from wae_rnf_jax.data.vocabulary import Vocabulary, first_reserved_word
-from wae_rnf_jax.errors import InputError
+from wae_rnf_jax.errors import InputError, warn
 from wae_rnf_jax.evaluation.decoding import Decoding, decoded_sentences
 from wae_rnf_jax.evaluation.geometry import check_flat_support, compared_paths
 from wae_rnf_jax.functional._keys import random_key
@@ -250,6 +250,8 @@ def interpolate_sentences(
         check_flat_support(trained.model)
         arrays = sentence_arrays(trained.vocabulary, (start, end))
         found = compared_paths(trained.model, *encoded.zk, *arrays)
+        if not found.geodesic.converged:
+            warn("the geodesic did not converge: a shorter path may lie near the one shown")
         codes = resampled_curve(found.geodesic.curve, num_points=num_points)
     elif path == "spherical":
         codes = slerp(*encoded.zk, jnp.linspace(0.0, 1.0, num_points))

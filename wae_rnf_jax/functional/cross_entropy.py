@@ -58,9 +58,9 @@ def fused_linear_cross_entropy(
     default matmul precision; they are accumulated, and normalized, in at least float32.
 
     Works under `jax.jit`, `jax.vmap`, `jax.pmap`, `jax.shard_map` and in reverse mode (`jax.grad`),
-    to first order; there is no forward mode (`jax.jvp`). Leading axes are flattened into rows: pass
-    [S, B, T, H] rather than using `jax.vmap` where a gradient is wanted, because vmap holds one
-    kernel gradient for each of its examples.
+    with `where` to first order; there is no forward mode (`jax.jvp`). Leading axes are flattened
+    into rows: pass [S, B, T, H] rather than using `jax.vmap` where a gradient is wanted, because
+    vmap holds one kernel gradient for each of its examples.
 
     Args:
       hidden: floating [..., H].

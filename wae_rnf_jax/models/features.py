@@ -4,7 +4,10 @@ Letters: B sentences, L words, T = L + 1 positions, N positions read, V vocabula
 Z latent.
 """
 
+import functools
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +24,18 @@ from wae_rnf_jax.models.bound import BoundModel
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
+def _in_full(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """The function with float32 products as they are written; GPUs and TPUs round operands else."""
+
+    @functools.wraps(function)
+    def precise(*args: Any, **kwargs: Any) -> jax.Array:
+        with jax.default_matmul_precision("highest"):
+            return function(*args, **kwargs)
+
+    return precise
+
+
+@_in_full
 def code_features(
     model: BoundModel,
     z: jax.Array,
@@ -64,6 +79,7 @@ def code_features(
     return fisher_features(logits) * read[:, None]
 
 
+@_in_full
 def fisher_log_magnification_estimate(
     key: jax.Array,
     model: BoundModel,

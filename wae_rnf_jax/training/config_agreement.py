@@ -107,11 +107,14 @@ def _of_procedure(
                 yield f"procedure.{key}", procedure[key], rule
 
 
-def _of_weights(*, objective: dict, kl_weight: dict, **_: dict) -> Iterator[Disagreement]:
+def _of_weights(
+    *, objective: dict, kl_weight: dict, procedure: dict, **_: dict
+) -> Iterator[Disagreement]:
     if kl_weight["schedule"] == "linear_of_run" and kl_weight["end"] <= kl_weight["begin"]:
         rule = f"it must be greater than kl_weight.begin, {kl_weight['begin']}"
         yield "kl_weight.end", kl_weight["end"], rule
     highest = kl_weight["value" if kl_weight["schedule"] == "constant" else "maximum"]
+    highest = max(highest, *procedure.get("kl_weights", ()))
     if "mmd_weight" in objective and objective["mmd_weight"] < highest:
         rule = f"it must be at least the highest kl_weight, {highest}, which is subtracted from it"
         yield "objective.mmd_weight", objective["mmd_weight"], rule

@@ -44,7 +44,7 @@ from wae_rnf_jax.training.parallel import (
 )
 from wae_rnf_jax.training.profiling import StepTrace, planned_trace
 from wae_rnf_jax.training.recipe import Recipe, TrainState
-from wae_rnf_jax.training.state import build_recipe, initial_state
+from wae_rnf_jax.training.state import build_recipe, idle_stage, initial_state
 from wae_rnf_jax.training.step import after_bound
 from wae_rnf_jax.training.transfer import Transfer, planned_transfer
 from wae_rnf_jax.training.unread import is_read
@@ -226,8 +226,12 @@ class _Trainer:
         )
         if self.own and self.config.model.latent_dim:
             self.annealing.tell(log.say)
-            if late := late_codebook(self.recipe.codebook, self.num_steps):
-                warn(late)
+            for warning in (
+                late_codebook(self.recipe.codebook, self.num_steps),
+                idle_stage(self.config, self.steps_asked_for),
+            ):
+                if warning:
+                    warn(warning)
         trace = planned_trace(
             self.workdir / "profile",
             self.corpus.train,

@@ -116,6 +116,23 @@ def _recipe(
     )
 
 
+def idle_stage(config: ConfigDict, num_steps: int) -> str | None:
+    """What is wrong where the learning rate is 0 before a stage ends; None where nothing is.
+
+    Args:
+      config: the whole configuration, checked.
+      num_steps: that `train.num_epochs` asks for, over which the learning rate falls.
+    """
+    longest = max(config.procedure.get("max_steps", ()), default=0)
+    if config.train.learning_rate_decay not in ("linear", "cosine") or longest <= num_steps:
+        return None
+    return (
+        f"a stage before the last takes up to {longest:,} steps, but the learning rate is 0 after "
+        f"{num_steps:,}, as many as train.num_epochs asks for: lower procedure.max_steps, or set "
+        "--config.train.learning_rate_decay=none"
+    )
+
+
 def initial_state(config: ConfigDict, recipe: Recipe, rng: jax.Array) -> TrainState:
     """Returns the state before the first step; the parameters are drawn from `rng`."""
     variables = initial_variables(recipe.model, rng)
@@ -157,7 +174,10 @@ def _plateau(config: ConfigDict) -> optax.GradientTransformationExtraArgs | None
     train = config.train
     if train.learning_rate_decay != "plateau":
         return None
-    return reduce_on_plateau(factor=train.plateau_factor, patience=train.plateau_patience)
+    every_gain = {"rtol": 0.0, "atol": 1e-12}  # optax wants one of them above 0
+    return reduce_on_plateau(
+        factor=train.plateau_factor, patience=train.plateau_patience, **every_gain
+    )
 
 
 def _codebook_settings(config: ConfigDict) -> CodebookSettings:

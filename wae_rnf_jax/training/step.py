@@ -46,11 +46,13 @@ def train_step(
 def _averaged(state: TrainState, recipe: Recipe) -> TrainState:
     """The state whose average has taken up the present parameters.
 
-    Early, when it would still be of the first draw, it keeps a smaller share of itself.
+    Early in a run or a stage, when it would still be of the first draw, it keeps a smaller share of
+    itself.
     """
     if state.average is None:
         return state
-    kept = jnp.minimum(recipe.average, state.step / (state.step + 9.0))
+    steps = recipe.procedure.clock(state)
+    kept = jnp.minimum(recipe.average, steps / (steps + 9.0))
     average = optax.incremental_update(state.params, state.average, 1 - kept)
     return state.replace(average=average)
 

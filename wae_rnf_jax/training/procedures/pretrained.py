@@ -15,6 +15,7 @@ from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from wae_rnf_jax.models.autoencoder import initial_variables
 from wae_rnf_jax.rules import Counts, Sizes, Weights, one_of, several
@@ -89,7 +90,7 @@ def _event(
     patience: tuple[int, ...],
     reset: tuple[str, ...],
 ) -> tuple[TrainState, bool]:
-    own, found = state.procedure, metrics["rec"]
+    own, found = state.procedure, float(np.float32(metrics["rec"]))  # as the best one is kept
     stage, step = int(own.stage), int(state.step)
     if stage == len(max_steps):
         return state, False
