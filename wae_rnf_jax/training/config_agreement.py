@@ -114,7 +114,7 @@ def _of_weights(
         rule = f"it must be greater than kl_weight.begin, {kl_weight['begin']}"
         yield "kl_weight.end", kl_weight["end"], rule
     highest = kl_weight["value" if kl_weight["schedule"] == "constant" else "maximum"]
-    highest = max(highest, *procedure.get("kl_weights", ()))
+    highest = max((highest, *procedure.get("kl_weights", ())))
     if "mmd_weight" in objective and objective["mmd_weight"] < highest:
         rule = f"it must be at least the highest kl_weight, {highest}, which is subtracted from it"
         yield "objective.mmd_weight", objective["mmd_weight"], rule
