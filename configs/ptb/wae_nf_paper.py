@@ -2,7 +2,7 @@
 
 wae-rnf train --config=configs/ptb/wae_nf_paper.py --workdir=runs/ptb/wae_nf_paper
 
-Test, S = 20, after 3 epochs in bfloat16: nll_iw 111.81, kl 1.98, mi 0.52, au 15.
+Test, S = 100, after 8 epochs in bfloat16: nll_iw 106.78, kl 0.46, mi 0.22, au 4.
 docs/results.md has the commands.
 """
 

@@ -2,7 +2,7 @@
 
 wae-rnf train --config=configs/ptb/wae_rnf_paper.py --workdir=runs/ptb/wae_rnf_paper
 
-Test, S = 20, after 3 epochs in bfloat16: nll_iw 112.47, kl 2.82, mi 0.72, au 21.
+Test, S = 100, after 8 epochs: nll_iw 106.69, kl 0.59, mi 0.16, au 10.
 docs/results.md has the commands.
 """
 
