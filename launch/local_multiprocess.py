@@ -47,7 +47,7 @@ def main() -> int:
         copying += copy_output(processes[i], i) if i else []
     failed, killed = wait(processes, options.grace)
     for thread in copying:
-        thread.join(timeout=1)
+        thread.join(timeout=10)  # on a busy machine the last lines take their time
     return report([process.returncode for process in processes], failed, killed)
 
 

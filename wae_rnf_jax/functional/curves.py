@@ -157,8 +157,7 @@ def geodesic(
 
     Works under `jax.jit`, `jax.vmap`, `jax.pmap`, `jax.shard_map` and in forward mode: `jax.jvp`,
     and `jax.jacfwd` of its floating results, give the derivatives in the ends. There is no reverse
-    mode (`jax.grad`), because how often its loops run is not known beforehand. Outside of `jax.jit`
-    each call compiles its loops anew, which takes seconds.
+    mode (`jax.grad`): its loops have no known length. Outside of `jax.jit` each call compiles anew.
 
     Args:
       decode: maps a code [Z] to features; with ``metric``, to features [M].

@@ -123,8 +123,11 @@ def idle_stage(config: ConfigDict, num_steps: int) -> str | None:
       config: the whole configuration, checked.
       num_steps: that `train.num_epochs` asks for, over which the learning rate falls.
     """
-    longest = max(config.procedure.get("max_steps", ()), default=0)
-    if config.train.learning_rate_decay not in ("linear", "cosine") or longest <= num_steps:
+    falls = config.train.learning_rate_decay in ("linear", "cosine")
+    if config.procedure.name != "pretrained" or not falls:
+        return None
+    longest = max(config.procedure.max_steps, default=0)
+    if longest <= num_steps:
         return None
     return (
         f"a stage before the last takes up to {longest:,} steps, but the learning rate is 0 after "
