@@ -69,10 +69,10 @@ def test_a_bound_that_stalls_lowers_the_learning_rate():
         scales.append(float(state.plateau.scale))
     np.testing.assert_allclose(scales, [1, 1, 1, 0.1, 0.1, 0.1, 0.01], rtol=1e-6)
     assert float(next(updates(recipe, state))) == pytest.approx(0.1 * 0.01, rel=1e-3)
-    unmoved = lm_recipe(learning_rate_decay="none")
     for bound in (3.8999, 3.8998, 3.8997):  # each is better, however little
         state = after_bound(state, bound, recipe=recipe)
     assert float(state.plateau.scale) == pytest.approx(0.01)
+    unmoved = lm_recipe(learning_rate_decay="none")
     state = lm_state(unmoved)
     assert after_bound(state, 1.0, recipe=unmoved) is state
 

@@ -23,10 +23,9 @@ def print_dry_run(config, origin=None) -> None:
     from wae_rnf_jax.evaluation.report import label_lines
     from wae_rnf_jax.training import estimate
     from wae_rnf_jax.training.annealing import annealing
-    from wae_rnf_jax.training.codebook import late_codebook
     from wae_rnf_jax.training.corpus import open_corpus
     from wae_rnf_jax.training.parallel import axis_name, check_batch_size
-    from wae_rnf_jax.training.state import build_recipe, idle_stage, initial_state
+    from wae_rnf_jax.training.state import build_recipe, initial_state, run_warnings
     from wae_rnf_jax.training.transfer import planned_transfer
 
     check_batch_size(config.train.batch_size, config.train.accumulate, config.train.mmd_group)
@@ -60,13 +59,9 @@ def print_dry_run(config, origin=None) -> None:
     for line in transfer.lines() if transfer else ():
         print(line)
     if config.model.latent_dim:
-        for warning in (
-            course.warning(),
-            late_codebook(recipe.codebook, total),
-            idle_stage(config, asked_for),
-        ):
-            if warning:
-                warn(warning)
+        of_run = run_warnings(config, recipe, asked_for=asked_for, num_steps=total)
+        for warning in filter(None, (course.warning(), *of_run)):
+            warn(warning)
     buckets = estimate.planned_buckets(
         corpus.train.lengths,
         num_buckets=config.data.num_buckets,

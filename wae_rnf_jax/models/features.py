@@ -21,8 +21,6 @@ from wae_rnf_jax.functional.pullback import (
 from wae_rnf_jax.functional.sequences import sequence_mask
 from wae_rnf_jax.models.bound import BoundModel
 
-_HIGHEST = jax.lax.Precision.HIGHEST
-
 
 def _in_full(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     """The function with float32 products as they are written; GPUs and TPUs round operands else."""
@@ -112,7 +110,7 @@ def fisher_log_magnification_estimate(
         return features[0], (features[0], *layer)
 
     jacobian, (features, kernel, offset) = jax.jacfwd(features_of, has_aux=True)(z)
-    logits = jnp.matmul(features, kernel, precision=_HIGHEST) + offset[None]
+    logits = features @ kernel + offset[None]
     count = length.astype(jnp.int32) + 1
     counted = sequence_mask(count[None], tokens.shape[0] + 1)[0]
     metric = fisher_metric_estimate(

@@ -30,7 +30,6 @@ from wae_rnf_jax.runs.metrics import Compilations, MetricsLog
 from wae_rnf_jax.runs.trackers import tracker_sinks
 from wae_rnf_jax.runs.workdir import fingerprint, open_workdir, write_json
 from wae_rnf_jax.training.annealing import annealing
-from wae_rnf_jax.training.codebook import late_codebook
 from wae_rnf_jax.training.corpus import open_corpus
 from wae_rnf_jax.training.flags import NO_FLAGS, Origin, StartFlags
 from wae_rnf_jax.training.nans import NotANumber, nan_checked_train_step
@@ -44,7 +43,7 @@ from wae_rnf_jax.training.parallel import (
 )
 from wae_rnf_jax.training.profiling import StepTrace, planned_trace
 from wae_rnf_jax.training.recipe import Recipe, TrainState
-from wae_rnf_jax.training.state import build_recipe, idle_stage, initial_state
+from wae_rnf_jax.training.state import build_recipe, initial_state, run_warnings
 from wae_rnf_jax.training.step import after_bound
 from wae_rnf_jax.training.transfer import Transfer, planned_transfer
 from wae_rnf_jax.training.unread import is_read
@@ -226,12 +225,9 @@ class _Trainer:
         )
         if self.own and self.config.model.latent_dim:
             self.annealing.tell(log.say)
-            for warning in (
-                late_codebook(self.recipe.codebook, self.num_steps),
-                idle_stage(self.config, self.steps_asked_for),
-            ):
-                if warning:
-                    warn(warning)
+            steps = {"asked_for": self.steps_asked_for, "num_steps": self.num_steps}
+            for warning in run_warnings(self.config, self.recipe, **steps):
+                warn(warning)
         trace = planned_trace(
             self.workdir / "profile",
             self.corpus.train,

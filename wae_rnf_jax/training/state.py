@@ -27,7 +27,7 @@ from wae_rnf_jax.functional.schedules import (
 from wae_rnf_jax.models.autoencoder import initial_variables, text_autoencoder
 from wae_rnf_jax.rules import FROM_0_TO_1, SHARE, Size
 from wae_rnf_jax.storage.files import home_expanded
-from wae_rnf_jax.training.codebook import CodebookSettings, initial_codebook
+from wae_rnf_jax.training.codebook import CodebookSettings, initial_codebook, late_codebook
 from wae_rnf_jax.training.parts import PARTS, part_labels
 from wae_rnf_jax.training.procedures import PROCEDURES
 from wae_rnf_jax.training.recipe import Recipe, TrainState
@@ -134,6 +134,21 @@ def idle_stage(config: ConfigDict, num_steps: int) -> str | None:
         f"{num_steps:,}, as many as train.num_epochs asks for: lower procedure.max_steps, or set "
         "--config.train.learning_rate_decay=none"
     )
+
+
+def run_warnings(
+    config: ConfigDict, recipe: Recipe, *, asked_for: int, num_steps: int
+) -> list[str]:
+    """What is wrong with how a run's times fit its length, in sentences; λ's are `annealing`'s.
+
+    Args:
+      config: the whole configuration, checked.
+      recipe: of the run.
+      asked_for: steps that `train.num_epochs` asks for.
+      num_steps: of the whole run, with every stage.
+    """
+    found = late_codebook(recipe.codebook, num_steps), idle_stage(config, asked_for)
+    return [warning for warning in found if warning]
 
 
 def initial_state(config: ConfigDict, recipe: Recipe, rng: jax.Array) -> TrainState:
